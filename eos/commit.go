@@ -1,0 +1,278 @@
+package eos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eos-pipe/eos-pipe/offsets"
+)
+
+// errNotCommitted is the cause when the client ended a transaction with an abort though a commit was wanted.
+var errNotCommitted = errors.New("the group rebalanced, or a coordinator moved, while the transaction was open")
+
+// errBegin is the cause when the client refuses to begin a transaction: its producer id has failed for good.
+var errBegin = errors.New("no transaction can be begun")
+
+// errTooOld is the cause when a transaction was aborted before the broker would have done it.
+var errTooOld = errors.New("the transaction came close to its timeout")
+
+// Commit runs one transaction: it produces outs, and commits them together with the offsets behind b. It returns nil
+// if and only if the transaction is committed. b must be the batch of the last Poll, and can be committed once.
+//
+// A record without a topic, or for an input topic, is refused. A record with a key goes to the partition that Kafka's
+// clients choose by default (murmur2), one without a key to partition Record.Partition modulo their number.
+//
+// On an error nothing of b will ever be seen by a read_committed reader, unless the error's Outcome says otherwise:
+// Poll gives the records again. An answer that was lost is not guessed: Commit makes a new client with the same ids,
+// which ends the transaction one way or the other, and asks the group's offsets which.
+//
+// When ctx ends before the transaction is about to be committed, it is aborted. A commit that has been sent is waited
+// for all the same, up to the transaction timeout.
+func (s *Session) Commit(ctx context.Context, b Batch, outs iter.Seq[*kgo.Record]) error {
+	if err := s.enter("commit"); err != nil {
+		return err
+	}
+	defer s.busy.Store(false)
+	if !s.pending || b.id != s.polled {
+		return &Error{Op: "commit", Outcome: Aborted, Next: PollAgain, Err: fmt.Errorf("%w: this is not the batch that was polled last", ErrMisuse)}
+	}
+	s.txn++
+	t := &transaction{s: s, batch: b}
+	err := t.run(ctx, outs)
+	if err != nil {
+		s.tracker.Reset() // the client has gone back
+	}
+	s.pending = false
+	s.ended = time.Now()
+	t.report(err)
+	if s.stopped == nil && s.state != Polling {
+		s.to(Polling, nil)
+	}
+	return err
+}
+
+// transaction is one Commit under way.
+type transaction struct {
+	s     *Session
+	batch Batch
+
+	commits        offsets.Set // what the tracker gives to be committed
+	began, flushed time.Time
+	cause          error // why it was not committed at once
+	sent           int64
+	acked          atomic.Int64
+
+	mu     sync.Mutex
+	failed error // the first produce that failed
+}
+
+// run goes through the states of a transaction from left to right; every branch of it is here.
+func (t *transaction) run(ctx context.Context, outs iter.Seq[*kgo.Record]) error {
+	s := t.s
+	t.began = time.Now()
+	s.to(InTxn, nil)
+	if err := t.finish(); err != nil {
+		return t.abort(ctx, err)
+	}
+	if err := s.client.gts.Begin(); err != nil {
+		return t.abort(ctx, fmt.Errorf("%w: %w", errBegin, err))
+	}
+	// The broker aborts a transaction at its timeout; we stop before that. The records' context is our own: that of a
+	// caller, cancelled, would fail records that the broker may have.
+	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.TransactionTimeout*9/10)
+	defer cancel()
+	if err := t.produce(ctx, own, outs); err != nil {
+		return t.abort(ctx, err)
+	}
+	s.to(Flushing, nil)
+	if err := t.flush(ctx, own); err != nil {
+		return t.abort(ctx, err)
+	}
+	t.flushed = time.Now()
+	s.to(Committing, nil)
+	committed, err := t.end()
+	switch {
+	case err != nil:
+		return t.inDoubt(ctx, err)
+	case !committed:
+		return t.notCommitted(ctx)
+	}
+	return nil
+}
+
+// finish notes that all of the batch is processed, and takes from the tracker what there is to commit.
+func (t *transaction) finish() error {
+	for p, from := range t.batch.from {
+		if err := t.s.tracker.Done(p, from.Offset, t.batch.next[p].Offset-1); err != nil {
+			return err
+		}
+	}
+	t.commits = offsets.Set{}
+	done := t.s.tracker.Positions()
+	for p := range t.batch.next {
+		t.commits[p] = done[p]
+	}
+	return nil
+}
+
+// produce hands outs to the client. It stops at the first refusal, and when the transaction gets old.
+func (t *transaction) produce(ctx, own context.Context, outs iter.Seq[*kgo.Record]) error {
+	cl := t.s.client.gts.Client()
+	for r := range outs {
+		if err := t.s.checkOutput(r); err != nil {
+			return err
+		}
+		t.sent++
+		cl.Produce(own, r, t.promise)
+		if t.sent%256 != 0 {
+			continue
+		}
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case own.Err() != nil:
+			return errTooOld
+		}
+	}
+	return nil
+}
+
+// checkOutput refuses a record that is not to be produced.
+func (s *Session) checkOutput(r *kgo.Record) error {
+	if r.Topic == "" {
+		return &RejectedError{Record: r, Err: errors.New("it names no topic")}
+	}
+	if _, input := s.partitions[r.Topic]; input {
+		return &RejectedError{Record: r, Err: fmt.Errorf("%s is an input topic: a pipe that reads what it writes never ends", r.Topic)}
+	}
+	return nil
+}
+
+// promise takes the answer for one record. It is called by the client's goroutines.
+func (t *transaction) promise(r *kgo.Record, err error) {
+	if err == nil {
+		t.acked.Add(1)
+		return
+	}
+	if actionFor(err, actReplay) == actRejected {
+		err = &RejectedError{Record: r, Err: err}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.failed == nil {
+		t.failed = err
+	}
+}
+
+// flush waits for the answers to all that was produced. nil means that every record is in the log.
+func (t *transaction) flush(ctx, own context.Context) error {
+	bounded, cancel := context.WithCancel(own)
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	err := t.s.client.gts.Client().Flush(bounded)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.failed != nil && own.Err() == nil:
+		return fmt.Errorf("%w: %w", ErrProduce, t.failed)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil || t.failed != nil:
+		return fmt.Errorf("%w: %w", errTooOld, errors.Join(err, t.failed))
+	case t.acked.Load() != t.sent:
+		return fmt.Errorf("%w: %d of %d are confirmed", ErrProduce, t.acked.Load(), t.sent)
+	}
+	return nil
+}
+
+// end sends the offsets and EndTxn(commit). Its context is cut only by the transaction timeout: to give up earlier
+// would leave it open whether the transaction is committed.
+func (t *transaction) end() (committed bool, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), t.s.cfg.TransactionTimeout)
+	defer cancel()
+	return t.s.client.gts.End(kgo.PreTxnCommitFnContext(ctx, t.checkOffsets), kgo.TryCommit)
+}
+
+// checkOffsets compares what the client is about to commit with what the batch holds; they differ only by a bug, and
+// then nothing is committed. The client commits all it has handed out, so this also finds a batch cut short.
+func (t *transaction) checkOffsets(req *kmsg.TxnOffsetCommitRequest) error {
+	got := offsets.Set{}
+	for _, topic := range req.Topics {
+		for _, p := range topic.Partitions {
+			got[offsets.Partition{Topic: topic.Topic, Number: p.Partition}] = offsets.NewPosition(p.Offset)
+		}
+	}
+	if !got.Equal(t.commits) {
+		return fmt.Errorf("the client would commit other offsets than were processed: %v", offsets.Diff(t.commits, got))
+	}
+	return nil
+}
+
+// abort ends a transaction for which EndTxn(commit) was never sent: its outcome is certain.
+func (t *transaction) abort(ctx context.Context, cause error) error {
+	s := t.s
+	t.cause = cause
+	s.to(Aborting, cause)
+	act := actionFor(cause, actReplay)
+	if act == actFenced || act == actTaken {
+		return t.replaced(ctx, Aborted, cause)
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
+	defer cancel()
+	_, err := s.client.gts.End(bounded, kgo.TryAbort)
+	switch {
+	case act == actStop:
+		return s.stop("commit", Aborted, cause)
+	case err != nil || act == actReplace || errors.Is(cause, errBegin) || errors.Is(cause, errTooOld):
+		return t.replaced(ctx, Aborted, errors.Join(cause, err))
+	case isRejected(cause):
+		return &Error{Op: "commit", Outcome: Aborted, Next: Stop, Err: cause}
+	}
+	s.client.rebalanced.Store(false)
+	return &Error{Op: "commit", Outcome: Aborted, Next: PollAgain, Err: cause}
+}
+
+// abortTimeout bounds an abort. What is not aborted by then, the next producer id aborts.
+const abortTimeout = 5 * time.Second
+
+func isRejected(err error) bool {
+	_, ok := errors.AsType[*RejectedError](err)
+	return ok
+}
+
+// replaced goes on with a new client and reports the outcome, which is known.
+func (t *transaction) replaced(ctx context.Context, outcome Outcome, cause error) error {
+	if err := t.s.replace(ctx, cause); err != nil {
+		err.Op, err.Outcome = "commit", outcome
+		return err
+	}
+	return &Error{Op: "commit", Outcome: outcome, Next: PollAgain, Err: explain(cause)}
+}
+
+// report tells the Observer how the transaction ended.
+func (t *transaction) report(err error) {
+	if t.s.cfg.Observer.Transaction == nil {
+		return
+	}
+	now := time.Now()
+	if t.flushed.IsZero() {
+		t.flushed = now
+	}
+	outcome := Committed
+	if e, ok := errors.AsType[*Error](err); ok {
+		outcome = e.Outcome
+	}
+	t.s.cfg.Observer.Transaction(Transaction{
+		TransactionalID: t.s.cfg.TransactionalID, Txn: t.s.txn, Outcome: outcome, Err: t.cause,
+		In: len(t.batch.Records), Out: int(t.sent), Bytes: t.batch.Bytes, Offsets: t.batch.Offsets(),
+		Flush: t.flushed.Sub(t.began), End: now.Sub(t.flushed),
+	})
+}

@@ -1,0 +1,159 @@
+package eos
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Start says where an input partition begins for which the group has no committed offset yet.
+type Start int
+
+const (
+	// StartEarliest begins at the first record that the partition still holds (auto.offset.reset=earliest).
+	StartEarliest Start = iota
+	// StartLatest begins at the partition's last stable offset (auto.offset.reset=latest). A partition that is added
+	// to a topic later begins at its first record all the same: nothing that was written to it may be missed.
+	StartLatest
+)
+
+// String returns the name as Kafka's auto.offset.reset spells it.
+func (s Start) String() string {
+	switch s {
+	case StartEarliest:
+		return "earliest"
+	case StartLatest:
+		return "latest"
+	default:
+		return fmt.Sprintf("Start(%d)", int(s))
+	}
+}
+
+// Defaults of Config. They hold where a field is zero.
+const (
+	DefaultMaxRecords         = 100_000
+	DefaultMaxBytes           = 8 << 20
+	DefaultMaxAge             = time.Duration(0)
+	DefaultCommitInterval     = 10 * time.Millisecond
+	DefaultSessionTimeout     = 45 * time.Second
+	DefaultTransactionTimeout = 60 * time.Second
+	DefaultConnectTimeout     = 8 * time.Second
+)
+
+// Config is what a Session needs to know. The zero value of a field is its documented default; Validate reports
+// every fault at once.
+type Config struct {
+	// BootstrapServers are the host:port pairs the client first connects to. Required.
+	BootstrapServers []string
+	// Group is the consumer group (group.id) whose committed offsets say what has been processed. Required.
+	Group string
+	// TransactionalID is the transactional.id. Required, and stable: the same instance must come back with the same
+	// id after a restart, for only then does it fence its dead predecessor and go on at once. No two running sessions
+	// may share one.
+	TransactionalID string
+	// InstanceID is the static group member's group.instance.id. Default: TransactionalID.
+	InstanceID string
+	// Topics are the input topics. Required; they must exist.
+	Topics []string
+	// Outputs are the topics the application means to write to. Open checks that they exist and that none of them is
+	// an input. Optional: a Commit may name others.
+	Outputs []string
+
+	// Start says where a partition without a committed offset begins. Default: StartEarliest.
+	Start Start
+	// MaxRecords bounds a batch, and so a transaction, in records. Default: DefaultMaxRecords.
+	MaxRecords int
+	// MaxBytes bounds a batch, and so a transaction, in bytes of keys and values, up to one record more.
+	// Default: DefaultMaxBytes.
+	MaxBytes int
+	// MaxAge is how long Poll goes on to gather after the first record, so long as the other bounds are not reached.
+	// Default: 0, which takes what is there already: while a transaction commits, the next batch gathers by itself.
+	MaxAge time.Duration
+	// CommitInterval is the least time between the ends of two transactions. Brokers with transaction.version 2 make
+	// a transactional id wait some 20 ms when it goes on at once. Default: DefaultCommitInterval; negative: none.
+	CommitInterval time.Duration
+	// SessionTimeout is session.timeout.ms: how long after a crash the group waits before it gives the partitions to
+	// another member. Default: DefaultSessionTimeout.
+	SessionTimeout time.Duration
+	// TransactionTimeout is transaction.timeout.ms: how long a transaction may stay open before the broker aborts it.
+	// At most the broker's transaction.max.timeout.ms. Default: DefaultTransactionTimeout.
+	TransactionTimeout time.Duration
+	// ConnectTimeout is how long Open tries to reach a broker before it gives up. Default: DefaultConnectTimeout.
+	ConnectTimeout time.Duration
+
+	// Observer is told of every state and every transaction. Optional.
+	Observer Observer
+	// Logger takes the log. Default: nothing is logged.
+	Logger *slog.Logger
+	// Client are further options for the franz-go client: TLS, SASL, a dialer, buffer sizes. Options that would break
+	// the guarantee are refused by Open; those the session itself sets are overridden.
+	Client []kgo.Opt
+}
+
+// Validate returns nil if Open can work with c, or every fault joined into one error.
+func (c Config) Validate() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if len(c.BootstrapServers) == 0 {
+		fault("no bootstrap server is given")
+	}
+	if c.Group == "" {
+		fault("no consumer group is given")
+	}
+	if c.TransactionalID == "" {
+		fault("no transactional id is given")
+	}
+	if len(c.Topics) == 0 {
+		fault("no input topic is given")
+	}
+	for _, t := range c.Outputs {
+		if slices.Contains(c.Topics, t) {
+			fault("topic %s is both input and output: such a pipe reads what it writes, and never ends", t)
+		}
+	}
+	if slices.Contains(c.Topics, "") || slices.Contains(c.Outputs, "") {
+		fault("a topic name is empty")
+	}
+	if c.MaxRecords < 0 || c.MaxBytes < 0 || c.MaxAge < 0 {
+		fault("MaxRecords, MaxBytes and MaxAge must not be negative")
+	}
+	d := c.withDefaults()
+	if d.TransactionTimeout < time.Second {
+		fault("transaction timeout %v is too short: give it at least 1s", d.TransactionTimeout)
+	}
+	if d.SessionTimeout < time.Second {
+		fault("session timeout %v is too short: give it at least 1s", d.SessionTimeout)
+	}
+	if 2*d.MaxAge > d.TransactionTimeout {
+		fault("MaxAge %v is more than half of the transaction timeout %v", d.MaxAge, d.TransactionTimeout)
+	}
+	return errors.Join(faults...)
+}
+
+// withDefaults returns c with every zero field set to its default.
+func (c Config) withDefaults() Config {
+	if c.InstanceID == "" {
+		c.InstanceID = c.TransactionalID
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	setDefault(&c.MaxRecords, DefaultMaxRecords)
+	setDefault(&c.MaxBytes, DefaultMaxBytes)
+	setDefault(&c.CommitInterval, DefaultCommitInterval)
+	setDefault(&c.SessionTimeout, DefaultSessionTimeout)
+	setDefault(&c.TransactionTimeout, DefaultTransactionTimeout)
+	setDefault(&c.ConnectTimeout, DefaultConnectTimeout)
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

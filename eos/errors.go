@@ -1,0 +1,210 @@
+package eos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/eos-pipe/eos-pipe/offsets"
+)
+
+// Outcome says what became of a batch: of its output records and its input's offsets alike.
+type Outcome int
+
+const (
+	// Aborted: no read_committed reader will ever see an output of this batch; its input will be polled again.
+	Aborted Outcome = iota
+	// Committed: output and offsets are committed.
+	Committed
+	// Unknown: the answer was lost and the brokers could not be asked. They know: the next Open with the same ids goes
+	// on from where they stand, and nothing is lost or doubled.
+	Unknown
+)
+
+// String returns the outcome as one word.
+func (o Outcome) String() string { return [...]string{"aborted", "committed", "unknown"}[o] }
+
+// Next says what the caller of a failed operation does next.
+type Next int
+
+const (
+	// Stop: this session will not work again, and a new one would not either before somebody has looked.
+	Stop Next = iota
+	// PollAgain: the session is well; Poll gives the records of the failed batch again.
+	PollAgain
+	// Reopen: close this session and open another with the same ids.
+	Reopen
+)
+
+// String returns the advice in words.
+func (n Next) String() string { return [...]string{"stop", "poll again", "reopen"}[n] }
+
+// Error is the one error type of this package. A nil error of Commit means committed; anything else is an Error that
+// says what became of the data and what to do.
+type Error struct {
+	// Op is the operation that failed: open, poll, commit or close.
+	Op string
+	// Outcome is what became of the batch.
+	Outcome Outcome
+	// Next is what to do.
+	Next Next
+	// Err is the cause: a *kerr.Error, a network error, or one of this package's below.
+	Err error
+}
+
+// Error returns the cause, what it means for the data, and what to do, in one line.
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s: %v (the batch is %s; next: %s)", e.Op, e.Err, e.Outcome, e.Next)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+var (
+	// ErrFenced is the cause when another instance has taken this one's transactional id or static membership.
+	ErrFenced = errors.New("fenced by another instance with the same transactional id")
+	// ErrClosed is the cause when a session is used after Close.
+	ErrClosed = errors.New("the session is closed")
+	// ErrMisuse is the cause when a session is called out of order or by two goroutines at once. The session stays as
+	// it was.
+	ErrMisuse = errors.New("wrong use of the session")
+	// ErrUnsupported is the cause when brokers are too old to make exactly-once hold (before 2.5).
+	ErrUnsupported = errors.New("these brokers cannot do it")
+	// ErrNoTopic is the cause when an input or output topic does not exist.
+	ErrNoTopic = errors.New("topic does not exist")
+	// ErrUnreachable is the cause when no broker answers.
+	ErrUnreachable = errors.New("no broker can be reached")
+	// ErrTopicChanged is the cause when a topic was deleted and created again while the session used it.
+	ErrTopicChanged = errors.New("topic was deleted and created again")
+	// ErrProduce is the cause when a record that Commit was to produce is not in the log: the transaction was aborted.
+	ErrProduce = errors.New("not every record could be produced")
+)
+
+// LostOffsetsError is the cause when records that the group has not processed are no longer in the log: retention or
+// DeleteRecords passed the committed offset. From is the first offset that is gone, To the first that is still there.
+type LostOffsetsError struct {
+	Partition offsets.Partition
+	From, To  int64
+}
+
+// Error returns the exact range that is gone.
+func (e *LostOffsetsError) Error() string {
+	if e.To <= e.From {
+		return fmt.Sprintf("offset %d of %s is not in the log any more, which now ends at %d: the log was truncated", e.From, e.Partition, e.To)
+	}
+	return fmt.Sprintf("offsets %d to %d of %s (%d offsets) were deleted before they were processed",
+		e.From, e.To-1, e.Partition, e.To-e.From)
+}
+
+// RejectedError is the cause when the broker or the client refuses a record for what it is: too large, without a key
+// in a compacted topic, a timestamp out of bounds. To produce it again gives the same.
+type RejectedError struct {
+	// Record is the refused record, as it was handed to Commit.
+	Record *kgo.Record
+	Err    error
+}
+
+// Error names the output topic and size of the record, and why it was refused.
+func (e *RejectedError) Error() string {
+	return fmt.Sprintf("a record of %d bytes for topic %s is refused: %v", len(e.Record.Key)+len(e.Record.Value), e.Record.Topic, e.Err)
+}
+
+// Unwrap returns the reason.
+func (e *RejectedError) Unwrap() error { return e.Err }
+
+// action is what a session does about an error. The table below is the only place that decides it.
+type action int
+
+const (
+	// actReplay: abort, go on with the same client; the records are polled again.
+	actReplay action = iota
+	// actReplace: the client's state is not to be trusted: discard it, fence with a new one, ask the broker.
+	actReplace
+	// actFenced: the answer of a broker to a producer or member whose identity has passed to somebody else, be it
+	// another instance or, after a timed-out transaction, nobody. The session finds out which.
+	actFenced
+	// actTaken: another instance has this one's identity, beyond doubt.
+	actTaken
+	// actRejected: this record will never be taken.
+	actRejected
+	// actStop: an operator must look: permissions, versions, a changed topic.
+	actStop
+)
+
+// actions maps a Kafka error to what the session does about it. What is not in it is actReplace when a transaction may
+// have been ended, for that is always right, and actReplay before.
+var actions = map[*kerr.Error]action{
+	kerr.RebalanceInProgress:     actReplay,
+	kerr.IllegalGeneration:       actReplay,
+	kerr.UnknownMemberID:         actReplay,
+	kerr.StaleMemberEpoch:        actReplay,
+	kerr.GroupIDNotFound:         actReplay,
+	kerr.TransactionAbortable:    actReplay,
+	kerr.ConcurrentTransactions:  actReplay,
+	kerr.UnstableOffsetCommit:    actReplay,
+	kerr.UnknownTopicOrPartition: actStop,
+
+	kerr.InvalidTxnState:          actReplace,
+	kerr.UnknownServerError:       actReplace,
+	kerr.InvalidProducerIDMapping: actReplace,
+	kerr.UnknownProducerID:        actReplace,
+	kerr.OutOfOrderSequenceNumber: actReplace,
+	kerr.DuplicateSequenceNumber:  actReplace,
+
+	kerr.ProducerFenced:       actFenced,
+	kerr.InvalidProducerEpoch: actFenced,
+	kerr.FencedInstanceID:     actTaken,
+
+	kerr.MessageTooLarge:            actRejected,
+	kerr.RecordListTooLarge:         actRejected,
+	kerr.InvalidRecord:              actRejected,
+	kerr.InvalidTimestamp:           actRejected,
+	kerr.PolicyViolation:            actRejected,
+	kerr.UnsupportedCompressionType: actRejected,
+
+	kerr.TopicAuthorizationFailed:           actStop,
+	kerr.GroupAuthorizationFailed:           actStop,
+	kerr.ClusterAuthorizationFailed:         actStop,
+	kerr.TransactionalIDAuthorizationFailed: actStop,
+	kerr.SaslAuthenticationFailed:           actStop,
+	kerr.UnsupportedSaslMechanism:           actStop,
+	kerr.UnsupportedVersion:                 actStop,
+	kerr.InvalidTransactionTimeout:          actStop,
+	kerr.InvalidSessionTimeout:              actStop,
+	kerr.InvalidTopicException:              actStop,
+	kerr.InvalidGroupID:                     actStop,
+	kerr.InconsistentGroupProtocol:          actStop,
+	kerr.UnknownTopicID:                     actStop,
+	kerr.InconsistentTopicID:                actStop,
+}
+
+// actionFor looks err up in the table; unknown is the action for what is not in it.
+func actionFor(err error, unknown action) action {
+	if ke, ok := errors.AsType[*kerr.Error](err); ok {
+		if a, ok := actions[ke]; ok {
+			return a
+		}
+	}
+	return unknown
+}
+
+// explain gives err the name that this package has for it, if any.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID):
+		return fmt.Errorf("%w: %w", ErrTopicChanged, err)
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
+		return fmt.Errorf("%w: %w", ErrNoTopic, err)
+	case errors.Is(err, kerr.UnsupportedVersion):
+		return fmt.Errorf("%w: %w", ErrUnsupported, err)
+	}
+	return err
+}
+
+// isContext says whether err is only a context that ended.
+func isContext(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}

@@ -1,0 +1,85 @@
+package eos
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/eos-pipe/eos-pipe/offsets"
+)
+
+// State is where a session stands. The edges between states are drawn in the package's documentation.
+type State int
+
+// The states of a session.
+const (
+	Starting   State = iota // a client is made, the producer id initialized, the predecessor fenced
+	Polling                 // no transaction is open; Poll waits for records
+	Preparing               // a batch is with the caller; no transaction is open
+	InTxn                   // records are being produced
+	Flushing                // every record has been handed over; their answers are awaited
+	Committing              // offsets are sent and EndTxn(commit) may have been
+	Aborting                // the transaction is being aborted; EndTxn(commit) was never sent
+	Replacing               // the client is discarded and a new one with the same ids fences it
+	Resolving               // the group's stable offsets are asked what became of the transaction
+	Stopped                 // the session is closed, fenced or failed for good
+)
+
+// String returns the state's name.
+func (s State) String() string {
+	return [...]string{
+		"starting", "polling", "preparing", "in_txn", "flushing",
+		"committing", "aborting", "replacing", "resolving", "stopped",
+	}[s]
+}
+
+// Transition is one edge of the state machine.
+type Transition struct {
+	From, To        State
+	TransactionalID string
+	ProducerID      int64 // -1 while there is none
+	ProducerEpoch   int16
+	Txn             uint64 // counts the transactions of this session from 1; 0 before the first
+	Err             error  // why, where it was for a failure
+}
+
+// Transaction is one transaction that has ended.
+type Transaction struct {
+	TransactionalID string
+	Txn             uint64
+	Outcome         Outcome
+	Err             error       // why it was not committed at once; nil for a plain commit
+	In, Out         int         // records polled and produced
+	Bytes           int         // bytes of the keys and values polled
+	Offsets         offsets.Set // what was, or would have been, committed
+	Flush, End      time.Duration
+}
+
+// Observer is told what a session does. Every field may be nil. The functions are called on the session's goroutine
+// and hold it up: they must return soon and must not call the session.
+type Observer struct {
+	Transition  func(Transition)
+	Transaction func(Transaction)
+}
+
+// SlogObserver returns an Observer that writes every edge at level debug, every transaction that was not committed at
+// once at level warn and the others at level debug.
+func SlogObserver(log *slog.Logger) Observer {
+	return Observer{
+		Transition: func(t Transition) {
+			log.Debug("state", "from", t.From.String(), "to", t.To.String(), "transactional_id", t.TransactionalID,
+				"producer", t.ProducerID, "epoch", t.ProducerEpoch, "txn", t.Txn, "err", t.Err)
+		},
+		Transaction: func(t Transaction) {
+			level := slog.LevelDebug
+			if t.Err != nil {
+				level = slog.LevelWarn
+			}
+			if !log.Enabled(context.Background(), level) {
+				return
+			}
+			log.Log(context.Background(), level, "transaction "+t.Outcome.String(), "transactional_id", t.TransactionalID, "txn", t.Txn, "in", t.In, "out", t.Out,
+				"offsets", t.Offsets.String(), "flush", t.Flush, "end", t.End, "err", t.Err)
+		},
+	}
+}

@@ -1,0 +1,148 @@
+package eos
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// options returns the options of the session's client: defaults that the user may change, the user's own, and those
+// that the guarantee rests on, which come last and so win.
+func (s *Session) options(c *client) []kgo.Opt {
+	cfg := s.cfg
+	opts := s.connection(
+		kgo.ProducerLinger(0),                    // a batch is produced at once and flushed; lingering only adds latency
+		kgo.MaxBufferedRecords(cfg.MaxRecords*2), // Produce must not block on the count: bytes are the bound
+		kgo.MaxBufferedBytes(256<<20),
+		kgo.UnknownTopicRetries(10), // a new topic may take a moment to be known to every broker
+		kgo.FetchMaxBytes(int32(max(cfg.MaxBytes, 1<<20))),
+		kgo.FetchMaxPartitionBytes(int32(min(max(cfg.MaxBytes, 1<<20), 4<<20))),
+		kgo.MaxDecompressBatchBytes(256<<20),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.RecordPartitioner(partitioner{}),
+	)
+	return append(opts,
+		kgo.TransactionalID(cfg.TransactionalID),
+		kgo.TransactionTimeout(cfg.TransactionTimeout),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ConsumerGroup(cfg.Group),
+		kgo.InstanceID(cfg.InstanceID),
+		kgo.SessionTimeout(cfg.SessionTimeout),
+		kgo.HeartbeatInterval(min(3*time.Second, cfg.SessionTimeout/3)),
+		kgo.RebalanceTimeout(max(cfg.TransactionTimeout, cfg.SessionTimeout)),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(),                          // markers are passed over by offset, so that nothing lags behind a commit marker
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), // only a placeholder: see startOffsets
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.AdjustFetchOffsetsFn(c.startOffsets),
+		kgo.OnPartitionsRevoked(c.rebalancing),
+		kgo.OnPartitionsLost(c.rebalancing),
+	)
+}
+
+// connection returns the options that reach the brokers, shared by the session's client and its admin client, then
+// more, then the user's own.
+func (s *Session) connection(more ...kgo.Opt) []kgo.Opt {
+	endTxn := kmsg.EndTxn.Int16()
+	opts := append([]kgo.Opt{
+		kgo.SeedBrokers(s.cfg.BootstrapServers...),
+		kgo.SoftwareNameAndVersion("eos-pipe", "1"),
+		kgo.MetadataMinAge(50 * time.Millisecond), // the default of 5 s is how long a moved leader stalls a produce
+		kgo.AlwaysRetryEOF(),
+		kgo.DialTimeout(5 * time.Second),
+		kgo.ProduceRequestTimeout(10 * time.Second),
+		// An EndTxn without an answer is not retried for long: the session knows a surer way to find out.
+		kgo.RetryTimeoutFn(func(key int16) time.Duration {
+			switch key {
+			case endTxn:
+				return 10 * time.Second
+			case kmsg.JoinGroup.Int16(), kmsg.SyncGroup.Int16(), kmsg.Heartbeat.Int16():
+				return s.cfg.SessionTimeout
+			}
+			return 30 * time.Second
+		}),
+		kgo.WithHooks(&connectionLog{log: s.cfg.Logger}),
+	}, more...)
+	return append(opts, s.cfg.Client...)
+}
+
+// refused are options that would break the guarantee, each with the reason, by the value that gives them away.
+var refused = []struct {
+	option any
+	name   string
+	bad    func(values []any) bool
+	reason string
+}{
+	{kgo.DisableIdempotentWrite, "DisableIdempotentWrite", isTrue, "a produce that is retried would be written twice"},
+	{kgo.AllowIdempotentProduceCancellation, "AllowIdempotentProduceCancellation", isTrue, "a record that was cancelled may be in the log"},
+	{kgo.StopProducerOnDataLossDetected, "StopProducerOnDataLossDetected", isTrue, "the session itself decides on producer errors"},
+	{kgo.ServerSideBalancer, "ServerSideBalancer", isTrue, "rebalances are blocked while a batch is processed, which its heartbeats do not survive"},
+	{kgo.AutoCommitMarks, "AutoCommitMarks", isTrue, "offsets are committed by the transaction only"},
+	{kgo.GreedyAutoCommit, "GreedyAutoCommit", isTrue, "offsets are committed by the transaction only"},
+	{kgo.ManualFlushing, "ManualFlushing", isTrue, "a full buffer would refuse records instead of waiting"},
+	{kgo.ConsumeRegex, "ConsumeRegex", isTrue, "a new topic could match that the pipe itself writes to"},
+	{kgo.DisableFetchCRCValidation, "DisableFetchCRCValidation", isTrue, "corrupt input would become committed output"},
+}
+
+func isTrue(values []any) bool {
+	b, ok := values[0].(bool)
+	return ok && b
+}
+
+// checkOptions refuses what of the user's own options would break the guarantee.
+func checkOptions(user []kgo.Opt) error {
+	if len(user) == 0 {
+		return nil
+	}
+	cl, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers("127.0.0.1:1"), kgo.ConsumerGroup("check")}, user...)...)
+	if err != nil {
+		return fmt.Errorf("the franz-go options in Client do not fit together: %w", err)
+	}
+	defer cl.Close()
+	var faults []error
+	for _, r := range refused {
+		if values := cl.OptValues(r.option); len(values) > 0 && r.bad(values) {
+			faults = append(faults, fmt.Errorf("the franz-go option %s is refused: %s", r.name, r.reason))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// partitioner sends a record with a key where every Kafka client by default sends it (murmur2 of the key), and one
+// without a key to the partition of Record.Partition, modulo the number of partitions: so the order of an input
+// partition is kept when its records are handed on.
+type partitioner struct{}
+
+func (partitioner) ForTopic(topic string) kgo.TopicPartitioner {
+	return topicPartitioner{kgo.StickyKeyPartitioner(nil).ForTopic(topic)}
+}
+
+type topicPartitioner struct{ keyed kgo.TopicPartitioner }
+
+func (topicPartitioner) RequiresConsistency(*kgo.Record) bool { return true }
+
+func (p topicPartitioner) Partition(r *kgo.Record, n int) int {
+	if r.Key != nil {
+		return p.keyed.Partition(r, n)
+	}
+	return int(uint32(r.Partition)) % n
+}
+
+// connectionLog is a kgo hook that says when a broker cannot be reached, at most every ten seconds.
+type connectionLog struct {
+	log  *slog.Logger
+	last limiter
+}
+
+// OnBrokerConnect implements kgo.HookBrokerConnect.
+func (h *connectionLog) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	if err != nil && !isContext(err) && h.last.allow(10*time.Second) {
+		h.log.Warn("broker cannot be reached; nothing is lost, it is tried again", "broker", fmt.Sprintf("%s:%d", meta.Host, meta.Port), "err", err)
+	}
+}

@@ -1,0 +1,283 @@
+package eos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/eos-pipe/eos-pipe/offsets"
+)
+
+// Batch is what one Poll hands out, and what one transaction processes.
+type Batch struct {
+	// Records are the input records, those of one partition in their order. They belong to the caller, who may change
+	// them and hand them to Commit as outputs: that saves a good part of the work. Records may be empty: then the
+	// batch only passes over control records and is to be committed like any other.
+	Records []*kgo.Record
+	// Bytes is the size of the records' keys and values.
+	Bytes int
+
+	id   uint64
+	from offsets.Set // of the first record of each partition
+	next offsets.Set // behind the last record of each partition
+}
+
+// Offsets returns, for each partition of the batch, the position behind it: what a Commit of it commits.
+func (b Batch) Offsets() offsets.Set { return b.next.Clone() }
+
+// Poll waits for records and hands out a batch of them, bounded by Config.MaxRecords, MaxBytes and MaxAge. No
+// transaction is open while it waits, nor while the caller works on the batch.
+//
+// A batch that was not committed comes again: Poll first goes back to the committed offsets. While a batch is out,
+// the group waits with rebalancing, up to the larger of session and transaction timeout.
+//
+// Poll returns ctx.Err() when ctx ends, and the session stays as it is. Any other error is an *Error that says whether
+// to go on; records that are gone from the log (LostOffsetsError) are never passed over.
+func (s *Session) Poll(ctx context.Context) (Batch, error) {
+	if err := s.enter("poll"); err != nil {
+		return Batch{}, err
+	}
+	defer s.busy.Store(false)
+	if err := s.giveBack(ctx); err != nil {
+		return Batch{}, err
+	}
+	for {
+		s.client.gts.AllowRebalance()
+		if !s.pace(ctx) {
+			return Batch{}, ctx.Err()
+		}
+		b, err := s.gather(ctx)
+		if err == nil && s.client.rebalanced.Load() {
+			err = s.rewind(ctx) // what came before or after the rebalance is read again, in a transaction that can commit
+			b = Batch{}
+		}
+		if err == nil && len(b.next) == 0 {
+			continue
+		}
+		if err != nil {
+			if err, stay := s.pollFailed(ctx, err); stay {
+				continue
+			} else {
+				return Batch{}, err
+			}
+		}
+		s.polled++
+		b.id, s.pending = s.polled, true
+		s.to(Preparing, nil)
+		return b, nil
+	}
+}
+
+// giveBack goes back to the committed offsets if a batch was handed out and not committed.
+func (s *Session) giveBack(ctx context.Context) error {
+	if !s.pending {
+		return nil
+	}
+	s.pending = false
+	if err := s.rewind(ctx); err != nil {
+		if err, stay := s.pollFailed(ctx, err); !stay {
+			return err
+		}
+	}
+	s.to(Polling, nil)
+	return nil
+}
+
+// rewind sets the client back to what is committed and clears its mark that a rebalance happened. No transaction is
+// open, so nothing is sent.
+func (s *Session) rewind(ctx context.Context) error {
+	s.client.rebalanced.Store(false)
+	s.tracker.Reset()
+	_, err := s.client.gts.End(ctx, kgo.TryAbort)
+	return err
+}
+
+// pace waits until Config.CommitInterval has passed since the last transaction ended.
+func (s *Session) pace(ctx context.Context) bool {
+	if wait := s.cfg.CommitInterval - time.Since(s.ended); wait > 0 && !s.ended.IsZero() {
+		return sleep(ctx, wait)
+	}
+	return ctx.Err() == nil
+}
+
+// gather polls until a bound of the batch is reached or nothing more is there.
+func (s *Session) gather(ctx context.Context) (Batch, error) {
+	b := Batch{from: offsets.Set{}, next: offsets.Set{}}
+	if err := s.take(ctx, &b); err != nil {
+		return b, err
+	}
+	if s.cfg.MaxAge == 0 {
+		for len(b.Records) > 0 && s.room(&b) > 0 {
+			before := len(b.Records)
+			if err := s.take(nil, &b); err != nil { //nolint:staticcheck // nil: only what is there already
+				return b, err
+			}
+			if len(b.Records) == before {
+				break
+			}
+		}
+		return b, nil
+	}
+	aged, cancel := context.WithTimeout(ctx, s.cfg.MaxAge)
+	defer cancel()
+	for s.room(&b) > 0 && aged.Err() == nil {
+		if err := s.take(aged, &b); err != nil && !isContext(err) {
+			return b, err
+		}
+	}
+	return b, nil
+}
+
+// room returns how many records the next poll may take so that b stays within its bounds.
+func (s *Session) room(b *Batch) int {
+	n := s.cfg.MaxRecords - len(b.Records)
+	left := s.cfg.MaxBytes - b.Bytes
+	if left <= 0 {
+		return 0
+	}
+	if len(b.Records) == 0 {
+		return min(n, 500) // of unknown size
+	}
+	size := b.Bytes/len(b.Records) + 1
+	return max(min(n, left/size), min(n, 1))
+}
+
+// take polls once, into b. A nil ctx takes what is there already and does not wait.
+func (s *Session) take(ctx context.Context, b *Batch) error {
+	fetches := s.client.gts.PollRecords(ctx, s.room(b))
+	var failed error
+	for _, f := range fetches {
+		for _, t := range f.Topics {
+			for i := range t.Partitions {
+				if err := s.takePartition(t.Topic, &t.Partitions[i], b); err != nil {
+					failed = errors.Join(failed, err)
+				}
+			}
+		}
+	}
+	return failed
+}
+
+// takePartition puts what was fetched of one partition into b. Control records only move the position.
+func (s *Session) takePartition(topic string, f *kgo.FetchPartition, b *Batch) error {
+	if n := len(f.Records); n > 0 {
+		p := offsets.Partition{Topic: topic, Number: f.Partition}
+		first, last := f.Records[0], f.Records[n-1]
+		if err := s.tracker.Begin(p, first.Offset, last.Offset, last.LeaderEpoch); err != nil {
+			return fmt.Errorf("%w: %w", errOrder, err)
+		}
+		if _, known := b.from[p]; !known {
+			b.from[p] = offsets.NewPosition(first.Offset)
+		}
+		b.next[p] = offsets.Position{Offset: last.Offset + 1, LeaderEpoch: last.LeaderEpoch}
+		for _, r := range f.Records {
+			if !r.Attrs.IsControl() {
+				b.Records = append(b.Records, r)
+				b.Bytes += len(r.Key) + len(r.Value)
+			}
+		}
+	}
+	if f.Err != nil {
+		return &fetchError{partition: offsets.Partition{Topic: topic, Number: f.Partition}, fetched: f, err: f.Err}
+	}
+	return nil
+}
+
+// errOrder should never be seen: records came out of their order.
+var errOrder = errors.New("records were fetched out of order")
+
+// fetchError is an error that came in the place of records.
+type fetchError struct {
+	partition offsets.Partition
+	fetched   *kgo.FetchPartition
+	err       error
+}
+
+func (e *fetchError) Error() string {
+	if e.partition.Topic == "" {
+		return e.err.Error()
+	}
+	return fmt.Sprintf("fetch of %s: %v", e.partition, e.err)
+}
+
+func (e *fetchError) Unwrap() error { return e.err }
+
+// pollFailed decides on an error of a poll: stay says that it is dealt with, and Poll goes on.
+func (s *Session) pollFailed(ctx context.Context, err error) (_ error, stay bool) {
+	s.client.gts.AllowRebalance()
+	switch {
+	case ctx.Err() != nil:
+		s.pending = s.pending || s.tracker.Pending() > 0 // what was gathered meanwhile is read again
+		return ctx.Err(), false
+	case errors.Is(err, kerr.OffsetOutOfRange):
+		return s.stop("poll", Aborted, s.lostOffsets(ctx, err)), false
+	case isDataLoss(err):
+		return s.stop("poll", Aborted, dataLoss(err)), false
+	}
+	switch actionFor(err, actReplay) {
+	case actTaken:
+		return s.stop("poll", Aborted, fmt.Errorf("%w: %w", ErrFenced, err)), false
+	case actStop, actRejected:
+		return s.stop("poll", Aborted, err), false
+	case actReplace, actFenced:
+		if failed := s.replace(ctx, err); failed != nil {
+			return failed, false
+		}
+		return nil, true
+	}
+	if errors.Is(err, errOrder) || errors.Is(err, kgo.ErrClientClosed) {
+		if failed := s.replace(ctx, err); failed != nil {
+			return failed, false
+		}
+		return nil, true
+	}
+	s.retrying("read", err)
+	if rewound := s.rewind(ctx); rewound != nil { // what came along with the error is read again
+		return s.pollFailed(ctx, rewound)
+	}
+	return nil, true
+}
+
+func isDataLoss(err error) bool {
+	_, ok := errors.AsType[*kgo.ErrDataLoss](err)
+	return ok
+}
+
+// dataLoss says in offsets what kgo found out about a truncated log.
+func dataLoss(err error) error {
+	lost, _ := errors.AsType[*kgo.ErrDataLoss](err)
+	return &LostOffsetsError{
+		Partition: offsets.Partition{Topic: lost.Topic, Number: lost.Partition},
+		From:      lost.ConsumedTo, To: lost.ResetTo,
+	}
+}
+
+// lostOffsets finds out which offsets are gone: from the group's committed offset to the log's start.
+func (s *Session) lostOffsets(ctx context.Context, err error) error {
+	failed, ok := errors.AsType[*fetchError](err)
+	if !ok {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	p := failed.partition
+	committed, cerr := s.stableOffsets(ctx, offsets.Set{p: offsets.NewPosition(0)})
+	starts, serr := s.adm.ListStartOffsets(ctx, p.Topic)
+	start, ok := starts.Lookup(p.Topic, p.Number)
+	if cerr != nil || serr != nil || !ok || start.Err != nil {
+		return errors.Join(err, cerr, serr)
+	}
+	lost := &LostOffsetsError{Partition: p, From: committed[p].Offset, To: start.Offset}
+	if lost.To <= lost.From { // past the end: the log was truncated
+		if ends, err := s.adm.ListEndOffsets(ctx, p.Topic); err == nil {
+			if end, ok := ends.Lookup(p.Topic, p.Number); ok {
+				lost.To = end.Offset
+			}
+		}
+	}
+	return lost
+}

@@ -1,0 +1,214 @@
+package eos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/eos-pipe/eos-pipe/offsets"
+)
+
+// A session makes at most this many new clients for fences that were its own doing (a transaction that timed out)
+// within this time; one more, and somebody else must hold the same transactional id.
+const (
+	fenceBudget = 3
+	fenceWindow = time.Minute
+)
+
+// inDoubt finds out what became of a transaction when End returned an error. The error may hide a commit: the answer
+// was lost. To go on with this client would then produce every record again, so it is discarded. The new client's
+// producer id makes the coordinator finish what it has decided, or abort what it has not; then the group's offsets say
+// which it was.
+func (t *transaction) inDoubt(ctx context.Context, cause error) error {
+	s := t.s
+	t.cause = cause
+	if act := actionFor(cause, actReplace); act == actStop || act == actTaken {
+		return s.stop("commit", t.settled(ctx), cause)
+	}
+	if err := s.replace(ctx, cause); err != nil {
+		err.Op, err.Outcome = "commit", Unknown
+		if errors.Is(err, ErrFenced) {
+			err.Outcome = t.settled(ctx)
+		}
+		return err
+	}
+	return t.resolve(ctx, cause)
+}
+
+// notCommitted deals with an end that was turned into an abort. The client has gone back to the offsets it remembers;
+// it has seen UNKNOWN_SERVER_ERROR as an abort, though the broker may have committed. So the brokers are asked here too.
+func (t *transaction) notCommitted(ctx context.Context) error {
+	s := t.s
+	t.cause = errNotCommitted
+	s.to(Resolving, t.cause)
+	bounded, cancel := context.WithTimeout(ctx, s.cfg.TransactionTimeout)
+	defer cancel()
+	stable, err := s.stableOffsets(bounded, t.batch.next)
+	if err == nil && !stable.Covers(t.batch.next) {
+		s.client.rebalanced.Store(false)
+		return &Error{Op: "commit", Outcome: Aborted, Next: PollAgain, Err: errNotCommitted}
+	}
+	if failed := s.replace(ctx, errors.Join(errNotCommitted, err)); failed != nil {
+		failed.Op, failed.Outcome = "commit", Unknown
+		return failed
+	}
+	return t.resolve(ctx, errNotCommitted)
+}
+
+// resolve asks the group's offsets, after the transaction has been decided, how. All of its partitions at or past its
+// offsets means committed; anything less means aborted, for a transaction commits all or nothing. (Past them are the
+// offsets of another member that owns a partition by now: it has processed the same records, once.)
+func (t *transaction) resolve(ctx context.Context, cause error) error {
+	s := t.s
+	s.to(Resolving, cause)
+	stable, err := s.stableOffsets(ctx, t.batch.next)
+	switch {
+	case err != nil:
+		return s.stop("commit", Unknown, errors.Join(cause, err))
+	case stable.Covers(t.batch.next):
+		s.cfg.Logger.Info("the answer to a commit was lost; the transaction is committed", "transactional_id", s.cfg.TransactionalID, "txn", s.txn, "err", cause)
+		return nil
+	}
+	return &Error{Op: "commit", Outcome: Aborted, Next: PollAgain, Err: cause}
+}
+
+// settled says, without taking the transactional id back, what became of the transaction of a session that stops.
+func (t *transaction) settled(ctx context.Context) Outcome {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	stable, err := t.s.stableOffsets(bounded, t.batch.next)
+	if err != nil || stable.Covers(t.batch.next) { // covered: by us, or by the one who took over
+		return Unknown
+	}
+	return Aborted
+}
+
+// replace discards the client and makes another with the same ids, as often as it takes, until ctx ends. It refuses,
+// and stops the session, when another instance holds the ids by now: to take them back would start a war of fences.
+func (s *Session) replace(ctx context.Context, cause error) *Error {
+	s.to(Replacing, cause)
+	s.cfg.Logger.Warn("making a new client with the same ids", "transactional_id", s.cfg.TransactionalID, "txn", s.txn, "err", cause)
+	member, _ := s.client.gts.Client().GroupMetadata()
+	s.client.close()
+	s.tracker.Reset()
+	s.pending = false
+	fenced := actionFor(cause, actReplay) == actFenced
+	taken, err := s.takenOver(ctx, member, fenced)
+	if err != nil {
+		return s.stop("replace", Aborted, err)
+	}
+	if taken || fenced && !s.allowFence() {
+		return s.stop("replace", Aborted, fmt.Errorf("%w (transactional id %s): %w", ErrFenced, s.cfg.TransactionalID, cause))
+	}
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		c, err := s.connect(ctx)
+		if err == nil {
+			s.client = c
+			s.to(Polling, nil)
+			return nil
+		}
+		if ctx.Err() != nil {
+			return s.stop("replace", Aborted, ctx.Err())
+		}
+		if act := actionFor(err, actReplay); act == actStop || act == actTaken {
+			return s.stop("replace", Aborted, err)
+		}
+		s.retrying("make a new client", err)
+		if !sleep(ctx, wait) {
+			return s.stop("replace", Aborted, ctx.Err())
+		}
+	}
+}
+
+// allowFence counts fences of the session's own doing against the budget.
+func (s *Session) allowFence() bool {
+	now := time.Now()
+	kept := s.fences[:0]
+	for _, f := range s.fences {
+		if now.Sub(f) < fenceWindow {
+			kept = append(kept, f)
+		}
+	}
+	s.fences = append(kept, now)
+	return len(s.fences) <= fenceBudget
+}
+
+// takenOver asks the group whether another process has joined it as this static member, which had the given member id.
+// A fence alone does not say so: a transaction that timed out, or an operator's abort, looks the same. The other one
+// joins only after it has fenced us, so when fenced we wait a little for it.
+func (s *Session) takenOver(ctx context.Context, member string, fenced bool) (bool, error) {
+	patience := time.Now()
+	if fenced {
+		patience = patience.Add(3 * time.Second)
+	}
+	for {
+		group, err := s.describeGroup(ctx)
+		if err == nil {
+			for _, m := range group.Members {
+				if m.InstanceID != nil && *m.InstanceID == s.cfg.InstanceID && m.MemberID != member && member != "" {
+					return true, nil
+				}
+			}
+			if !time.Now().Before(patience) {
+				return false, nil
+			}
+		} else if actionFor(err, actReplay) == actStop {
+			return false, err
+		} else {
+			s.retrying("describe the group", err)
+		}
+		if !sleep(ctx, 100*time.Millisecond) {
+			return false, ctx.Err()
+		}
+	}
+}
+
+func (s *Session) describeGroup(ctx context.Context) (kadm.DescribedGroup, error) {
+	groups, err := s.adm.DescribeGroups(ctx, s.cfg.Group)
+	if err != nil {
+		return kadm.DescribedGroup{}, err
+	}
+	g := groups[s.cfg.Group]
+	return g, g.Err
+}
+
+// stableOffsets returns the group's committed offsets of the partitions of want, after every transaction with pending
+// offsets for them is decided (OffsetFetch with require_stable, KIP-447). A partition without one has offset -1.
+func (s *Session) stableOffsets(ctx context.Context, want offsets.Set) (offsets.Set, error) {
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
+		got, err := s.fetchStable(ctx, want)
+		if err == nil || ctx.Err() != nil || actionFor(err, actReplay) == actStop {
+			return got, err
+		}
+		if !errors.Is(err, kerr.UnstableOffsetCommit) {
+			s.retrying("fetch the group's offsets", err)
+		}
+		if !sleep(ctx, wait) {
+			return nil, errors.Join(ctx.Err(), err)
+		}
+	}
+}
+
+func (s *Session) fetchStable(ctx context.Context, want offsets.Set) (offsets.Set, error) {
+	resp, err := s.adm.FetchOffsets(kadm.RequireStable(ctx), s.cfg.Group)
+	if err != nil {
+		return nil, fmt.Errorf("fetch the offsets of group %s: %w", s.cfg.Group, err)
+	}
+	got := offsets.Set{}
+	for p := range want {
+		o, ok := resp.Lookup(p.Topic, p.Number)
+		switch {
+		case !ok:
+			got[p] = offsets.NewPosition(-1)
+		case o.Err != nil:
+			return nil, fmt.Errorf("fetch the offset of %s: %w", p, o.Err)
+		default:
+			got[p] = offsets.Position{Offset: o.At, LeaderEpoch: o.LeaderEpoch}
+		}
+	}
+	return got, nil
+}

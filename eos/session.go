@@ -1,0 +1,210 @@
+package eos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eos-pipe/eos-pipe/offsets"
+)
+
+// Session is a consumer group member and a transactional producer in one: what Poll hands out and what Commit produces
+// for it become visible together, or not at all.
+//
+// One goroutine at a time may call a Session; a second call that overlaps is refused with ErrMisuse.
+type Session struct {
+	cfg   Config
+	plain *kgo.Client // asks the brokers beside the group and the transaction; outlives the client
+	adm   *kadm.Client
+
+	busy atomic.Bool // a method is running; the fields below are its own
+
+	client     *client
+	state      State
+	stopped    *Error           // why the session will not work again
+	txn        uint64           // transactions begun
+	polled     uint64           // batches handed out; the id of the newest
+	pending    bool             // the newest batch is neither committed nor given back
+	tracker    offsets.Tracker  // what of the input has been handed out
+	ended      time.Time        // when the last transaction ended
+	fences     []time.Time      // when a fence was found to be our own doing
+	partitions map[string]int32 // how many partitions each input topic had at Open
+	saidRetry  limiter
+}
+
+// Open makes a session: it checks the configuration, the brokers' versions and the topics, fences a predecessor with the same
+// transactional id and waits until its transaction is over, and joins the group. It returns within
+// Config.ConnectTimeout if no broker answers, and when ctx ends. On an error nothing is left open.
+func Open(ctx context.Context, cfg Config) (*Session, error) {
+	if err := errors.Join(cfg.Validate(), checkOptions(cfg.Client)); err != nil {
+		return nil, &Error{Op: "open", Next: Stop, Err: err}
+	}
+	s := &Session{cfg: cfg.withDefaults(), state: Starting}
+	if err := s.open(ctx); err != nil {
+		if s.plain != nil {
+			s.plain.Close()
+		}
+		return nil, s.openError(err)
+	}
+	return s, nil
+}
+
+func (s *Session) open(ctx context.Context) (err error) {
+	if s.plain, err = kgo.NewClient(s.connection()...); err != nil {
+		return fmt.Errorf("make the client: %w", err)
+	}
+	s.adm = kadm.NewClient(s.plain)
+	if err := s.preflight(ctx); err != nil {
+		return err
+	}
+	if s.client, err = s.connect(ctx); err != nil {
+		return err
+	}
+	s.to(Polling, nil)
+	return nil
+}
+
+// openError says of an error of Open whether it is worth a second try.
+func (s *Session) openError(err error) *Error {
+	next := Reopen
+	if actionFor(err, actReplace) == actStop || errors.Is(err, ErrNoTopic) || errors.Is(err, ErrUnsupported) {
+		next = Stop
+	}
+	return &Error{Op: "open", Outcome: Aborted, Next: next, Err: explain(err)}
+}
+
+// preflight finds out what would go wrong later: no broker, brokers before 2.5, a topic that is not there.
+func (s *Session) preflight(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
+	defer cancel()
+	if err := s.plain.Ping(ctx); err != nil {
+		return fmt.Errorf("%w at %v: %w", ErrUnreachable, s.cfg.BootstrapServers, err)
+	}
+	versions, err := s.adm.ApiVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("ask for the brokers' versions: %w", err)
+	}
+	for _, v := range versions {
+		if v.Err != nil {
+			continue // a broker that is down just now is not one that is too old
+		}
+		// KIP-447: a commit in a transaction that knows the member, and offsets that wait for open transactions.
+		commit, _ := v.KeyMaxVersion(kmsg.TxnOffsetCommit.Int16())
+		fetch, _ := v.KeyMaxVersion(kmsg.OffsetFetch.Int16())
+		if commit < 3 || fetch < 7 {
+			return fmt.Errorf("%w: broker %d is older than Kafka 2.5 (KIP-447)", ErrUnsupported, v.NodeID)
+		}
+	}
+	return s.checkTopics(ctx)
+}
+
+func (s *Session) checkTopics(ctx context.Context) error {
+	names := append(append([]string{}, s.cfg.Topics...), s.cfg.Outputs...)
+	topics, err := s.adm.ListTopics(ctx, names...)
+	if err != nil {
+		return fmt.Errorf("ask for the topics: %w", err)
+	}
+	var faults []error
+	for _, name := range names {
+		if t, ok := topics[name]; !ok || t.Err != nil {
+			faults = append(faults, fmt.Errorf("topic %s: %w", name, explain(t.Err)))
+		}
+	}
+	s.partitions = map[string]int32{}
+	for _, name := range s.cfg.Topics {
+		s.partitions[name] = int32(len(topics[name].Partitions))
+	}
+	return errors.Join(faults...)
+}
+
+// Close ends the session: it gives back what was polled and not committed, closes the client and leaves the group, so
+// that other members take the partitions over at once. No transaction is open afterwards. Close after Close does
+// nothing. If ctx ends first, Close still waits for the client's goroutines, but not for the group to be left; the
+// partitions then move after Config.SessionTimeout.
+func (s *Session) Close(ctx context.Context) error {
+	if !s.busy.CompareAndSwap(false, true) {
+		return &Error{Op: "close", Next: PollAgain, Err: fmt.Errorf("%w: another call is running", ErrMisuse)}
+	}
+	defer s.busy.Store(false)
+	if s.stopped != nil && errors.Is(s.stopped, ErrClosed) {
+		return nil
+	}
+	taken := s.stopped != nil && errors.Is(s.stopped, ErrFenced)
+	if s.client != nil {
+		s.client.close()
+	}
+	var err error
+	if !taken { // a fenced session's membership is somebody else's now
+		err = s.leave(ctx)
+	}
+	s.stop("close", Aborted, ErrClosed)
+	s.plain.Close()
+	return err
+}
+
+// leave takes the static member out of the group, so that its partitions go to others now and not after the session
+// timeout. That it is not a member any more is as good.
+func (s *Session) leave(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	left, err := s.adm.LeaveGroup(ctx, kadm.LeaveGroup(s.cfg.Group).InstanceIDs(s.cfg.InstanceID))
+	if err == nil && left.Ok() {
+		s.cfg.Logger.Debug("left the group", "group", s.cfg.Group, "instance_id", s.cfg.InstanceID)
+	}
+	if err != nil {
+		return &Error{Op: "close", Outcome: Aborted, Next: Stop, Err: fmt.Errorf(
+			"leave the group: %w; its partitions move to other members after the session timeout of %v", err, s.cfg.SessionTimeout)}
+	}
+	return nil
+}
+
+// enter admits one caller at a time, and none after the session has stopped.
+func (s *Session) enter(op string) *Error {
+	if !s.busy.CompareAndSwap(false, true) {
+		return &Error{Op: op, Next: PollAgain, Err: fmt.Errorf("%w: another call is running", ErrMisuse)}
+	}
+	if s.stopped != nil {
+		s.busy.Store(false)
+		return s.stopped
+	}
+	return nil
+}
+
+// stop ends the session for good; every later call returns the error.
+func (s *Session) stop(op string, outcome Outcome, cause error) *Error {
+	next := Stop
+	if isContext(cause) {
+		next = Reopen
+	}
+	s.stopped = &Error{Op: op, Outcome: outcome, Next: next, Err: explain(cause)}
+	s.to(Stopped, cause)
+	return s.stopped
+}
+
+// to goes to another state and says so.
+func (s *Session) to(next State, why error) {
+	if s.cfg.Observer.Transition != nil {
+		t := Transition{
+			From: s.state, To: next, TransactionalID: s.cfg.TransactionalID, Txn: s.txn,
+			ProducerID: -1, ProducerEpoch: -1, Err: why,
+		}
+		if s.client != nil {
+			t.ProducerID, t.ProducerEpoch = s.client.producerID, s.client.producerEpoch
+		}
+		s.cfg.Observer.Transition(t)
+	}
+	s.state = next
+}
+
+// retrying says, at most every five seconds, that something is being tried again.
+func (s *Session) retrying(what string, err error) {
+	if s.saidRetry.allow(5 * time.Second) {
+		s.cfg.Logger.Warn("trying again to "+what, "transactional_id", s.cfg.TransactionalID, "err", err)
+	}
+}
