@@ -1,0 +1,119 @@
+package processor
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/eos-pipe/eos-pipe/eos"
+)
+
+// InstanceIDEnv is the environment variable that names this instance where Config.InstanceID does not.
+const InstanceIDEnv = "EOS_PIPE_INSTANCE_ID"
+
+// DefaultDrainTimeout is how long a drain may take where Config.DrainTimeout is zero.
+const DefaultDrainTimeout = 8 * time.Second
+
+// Config is what a Processor needs to know. The zero value of a field is its documented default; New reports every
+// fault at once.
+type Config struct {
+	// BootstrapServers are the host:port pairs to connect to first. Required.
+	BootstrapServers []string
+	// ApplicationID names the application; all its instances share it. Required, unless Group and TransactionalID are
+	// given.
+	ApplicationID string
+	// InstanceID names this instance among them. It must be stable over restarts: only then does an instance that
+	// comes back end its dead predecessor's transaction at once. Default: $EOS_PIPE_INSTANCE_ID, then the host name.
+	InstanceID string
+	// Group is the consumer group. Default: ApplicationID.
+	Group string
+	// TransactionalID is the prefix of the lanes' transactional ids, to which "-<lane>" is added.
+	// Default: "<application id>-<instance id>".
+	TransactionalID string
+	// Lanes is how many sessions this process runs side by side, each with its own share of the partitions.
+	// Default: 1.
+	Lanes int
+	// DeadLetterTopic takes the records that a handler gives up by DeadLetter. Default: none.
+	DeadLetterTopic string
+	// Provenance adds a header to every output that says which input record it was made of; `eos-pipe verify` reads it.
+	Provenance bool
+	// UntilEnd stops Run when the group has committed all that the input held when Run began. Records of transactions
+	// that were open at that time are not waited for.
+	UntilEnd bool
+	// DrainTimeout is how long Run goes on after its context ends, to finish the batches under way. What is not
+	// committed by then is aborted and processed at the next start. Default: DefaultDrainTimeout.
+	DrainTimeout time.Duration
+	// Progress is called now and then with what the group has committed of the input that was there when Run began,
+	// in offsets. It is called only with UntilEnd, from one goroutine. Optional.
+	Progress func(done, total int64)
+	// Logger takes the log. Default: nothing is logged.
+	Logger *slog.Logger
+	// Session tunes the lanes' sessions: bounds of a batch, timeouts, franz-go options. What is set above
+	// (servers, group, ids, topics, logger) must not be set in it.
+	Session eos.Config
+}
+
+// withDefaults returns c with its defaults filled in.
+func (c Config) withDefaults() (Config, error) {
+	if c.InstanceID == "" {
+		c.InstanceID = os.Getenv(InstanceIDEnv)
+	}
+	if c.InstanceID == "" && c.TransactionalID == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return c, fmt.Errorf("the host has no name to take for the instance id (%w): set InstanceID or $%s", err, InstanceIDEnv)
+		}
+		c.InstanceID = host
+	}
+	if c.Group == "" {
+		c.Group = c.ApplicationID
+	}
+	if c.TransactionalID == "" && c.ApplicationID != "" {
+		c.TransactionalID = c.ApplicationID + "-" + c.InstanceID
+	}
+	if c.Lanes == 0 {
+		c.Lanes = 1
+	}
+	if c.DrainTimeout == 0 {
+		c.DrainTimeout = DefaultDrainTimeout
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c, nil
+}
+
+// validate reports every fault of c, whose defaults are filled in, for a pipe from topics to output.
+func (c Config) validate(topics []string, output string) error {
+	var faults []error
+	if c.Lanes < 1 {
+		faults = append(faults, fmt.Errorf("%d lanes are too few", c.Lanes))
+	}
+	if c.DrainTimeout < 0 {
+		faults = append(faults, errors.New("the drain timeout must not be negative"))
+	}
+	s := c.Session
+	if s.Group != "" || s.TransactionalID != "" || s.InstanceID != "" || len(s.Topics)+len(s.Outputs)+len(s.BootstrapServers) > 0 || s.Logger != nil {
+		faults = append(faults, errors.New("Session sets what belongs into the fields beside it: servers, group, ids, topics, logger"))
+		return errors.Join(faults...)
+	}
+	return errors.Join(append(faults, c.lane(0, topics, output).Validate())...)
+}
+
+// lane returns the configuration of the session of lane i.
+func (c Config) lane(i int, topics []string, output string) eos.Config {
+	s := c.Session
+	s.BootstrapServers, s.Group, s.Logger = c.BootstrapServers, c.Group, c.Logger
+	if c.TransactionalID != "" {
+		s.TransactionalID = fmt.Sprintf("%s-%d", c.TransactionalID, i)
+	}
+	s.Topics = slices.Clone(topics)
+	s.Outputs = []string{output}
+	if c.DeadLetterTopic != "" {
+		s.Outputs = append(s.Outputs, c.DeadLetterTopic)
+	}
+	return s
+}

@@ -1,0 +1,14 @@
+package processor
+
+import "github.com/twmb/franz-go/pkg/kgo"
+
+// decode is the first stage: what was fetched becomes a typed record.
+func (p Pipe[In, Out]) decode(r *kgo.Record) (Record[In], error) {
+	in := Record[In]{
+		Key: r.Key, Headers: r.Headers, Timestamp: r.Timestamp,
+		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, raw: r,
+	}
+	var err error
+	in.Value, err = p.Source.Value.Decode(r.Value)
+	return in, err
+}

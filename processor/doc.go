@@ -1,0 +1,30 @@
+// Package processor is a framework for stream processing with exactly-once results: consume, transform, produce, with
+// the input's offsets in the same Kafka transaction as the output.
+//
+// A [Pipe] is read from left to right: a [Source], a [Handler], a [Sink]. [New] checks it together with a [Config], and
+// [Processor.Run] runs it until its context ends:
+//
+//	p, err := processor.New(
+//		processor.Config{BootstrapServers: []string{"localhost:9092"}, ApplicationID: "billing"},
+//		processor.Pipe[Order, Invoice]{
+//			Source: processor.From(processor.JSON[Order](), "orders"),
+//			Handle: processor.Map(bill),
+//			Sink:   processor.To(processor.JSON[Invoice](), "invoices"),
+//		})
+//
+// # The way of a record
+//
+//	source topic → Poll → decode → handle → encode → Commit → sink topic
+//
+// decode.go, handle.go and encode.go are the three stages of this package, process.go takes a batch through them, and
+// lane.go is the loop around that: one batch is one transaction. Run has as many lanes as configured; each is an
+// [eos.Session] of its own, a member of the group that owns whole partitions, so that the order of a partition is kept.
+//
+// # What to rely on
+//
+// Whatever happens to the process, the brokers or the network, a read_committed reader of the output sees the result of
+// every input record exactly once. A handler may be called more than once for a record, so what it does outside Kafka
+// may happen more than once.
+//
+// Package processortest runs a handler or a pipe on records in a test, without a broker.
+package processor

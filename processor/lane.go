@@ -1,0 +1,110 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/eos-pipe/eos-pipe/eos"
+)
+
+// closeTimeout bounds how long a lane takes to leave the group.
+const closeTimeout = 5 * time.Second
+
+// lane is one session and the goroutine that runs it: it owns whole partitions, and keeps their order.
+type lane struct {
+	p      *Processor
+	number int
+	soft   context.Context // ends when no more batches are to be begun
+}
+
+// run opens the lane's session, and another whenever one says so, until soft ends.
+func (l *lane) run() error {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		again, err := l.session()
+		if !again || l.soft.Err() != nil {
+			return err
+		}
+		l.p.cfg.Logger.Warn("opening a new session", "lane", l.number, "err", err)
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-l.soft.Done():
+		}
+		t.Stop()
+	}
+}
+
+// session is one session's life. again says that another is to be opened.
+func (l *lane) session() (again bool, err error) {
+	s, err := eos.Open(l.soft, l.p.cfg.lane(l.number, l.p.topics, l.p.output))
+	if err != nil {
+		if l.soft.Err() != nil {
+			return false, nil
+		}
+		return false, err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		if closed := s.Close(ctx); closed != nil {
+			l.p.cfg.Logger.Warn("closing the session", "lane", l.number, "err", closed)
+		}
+	}()
+	for {
+		if done, err := l.batch(s); done || err != nil {
+			e, ok := errors.AsType[*eos.Error](err)
+			return ok && e.Next == eos.Reopen, err
+		}
+	}
+}
+
+// batch takes one batch from poll to commit. done says that the lane has drained.
+func (l *lane) batch(s *eos.Session) (done bool, err error) {
+	batch, err := s.Poll(l.soft)
+	switch {
+	case l.soft.Err() != nil:
+		return true, nil // what was polled and not committed comes again at the next start
+	case err != nil:
+		return false, again(err)
+	}
+	res, err := l.p.process(l.p.hard, batch.Records)
+	switch {
+	case l.p.hard.Err() != nil:
+		return false, ErrAborted
+	case err != nil:
+		return false, fmt.Errorf("nothing of its batch is committed: %w", err)
+	}
+	err = s.Commit(l.p.hard, batch, slices.Values(res.Records))
+	switch {
+	case err == nil:
+		l.count(len(batch.Records), res)
+		return false, nil
+	case l.p.hard.Err() != nil:
+		return false, errors.Join(ErrAborted, err)
+	}
+	l.p.stats.aborted.Add(1)
+	return false, again(err)
+}
+
+// again returns nil for an error after which the session is polled again.
+func again(err error) error {
+	if e, ok := errors.AsType[*eos.Error](err); ok && e.Next == eos.PollAgain {
+		return nil
+	}
+	return err
+}
+
+func (l *lane) count(in int, res Result) {
+	c := &l.p.stats
+	c.in.Add(int64(in))
+	c.out.Add(int64(len(res.Records)))
+	c.skipped.Add(int64(res.Skipped))
+	c.deadLetters.Add(int64(res.DeadLetters))
+	c.transactions.Add(1)
+	for _, g := range res.GivenUp {
+		l.p.cfg.Logger.Warn("record given up", "lane", l.number, "topic", g.Partition.Topic, "partition", g.Partition.Number, "offset", g.Offset, "err", g.Err)
+	}
+}

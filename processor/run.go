@@ -1,0 +1,135 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// ErrAborted is what Run returns when it had to leave a batch that was under way: by Abort, or because a drain took
+// too long. Nothing is lost: the batch's transaction is aborted, and its records are processed at the next start.
+var ErrAborted = errors.New("stopped in the middle of a batch; it is aborted, nothing is lost, and the next start processes it")
+
+// Processor runs one pipe over as many lanes as configured.
+type Processor struct {
+	cfg     Config
+	topics  []string
+	output  string
+	process func(context.Context, []*kgo.Record) (Result, error)
+
+	started atomic.Bool
+	abort   context.CancelFunc
+	hard    context.Context // ends when batches under way are to be left
+	stats   counters
+}
+
+// Stats counts what has been committed since Run began. Records of aborted transactions are not in it.
+type Stats struct {
+	In           int64 `json:"in"`           // input records
+	Out          int64 `json:"out"`          // records produced, dead letters included
+	Skipped      int64 `json:"skipped"`      // input records that the handler skipped
+	DeadLetters  int64 `json:"dead_letters"` // input records that went to the dead-letter topic
+	Transactions int64 `json:"transactions"` // committed transactions
+	Aborted      int64 `json:"aborted"`      // transactions that were aborted, and whose input was processed again
+}
+
+type counters struct {
+	in, out, skipped, deadLetters, transactions, aborted atomic.Int64
+}
+
+// New returns a processor of pipe p, or every fault of both joined into one error. Nothing is connected yet.
+func New[In, Out any](cfg Config, p Pipe[In, Out]) (*Processor, error) {
+	cfg, err := cfg.withDefaults()
+	if err := errors.Join(err, p.validate()); err != nil {
+		return nil, err
+	}
+	if err := cfg.validate(p.Source.Topics, p.Sink.Topic); err != nil {
+		return nil, err
+	}
+	opts := Options{DeadLetterTopic: cfg.DeadLetterTopic, Provenance: cfg.Provenance}
+	pr := &Processor{cfg: cfg, topics: p.Source.Topics, output: p.Sink.Topic}
+	pr.process = func(ctx context.Context, in []*kgo.Record) (Result, error) { return p.Process(ctx, in, opts) }
+	pr.hard, pr.abort = context.WithCancel(context.Background())
+	return pr, nil
+}
+
+// Stats returns the counts so far. It may be called at any time.
+func (p *Processor) Stats() Stats {
+	c := &p.stats
+	return Stats{
+		In: c.in.Load(), Out: c.out.Load(), Skipped: c.skipped.Load(), DeadLetters: c.deadLetters.Load(),
+		Transactions: c.transactions.Load(), Aborted: c.aborted.Load(),
+	}
+}
+
+// Abort leaves the batches under way at once: Run returns ErrAborted within seconds. It may be called at any time.
+func (p *Processor) Abort() { p.abort() }
+
+// Run processes until ctx ends, then drains: it finishes and commits the batches under way, leaves the group and
+// returns nil. With Config.UntilEnd it also returns nil when the end is reached. When a lane fails, the others drain,
+// and Run returns that lane's error: an *eos.Error or a *RecordError. In every case no transaction is left open and
+// what was not committed is processed at the next start. A Processor runs once.
+func (p *Processor) Run(ctx context.Context) error {
+	if !p.started.CompareAndSwap(false, true) {
+		return errors.New("a Processor runs only once: make a new one")
+	}
+	defer p.abort()
+	soft, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	defer context.AfterFunc(soft, p.limitDrain)()
+
+	var end *endWatch
+	if p.cfg.UntilEnd {
+		var err error
+		if end, err = p.watchEnd(soft); err != nil {
+			return err
+		}
+		defer end.close()
+	}
+	var wg sync.WaitGroup
+	failures := make([]error, p.cfg.Lanes)
+	for i := range p.cfg.Lanes {
+		wg.Go(func() {
+			l := lane{p: p, number: i, soft: soft}
+			if failures[i] = l.run(); failures[i] != nil {
+				stop(errors.New("another lane has failed"))
+			}
+		})
+	}
+	if end != nil {
+		wg.Go(func() {
+			end.wait(soft)
+			stop(errors.New("the end is reached"))
+		})
+	}
+	wg.Wait()
+	return firstError(failures)
+}
+
+// limitDrain is called when a drain begins: it may last so long.
+func (p *Processor) limitDrain() {
+	timer := time.NewTimer(p.cfg.DrainTimeout)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		p.cfg.Logger.Warn("the drain takes too long; what is under way is aborted", "drain_timeout", p.cfg.DrainTimeout)
+		p.abort()
+	case <-p.hard.Done():
+	}
+}
+
+// firstError returns the error that says most: one that is not a mere abort comes first.
+func firstError(errs []error) error {
+	var first error
+	for i, err := range errs {
+		if err != nil && (first == nil || errors.Is(first, ErrAborted)) {
+			first = fmt.Errorf("lane %d: %w", i, err)
+		}
+	}
+	return first
+}
