@@ -195,7 +195,7 @@ func (s *Session) stableOffsets(ctx context.Context, want offsets.Set) (offsets.
 
 func (s *Session) fetchStable(ctx context.Context, want offsets.Set) (offsets.Set, error) {
 	resp, err := s.adm.FetchOffsets(kadm.RequireStable(ctx), s.cfg.Group)
-	if err != nil {
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // a group that does not exist has committed nothing
 		return nil, fmt.Errorf("fetch the offsets of group %s: %w", s.cfg.Group, err)
 	}
 	got := offsets.Set{}

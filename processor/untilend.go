@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/eos"
@@ -88,7 +89,7 @@ func listed(l kadm.ListedOffsets) error {
 // committed returns the group's committed offsets.
 func (w *endWatch) committed(ctx context.Context) (offsets.Set, error) {
 	resp, err := w.adm.FetchOffsets(ctx, w.p.cfg.Group)
-	if err != nil {
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // a group that does not exist yet has committed nothing
 		return nil, err
 	}
 	set := offsets.Set{}

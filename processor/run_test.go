@@ -1,0 +1,205 @@
+package processor_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/processor"
+)
+
+type broker struct {
+	t       *testing.T
+	servers []string
+	cl      *kgo.Client
+}
+
+func setup(t *testing.T) *broker {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(4, "in"), kfake.SeedTopics(4, "out"), kfake.SeedTopics(1, "dead"),
+		kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
+	require.NoError(t, err)
+	t.Cleanup(cluster.Close)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	require.NoError(t, err)
+	t.Cleanup(cl.Close)
+	return &broker{t: t, servers: cluster.ListenAddrs(), cl: cl}
+}
+
+func (b *broker) produce(n int) {
+	var rs []*kgo.Record
+	for i := range n {
+		rs = append(rs, &kgo.Record{Topic: "in", Partition: int32(i % 4), Value: fmt.Append(nil, i)})
+	}
+	require.NoError(b.t, b.cl.ProduceSync(b.t.Context(), rs...).FirstErr())
+}
+
+// values reads n committed records of topic and returns their values, by partition.
+func (b *broker) values(topic string, n int) map[int32][]string {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(b.servers...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
+	require.NoError(b.t, err)
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
+	defer cancel()
+	got := map[int32][]string{}
+	for n > 0 {
+		fs := cl.PollFetches(ctx)
+		require.NoError(b.t, fs.Err())
+		fs.EachRecord(func(r *kgo.Record) {
+			got[r.Partition] = append(got[r.Partition], string(r.Value))
+			n--
+		})
+	}
+	return got
+}
+
+func (b *broker) config() processor.Config {
+	return processor.Config{BootstrapServers: b.servers, ApplicationID: "app", InstanceID: "i", UntilEnd: true,
+		Session: eos.Config{SessionTimeout: 6 * time.Second, TransactionTimeout: 10 * time.Second, MaxRecords: 50}}
+}
+
+var double = processor.Pipe[string, string]{
+	Source: processor.From(processor.String(), "in"),
+	Handle: processor.Map(func(s string) (string, error) { return s + s, nil }),
+	Sink:   processor.To(processor.String(), "out"),
+}
+
+// Three lanes process all of the input until its end; each partition's order is kept, and the last progress says all.
+func TestRunUntilEnd(t *testing.T) {
+	b := setup(t)
+	b.produce(2000)
+	cfg := b.config()
+	cfg.Lanes = 3
+	var done, total atomic.Int64
+	cfg.Progress = func(d, n int64) { done.Store(d); total.Store(n) }
+	p, err := processor.New(cfg, double)
+	require.NoError(t, err)
+	require.NoError(t, p.Run(t.Context()))
+	require.EqualValues(t, 2000, p.Stats().In)
+	require.EqualValues(t, 2000, p.Stats().Out)
+	require.EqualValues(t, 2000, done.Load())
+	require.EqualValues(t, 2000, total.Load())
+	for part, values := range b.values("out", 2000) {
+		for i, v := range values {
+			n := 4*i + int(part)
+			require.Equal(t, fmt.Sprint(n, n), v[:len(v)/2]+" "+v[len(v)/2:], "partition %d, position %d", part, i)
+		}
+	}
+}
+
+// A context that ends drains: what was begun is committed, Run returns nil, and no transaction is left open.
+func TestRunDrains(t *testing.T) {
+	b := setup(t)
+	b.produce(100)
+	cfg := b.config()
+	cfg.UntilEnd = false
+	ctx, cancel := context.WithCancel(t.Context())
+	pipe := double
+	pipe.Handle = func(_ context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
+		cancel() // while a batch is under way
+		return []processor.Record[string]{in}, nil
+	}
+	p, err := processor.New(cfg, pipe)
+	require.NoError(t, err)
+	require.NoError(t, p.Run(ctx))
+	require.Positive(t, p.Stats().In)
+	require.EqualValues(t, 1, p.Stats().Transactions)
+	open, err := kadm.NewClient(b.cl).ListTransactions(t.Context(), nil, []string{"Ongoing"})
+	require.NoError(t, err)
+	require.Empty(t, open)
+}
+
+// A drain that takes longer than its time is aborted: Run says so, and nothing of the batch is committed.
+func TestRunAborts(t *testing.T) {
+	b := setup(t)
+	b.produce(100)
+	cfg := b.config()
+	cfg.UntilEnd, cfg.DrainTimeout = false, 50*time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	pipe := double
+	pipe.Handle = func(ctx context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
+		cancel()
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	p, err := processor.New(cfg, pipe)
+	require.NoError(t, err)
+	require.ErrorIs(t, p.Run(ctx), processor.ErrAborted)
+	require.Zero(t, p.Stats().In)
+}
+
+// A record that the handler cannot process stops the processor with its coordinates; nothing of its batch is
+// committed, and after the handler is mended the next run processes everything once.
+func TestRunStopsAtPoison(t *testing.T) {
+	b := setup(t)
+	b.produce(200)
+	pipe := double
+	pipe.Handle = processor.Map(func(s string) (string, error) {
+		if s == "101" {
+			return "", fmt.Errorf("cannot do %s", s)
+		}
+		return s + s, nil
+	})
+	p, err := processor.New(b.config(), pipe)
+	require.NoError(t, err)
+	var failed *processor.RecordError
+	require.ErrorAs(t, p.Run(t.Context()), &failed)
+	require.Equal(t, "in-1", failed.Partition.String())
+	require.EqualValues(t, 25, failed.Offset)
+
+	p, err = processor.New(b.config(), double)
+	require.NoError(t, err)
+	require.NoError(t, p.Run(t.Context()))
+	var all []string
+	for _, values := range b.values("out", 200) {
+		all = append(all, values...)
+	}
+	slices.Sort(all)
+	require.Len(t, slices.Compact(all), 200)
+}
+
+// Skipped records and dead letters: counted, committed with their batch, and the dead letters are in their topic.
+func TestRunGivesUpRecords(t *testing.T) {
+	b := setup(t)
+	b.produce(100)
+	cfg := b.config()
+	cfg.DeadLetterTopic = "dead"
+	pipe := double
+	pipe.Handle = processor.Map(func(s string) (string, error) {
+		switch s[len(s)-1] {
+		case '3':
+			return "", processor.Skip(nil)
+		case '7':
+			return "", processor.DeadLetter(fmt.Errorf("seven"))
+		}
+		return s, nil
+	})
+	p, err := processor.New(cfg, pipe)
+	require.NoError(t, err)
+	require.NoError(t, p.Run(t.Context()))
+	require.Equal(t, processor.Stats{In: 100, Out: 90, Skipped: 10, DeadLetters: 10, Transactions: p.Stats().Transactions}, p.Stats())
+	require.Len(t, b.values("dead", 10)[0], 10)
+}
+
+// Faults of a configuration are reported together, before anything is connected.
+func TestNewReportsAllFaults(t *testing.T) {
+	_, err := processor.New(processor.Config{}, processor.Pipe[string, int]{Source: processor.From(processor.String(), "t"), Sink: processor.To(processor.JSON[int](), "t")})
+	require.ErrorContains(t, err, "both source and sink")
+	require.ErrorContains(t, err, "no Handle")
+	_, err = processor.New(processor.Config{Lanes: -1}, double)
+	require.ErrorContains(t, err, "no bootstrap server")
+	require.ErrorContains(t, err, "no consumer group")
+	require.ErrorContains(t, err, "no transactional id")
+	require.ErrorContains(t, err, "-1 lanes")
+	_, err = processor.New(processor.Config{BootstrapServers: []string{"x"}, ApplicationID: "a", Session: eos.Config{Group: "g"}}, double)
+	require.ErrorContains(t, err, "belongs into the fields beside it")
+}
