@@ -142,7 +142,7 @@ func (s *Session) resolveStarts(ctx context.Context, missing offsets.Set) error 
 		}
 		o, ok := from.Lookup(p.Topic, p.Number)
 		if !ok {
-			return fmt.Errorf("%s: %w", p, kerr.UnknownTopicOrPartition)
+			return fmt.Errorf("%s is assigned but not listed yet", p) // kgo joins again
 		}
 		missing[p] = offsets.NewPosition(o.Offset)
 	}

@@ -72,22 +72,21 @@ func (s *Session) connection(more ...kgo.Opt) []kgo.Opt {
 	return append(opts, s.cfg.Client...)
 }
 
-// refused are options that would break the guarantee, each with the reason, by the value that gives them away.
+// refused are options that would break the guarantee when they are switched on, each with the reason.
 var refused = []struct {
 	option any
 	name   string
-	bad    func(values []any) bool
 	reason string
 }{
-	{kgo.DisableIdempotentWrite, "DisableIdempotentWrite", isTrue, "a produce that is retried would be written twice"},
-	{kgo.AllowIdempotentProduceCancellation, "AllowIdempotentProduceCancellation", isTrue, "a record that was cancelled may be in the log"},
-	{kgo.StopProducerOnDataLossDetected, "StopProducerOnDataLossDetected", isTrue, "the session itself decides on producer errors"},
-	{kgo.ServerSideBalancer, "ServerSideBalancer", isTrue, "rebalances are blocked while a batch is processed, which its heartbeats do not survive"},
-	{kgo.AutoCommitMarks, "AutoCommitMarks", isTrue, "offsets are committed by the transaction only"},
-	{kgo.GreedyAutoCommit, "GreedyAutoCommit", isTrue, "offsets are committed by the transaction only"},
-	{kgo.ManualFlushing, "ManualFlushing", isTrue, "a full buffer would refuse records instead of waiting"},
-	{kgo.ConsumeRegex, "ConsumeRegex", isTrue, "a new topic could match that the pipe itself writes to"},
-	{kgo.DisableFetchCRCValidation, "DisableFetchCRCValidation", isTrue, "corrupt input would become committed output"},
+	{kgo.DisableIdempotentWrite, "DisableIdempotentWrite", "a produce that is retried would be written twice"},
+	{kgo.AllowIdempotentProduceCancellation, "AllowIdempotentProduceCancellation", "a record that was cancelled may be in the log"},
+	{kgo.StopProducerOnDataLossDetected, "StopProducerOnDataLossDetected", "the session itself decides on producer errors"},
+	{kgo.ServerSideBalancer, "ServerSideBalancer", "rebalances are blocked while a batch is processed, which its heartbeats do not survive"},
+	{kgo.AutoCommitMarks, "AutoCommitMarks", "offsets are committed by the transaction only"},
+	{kgo.GreedyAutoCommit, "GreedyAutoCommit", "offsets are committed by the transaction only"},
+	{kgo.ManualFlushing, "ManualFlushing", "a full buffer would refuse records instead of waiting"},
+	{kgo.ConsumeRegex, "ConsumeRegex", "a new topic could match that the pipe itself writes to"},
+	{kgo.DisableFetchCRCValidation, "DisableFetchCRCValidation", "corrupt input would become committed output"},
 }
 
 func isTrue(values []any) bool {
@@ -96,18 +95,18 @@ func isTrue(values []any) bool {
 }
 
 // checkOptions refuses what of the user's own options would break the guarantee.
-func checkOptions(user []kgo.Opt) error {
-	if len(user) == 0 {
+func (s *Session) checkOptions() error {
+	if len(s.cfg.Client) == 0 {
 		return nil
 	}
-	cl, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers("127.0.0.1:1"), kgo.ConsumerGroup("check")}, user...)...)
+	cl, err := kgo.NewClient(append([]kgo.Opt{kgo.ConsumerGroup(s.cfg.Group)}, s.connection()...)...)
 	if err != nil {
 		return fmt.Errorf("the franz-go options in Client do not fit together: %w", err)
 	}
 	defer cl.Close()
 	var faults []error
 	for _, r := range refused {
-		if values := cl.OptValues(r.option); len(values) > 0 && r.bad(values) {
+		if values := cl.OptValues(r.option); len(values) > 0 && isTrue(values) {
 			faults = append(faults, fmt.Errorf("the franz-go option %s is refused: %s", r.name, r.reason))
 		}
 	}

@@ -42,10 +42,10 @@ type Session struct {
 // transactional id and waits until its transaction is over, and joins the group. It returns within
 // Config.ConnectTimeout if no broker answers, and when ctx ends. On an error nothing is left open.
 func Open(ctx context.Context, cfg Config) (*Session, error) {
-	if err := errors.Join(cfg.Validate(), checkOptions(cfg.Client)); err != nil {
+	s := &Session{cfg: cfg.withDefaults(), state: Starting}
+	if err := errors.Join(cfg.Validate(), s.checkOptions()); err != nil {
 		return nil, &Error{Op: "open", Next: Stop, Err: err}
 	}
-	s := &Session{cfg: cfg.withDefaults(), state: Starting}
 	if err := s.open(ctx); err != nil {
 		if s.plain != nil {
 			s.plain.Close()

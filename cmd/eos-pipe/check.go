@@ -1,0 +1,130 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/eos-pipe/eos-pipe/internal/jq"
+)
+
+// This file checks values that several commands take. Every check adds to the faults and goes on.
+
+// addConnection defines the flags by which a command finds the cluster.
+func addConnection(f *pflag.FlagSet, servers *[]string) {
+	f.StringSliceVarP(servers, "bootstrap-server", "b", nil, "`host:port` of one or more brokers, with commas; also --brokers (required)")
+}
+
+// checkPresent adds one fault for a setting that is missing.
+func checkPresent(all *faults, flag string, isSet bool, example string) {
+	if !isSet {
+		all.add("--"+flag+" is missing", fmt.Sprintf("give it as --%s %s, as %s, or in the --config file", flag, example, envName(flag)))
+	}
+}
+
+func checkServers(all *faults, servers []string) {
+	checkPresent(all, "bootstrap-server", len(servers) > 0, "localhost:9092")
+	for _, s := range servers {
+		_, port, err := net.SplitHostPort(s)
+		if n, convErr := strconv.Atoi(port); err != nil || convErr != nil || n < 1 || n > 65535 || strings.HasPrefix(s, ":") {
+			all.add("--bootstrap-server: "+quote(s)+" is not host:port", "write it as localhost:9092")
+		}
+	}
+}
+
+// checkTopics checks where a pipe reads and writes. One that reads its own output never ends.
+func checkTopics(all *faults, from []string, to string) {
+	checkPresent(all, "from", len(from) > 0, "TOPIC")
+	checkPresent(all, "to", to != "", "TOPIC")
+	for i, t := range from {
+		checkTopic(all, "from", t)
+		if slices.Contains(from[:i], t) {
+			all.add("--from names topic "+quote(t)+" twice", "name it once")
+		}
+	}
+	if to != "" {
+		checkTopic(all, "to", to)
+	}
+	if to != "" && slices.Contains(from, to) {
+		all.add("--from and --to both name topic "+quote(to), "a pipe that reads its own output never ends; write to another topic")
+	}
+}
+
+// legalTopic is Kafka's rule: org.apache.kafka.common.internals.Topic.
+var legalTopic = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
+func checkTopic(all *faults, flag, topic string) {
+	if !legalTopic.MatchString(topic) || topic == "." || topic == ".." {
+		all.add("--"+flag+": "+quote(topic)+" is not a topic name", "Kafka allows 1 to 249 of the characters a-z A-Z 0-9 . _ -")
+	}
+}
+
+// compileJQ compiles expr; "" is no program.
+func compileJQ(all *faults, flag, expr string) *jq.Program {
+	if expr == "" {
+		return nil
+	}
+	p, err := jq.Compile(expr)
+	if err != nil {
+		all.add("--"+flag+": "+err.Error(), "the language is that of jq; a record is {key, value, headers, topic, partition, offset, timestamp}")
+	}
+	return p
+}
+
+func checkOneOf(all *faults, flag, value string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		all.add(fmt.Sprintf("--%s: invalid value %s", flag, quote(value)), cmp.Or(didYouMean(nearest(value, allowed)), "write "+strings.Join(allowed, " or ")))
+	}
+}
+
+// atLeast is for numbers with a smallest sensible value.
+func atLeast[T cmp.Ordered](all *faults, flag string, value, least T) {
+	if value < least {
+		all.add(fmt.Sprintf("--%s is %v", flag, value), fmt.Sprintf("the least is %v", least))
+	}
+}
+
+// hostName is the default of --instance-id.
+func hostName(all *faults) string {
+	name, err := os.Hostname()
+	if err != nil {
+		all.add("this machine's name is not known: "+err.Error(), "give --instance-id a name that stays the same over restarts")
+	}
+	return name
+}
+
+// sizeValue is a flag's number of bytes: 1048576, 512KiB, 16MiB, 1GiB.
+type sizeValue int
+
+// Set implements pflag.Value.
+func (v *sizeValue) Set(text string) error {
+	number, unit := strings.TrimSpace(text), 1
+	for suffix, n := range map[string]int{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
+		if rest, ok := strings.CutSuffix(number, suffix); ok {
+			number, unit = strings.TrimSpace(rest), n
+			break
+		}
+	}
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return err
+	}
+	if n > (1<<62)/unit {
+		return strconv.ErrRange
+	}
+	*v = sizeValue(n * unit)
+	return nil
+}
+
+// String implements pflag.Value.
+func (v *sizeValue) String() string { return strconv.Itoa(int(*v)) }
+
+// Type implements pflag.Value.
+func (v *sizeValue) Type() string { return "size" }

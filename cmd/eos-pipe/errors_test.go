@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Every kind of error ends with the documented exit code and its hint, one line each.
+func TestReport(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		err    error
+		code   int
+		stderr string
+	}{
+		{"nothing", nil, 0, ""},
+		{"any failure", errors.New("broker is\ngone"), 1, "error: broker is; gone\n"},
+		{"in the table", fmt.Errorf("run: %w", errAborted), 1, "error: run: stopped by a second signal\nhint: " + hintOf(t, errAborted) + "\n"},
+		{"the command's own", fmt.Errorf("run: %w", &exitError{exitFenced, errors.New("fenced"), "look"}), 3, "error: run: fenced\nhint: look\n"},
+		{"own before table", &exitError{exitOperator, errAborted, "x"}, 4, "error: stopped by a second signal\nhint: x\n"},
+		{"usage", faults{{"a is wrong", "write b"}, {"c is wrong", ""}}, 2, "error: a is wrong\nhint: write b\nerror: c is wrong\n"},
+		{"no faults", faults{}.err(), 0, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var stderr bytes.Buffer
+			require.Equal(t, test.code, report(&stderr, test.err))
+			require.Equal(t, test.stderr, stderr.String())
+		})
+	}
+}
+
+func hintOf(t *testing.T, err error) string {
+	t.Helper()
+	_, hint := classify(err)
+	require.NotEmpty(t, hint)
+	return hint
+}
+
+// The two ways of matching an error in the table look through wrapping, and a hint can use what the error holds.
+func TestOutcomesMatch(t *testing.T) {
+	t.Parallel()
+	wrapped := fmt.Errorf("read: %w", &fs.PathError{Op: "open", Path: "/x", Err: fs.ErrNotExist})
+
+	hint, ok := is(fs.ErrNotExist, exitOperator, "make it").match(wrapped)
+	require.True(t, ok)
+	require.Equal(t, "make it", hint)
+
+	hint, ok = as(exitOperator, func(e *fs.PathError) string { return "make " + e.Path }).match(wrapped)
+	require.True(t, ok)
+	require.Equal(t, "make /x", hint)
+
+	_, ok = as(exitOperator, func(*exitError) string { return "" }).match(wrapped)
+	require.False(t, ok)
+}
+
+// nearest finds the name a slip of the keyboard meant, and is silent where nothing is near.
+func TestNearest(t *testing.T) {
+	t.Parallel()
+	names := []string{"run", "verify", "version", "bootstrap-server", "from", "lanes"}
+	for word, want := range map[string]string{
+		"rnu": "run", "verfy": "verify", "vers": "version", "boot": "bootstrap-server", "bootstrap-servers": "bootstrap-server",
+		"FORM": "from", "lane": "lanes", "x": "", "completely-else": "",
+	} {
+		require.Equal(t, want, nearest(word, names), word)
+	}
+}
+
+// A size is bytes or binary units, and never overflows in silence.
+func TestSizeValue(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]sizeValue{"0": 0, "1048576": 1 << 20, "512KiB": 512 << 10, "16 MiB": 16 << 20, "1GiB": 1 << 30} {
+		var v sizeValue
+		require.NoError(t, v.Set(text), text)
+		require.Equal(t, want, v, text)
+	}
+	for _, text := range []string{"", "x", "16MB", "1.5MiB", "9223372036854775807GiB"} {
+		require.Error(t, new(sizeValue).Set(text), text)
+	}
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+)
+
+// progressInterval is how often work reports itself to a log.
+const progressInterval = 5 * time.Second
+
+// progress shows how far long work is: a bar on a terminal, a log line every few seconds otherwise, nothing with
+// --quiet. Any number of goroutines may add at once. A nil *progress shows nothing.
+type progress struct {
+	mu      sync.Mutex
+	bar     *progressbar.ProgressBar // nil: write to log
+	log     *slog.Logger
+	what    string
+	done    int64
+	total   int64 // negative: not known
+	started time.Time
+	shown   time.Time
+}
+
+// newProgress begins to show work on total things; a negative total is not known. what names them: "records read".
+func newProgress(s streams, what string, total int64) *progress {
+	if s.Quiet {
+		return nil
+	}
+	now := time.Now()
+	p := &progress{log: s.Log, what: what, total: total, started: now, shown: now}
+	if s.ErrTerminal {
+		p.bar = progressbar.NewOptions64(total,
+			progressbar.OptionSetWriter(s.Err), progressbar.OptionSetDescription(what),
+			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionClearOnFinish(), progressbar.OptionFullWidth())
+	}
+	return p
+}
+
+// add counts n more things as done.
+func (p *progress) add(n int64) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done += n
+	if p.bar != nil {
+		_ = p.bar.Add64(n) // a bar that cannot be drawn is no reason to stop the work
+		return
+	}
+	if now := time.Now(); now.Sub(p.shown) >= progressInterval {
+		p.shown = now
+		p.line("progress")
+	}
+}
+
+// finish ends the bar, or writes the last line. Nothing may be added after it.
+func (p *progress) finish() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar != nil {
+		_ = p.bar.Finish()
+		return
+	}
+	p.line("finished")
+}
+
+// line logs the state. The caller holds mu.
+func (p *progress) line(message string) {
+	seconds := time.Since(p.started).Seconds()
+	args := []any{"what", p.what, "done", p.done, "seconds", int64(seconds)}
+	if p.total >= 0 {
+		args = append(args, "total", p.total)
+	}
+	if seconds > 0 {
+		args = append(args, "per_second", int64(float64(p.done)/seconds))
+	}
+	p.log.Info(message, args...)
+}

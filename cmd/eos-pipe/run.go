@@ -1,0 +1,119 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/eos-pipe/eos-pipe/internal/jq"
+)
+
+// runOptions is what `eos-pipe run` was asked to do, checked.
+type runOptions struct {
+	BootstrapServers   []string
+	From               []string // never holds To
+	To                 string
+	Group              string
+	TransactionalID    string // prefix; see laneID
+	InstanceID         string
+	Lanes              int         // at least 1
+	Filter, Map        *jq.Program // nil: every record, as it is
+	Start              string      // earliest or latest
+	SessionTimeout     time.Duration
+	TransactionTimeout time.Duration
+	CommitInterval     time.Duration
+	MaxRecords         int // of one transaction; 0: the library's default
+	MaxBytes           int // of one transaction; 0: the library's default
+	UntilEnd           bool
+	Provenance         bool
+}
+
+// laneID is the transactional id of one lane, counted from 0. A lane keeps its id over restarts: by it a new process
+// fences its dead predecessor at once.
+func (o runOptions) laneID(lane int) string { return fmt.Sprintf("%s-%d", o.TransactionalID, lane) }
+
+const runLong = `Read the records of one or more topics, filter and change them, and write them to another
+topic, exactly once. Output records and the group's offsets are committed in one
+transaction: whatever happens, a read_committed reader sees every input record once.
+
+It runs until it is stopped. The first SIGTERM or SIGINT drains: it commits what it has
+begun and leaves. The second aborts the open transaction and leaves; the next start
+repeats it.
+
+Expressions are jq programs over the record
+  {key, value, headers, topic, partition, offset, timestamp}
+with value as parsed JSON, key and headers as strings. --filter keeps a record if its
+first output is neither null nor false. Every output of --map is an output record:
+value, key and headers as set or as they were, topic to write elsewhere than --to.
+
+More processes with the same --group share the partitions. Each needs a transactional id
+of its own that stays the same over restarts; by default it is GROUP-INSTANCE, with the
+instance id from --instance-id, $EOS_PIPE_INSTANCE_ID or the host name.`
+
+const runExample = `  # copy the large orders, keyed by customer and without the card number
+  eos-pipe run -b localhost:9092 --from orders --to large-orders --group large-orders \
+      --filter '.value.amount > 1000' --map '.key = .value.customer | del(.value.card)'
+
+  # from two topics, with settings in a file and the group in the environment
+  EOS_PIPE_GROUP=merge eos-pipe run --config pipe.yaml --from a,b --to c`
+
+func newRunCommand(a *app) *cobra.Command {
+	var o runOptions
+	var filter, mapping string
+	cmd := &cobra.Command{Use: "run", Short: "Pipe records from topics to a topic, exactly once", Long: runLong, Example: runExample}
+	f := cmd.Flags()
+	addConnection(f, &o.BootstrapServers)
+	f.StringSliceVar(&o.From, "from", nil, "`topic` to read; repeat it or use commas for more (required)")
+	f.StringVar(&o.To, "to", "", "`topic` to write (required)")
+	f.StringVar(&o.Group, "group", "", "consumer `group` that keeps the offsets (required)")
+	f.StringVar(&o.TransactionalID, "transactional-id", "", "`prefix` of the transactional ids, one per process; the lane number is appended (default GROUP-INSTANCE)")
+	f.StringVar(&o.InstanceID, "instance-id", "", "`name` of this process that stays the same over restarts (default the host name)")
+	f.IntVar(&o.Lanes, "lanes", 1, "transactions at work at once, each on partitions of its own")
+	f.StringVar(&filter, "filter", "", "jq `expression`: keep the records for which it is true")
+	f.StringVar(&mapping, "map", "", "jq `expression`: what to write for a record")
+	f.StringVar(&o.Start, "start", "earliest", "`earliest|latest`: where a partition without a committed offset begins")
+	f.DurationVar(&o.SessionTimeout, "session-timeout", 45*time.Second, "after this time without a heartbeat the group takes the partitions away")
+	f.DurationVar(&o.TransactionTimeout, "transaction-timeout", time.Minute, "after this time the broker aborts an open transaction")
+	f.DurationVar(&o.CommitInterval, "commit-interval", 10*time.Millisecond, "least time between two commits of a lane")
+	f.IntVar(&o.MaxRecords, "max-records", 0, "most input records in one transaction (0: default)")
+	f.Var((*sizeValue)(&o.MaxBytes), "max-bytes", "most input bytes in one transaction, as 16MiB (0: default)")
+	f.BoolVar(&o.UntilEnd, "until-end", false, "stop when all that was in the topics at the start is committed")
+	f.BoolVar(&o.Provenance, "provenance", false, "add the header eos-pipe-from, which says what input record an output came from")
+
+	return a.command(cmd, action{
+		check: func(all *faults) {
+			o.Filter, o.Map = compileJQ(all, "filter", filter), compileJQ(all, "map", mapping)
+			o.complete(all)
+			o.check(all)
+		},
+		do: func(ctx context.Context, s streams) error { return runPipe(ctx, s, o) },
+	})
+}
+
+// complete fills in the defaults that follow from other settings.
+func (o *runOptions) complete(all *faults) {
+	if o.InstanceID == "" {
+		o.InstanceID = hostName(all)
+	}
+	o.TransactionalID = cmp.Or(o.TransactionalID, o.Group+"-"+o.InstanceID)
+}
+
+func (o *runOptions) check(all *faults) {
+	checkServers(all, o.BootstrapServers)
+	checkTopics(all, o.From, o.To)
+	checkPresent(all, "group", o.Group != "", "NAME")
+	checkOneOf(all, "start", o.Start, "earliest", "latest")
+	atLeast(all, "lanes", o.Lanes, 1)
+	atLeast(all, "session-timeout", o.SessionTimeout, time.Second)
+	atLeast(all, "transaction-timeout", o.TransactionTimeout, time.Second)
+	atLeast(all, "commit-interval", o.CommitInterval, 0)
+	atLeast(all, "max-records", o.MaxRecords, 0)
+	atLeast(all, "max-bytes", o.MaxBytes, 0)
+	if o.CommitInterval > 0 && o.CommitInterval >= o.TransactionTimeout {
+		all.add(fmt.Sprintf("--commit-interval %v is not below --transaction-timeout %v", o.CommitInterval, o.TransactionTimeout),
+			"the broker aborts a transaction that is open for longer than its timeout; commit well before it")
+	}
+}

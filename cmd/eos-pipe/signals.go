@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+)
+
+// errDrain is the cause of a drain context that the first signal ended.
+var errDrain = errors.New("asked to stop by a signal")
+
+// errAborted is the cause to give a work context that the second signal ends.
+var errAborted = errors.New("stopped by a second signal")
+
+// drainOnSignal returns a context that the first SIGTERM or SIGINT ends, with the cause errDrain: take no new work and
+// finish what is open. A second signal calls abort, once; a third ends the process as if nobody listened. stop ends the
+// listening and waits for it; it may be called twice.
+func drainOnSignal(ctx context.Context, log *slog.Logger, abort func()) (drain context.Context, stop func()) {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	return drainOn(ctx, log, abort, signals, func() { signal.Stop(signals) })
+}
+
+func drainOn(ctx context.Context, log *slog.Logger, abort func(), signals <-chan os.Signal, release func()) (context.Context, func()) {
+	drain, cancel := context.WithCancelCause(ctx)
+	stopped := make(chan struct{})
+	var listening sync.WaitGroup
+	listening.Go(func() {
+		select {
+		case s := <-signals:
+			log.Info("draining: finishing what is open; a second signal aborts it", "signal", s.String())
+			cancel(errDrain)
+		case <-stopped:
+			return
+		}
+		select {
+		case s := <-signals:
+			log.Warn("aborting what is open", "signal", s.String())
+			release()
+			abort()
+		case <-stopped:
+		}
+	})
+	return drain, sync.OnceFunc(func() {
+		release()
+		close(stopped)
+		listening.Wait()
+		cancel(nil)
+	})
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Without a terminal long work logs a line every few seconds and one at the end; with --quiet nothing.
+func TestProgressWithoutTerminal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var stderr bytes.Buffer
+		p := newProgress(streams{Err: &stderr, Log: newLogger(&stderr, slog.LevelInfo, false)}, "records read", 40)
+		for range 12 { // virtual time: one per second
+			time.Sleep(time.Second)
+			p.add(3)
+		}
+		p.finish()
+		var got []string
+		for line := range bytes.Lines(stderr.Bytes()) {
+			var e struct {
+				Msg                              string
+				Done, Total, Seconds, Per_second int
+			}
+			require.NoError(t, json.Unmarshal(line, &e))
+			require.Equal(t, 40, e.Total)
+			require.Equal(t, 3, e.Per_second)
+			got = append(got, e.Msg)
+		}
+		require.Equal(t, []string{"progress", "progress", "finished"}, got)
+	})
+	quiet := newProgress(streams{Quiet: true}, "records read", -1)
+	quiet.add(1)
+	quiet.finish()
+}
+
+// On a terminal it is a bar that many goroutines may move, and it is gone at the end.
+func TestProgressOnTerminal(t *testing.T) {
+	t.Parallel()
+	var stderr bytes.Buffer
+	p := newProgress(streams{Err: &stderr, ErrTerminal: true}, "records read", 2)
+	p.add(1)
+	p.add(1)
+	p.finish()
+	require.Contains(t, stderr.String(), "records read")
+}
+
+// The first signal ends the drain context with its cause and aborts nothing; the second aborts.
+func TestSignalsDrainThenAbort(t *testing.T) {
+	t.Parallel()
+	signals, aborted := make(chan os.Signal), make(chan struct{})
+	drain, stop := drainOn(t.Context(), slog.New(slog.DiscardHandler), func() { close(aborted) }, signals, func() {})
+	defer stop()
+	require.NoError(t, drain.Err())
+
+	signals <- syscall.SIGTERM
+	<-drain.Done()
+	require.ErrorIs(t, context.Cause(drain), errDrain)
+	select {
+	case <-aborted:
+		t.Fatal("the first signal aborted")
+	default:
+	}
+	signals <- os.Interrupt
+	<-aborted
+	stop()
+	stop()
+}
+
+// The process really listens: a SIGTERM sent to it ends the drain context instead of the process.
+func TestDrainOnSignalListens(t *testing.T) {
+	drain, stop := drainOnSignal(t.Context(), slog.New(slog.DiscardHandler), func() {})
+	defer stop()
+	self, err := os.FindProcess(os.Getpid())
+	require.NoError(t, err)
+	require.NoError(t, self.Signal(syscall.SIGTERM))
+	<-drain.Done()
+	require.ErrorIs(t, context.Cause(drain), errDrain)
+}
+
+// Stopping without a signal ends the drain context and leaves no goroutine behind (the bubble would not end).
+func TestSignalsStop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		drain, stop := drainOn(t.Context(), slog.New(slog.DiscardHandler), func() { t.Error("aborted") }, make(chan os.Signal), func() {})
+		stop()
+		require.ErrorIs(t, drain.Err(), context.Canceled)
+	})
+}
+
+// A result is text, or one JSON object on one line. The log is text on a terminal and JSON otherwise.
+func TestOutputForms(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	v := versionInfo{Version: "v1<2", Go: "g", FranzGo: "f", MinimumBroker: "2.5", Platform: "p"}
+	require.NoError(t, streams{Out: &out}.print(v))
+	require.Equal(t, "eos-pipe v1<2\ngo g\nfranz-go f\nminimum broker: Kafka 2.5\nplatform p\n", out.String())
+
+	out.Reset()
+	require.NoError(t, streams{Out: &out, JSON: true}.print(v))
+	require.Equal(t, `{"version":"v1<2","go":"g","franz_go":"f","minimum_broker":"2.5","platform":"p"}`+"\n", out.String())
+
+	out.Reset()
+	newLogger(&out, slog.LevelInfo, true).Info("hello", "topic", "a")
+	require.Contains(t, out.String(), `level=INFO msg=hello topic=a`)
+	out.Reset()
+	newLogger(&out, slog.LevelInfo, false).Info("hello", "topic", "a")
+	require.True(t, json.Valid(out.Bytes()))
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/eos-pipe/eos-pipe/internal/jq"
+)
+
+// verifyOptions is what `eos-pipe verify` was asked to compare, checked.
+type verifyOptions struct {
+	BootstrapServers []string
+	From             []string // never holds To
+	To               string
+	Group            string
+	ID               *jq.Program // nil: by the header that `run --provenance` writes
+	Filter, Map      *jq.Program // nil: every record, as it is
+}
+
+const verifyLong = `Read both sides of a pipe, read_committed, and check that every input record the group has
+committed is in the output once: not lost, not duplicated, not made up, and in order within
+its partition. It only reads, and may run beside the pipe.
+
+Which output record belongs to which input record is told by the header eos-pipe-from, if
+the pipe runs with --provenance, or by --id: a jq program that gives the same text for an
+input record and its output. Give the --filter and --map of the pipe, so that what it leaves
+out on purpose does not count as lost.
+
+It exits 0 if all is well and 1 with a finding.`
+
+const verifyExample = `  eos-pipe verify -b localhost:9092 --from orders --to large-orders --group large-orders
+
+  # a pipe without provenance: compare by a field of the value
+  eos-pipe verify -b localhost:9092 --from orders --to large-orders --group large-orders \
+      --id .value.order_id --filter '.value.amount > 1000' --json`
+
+func newVerifyCommand(a *app) *cobra.Command {
+	var o verifyOptions
+	var id, filter, mapping string
+	cmd := &cobra.Command{Use: "verify", Short: "Check that every input record is in the output once", Long: verifyLong, Example: verifyExample}
+	f := cmd.Flags()
+	addConnection(f, &o.BootstrapServers)
+	f.StringSliceVar(&o.From, "from", nil, "`topic` the pipe reads; repeat it or use commas for more (required)")
+	f.StringVar(&o.To, "to", "", "`topic` the pipe writes (required)")
+	f.StringVar(&o.Group, "group", "", "consumer `group` of the pipe: its offsets say how far the output must reach (required)")
+	f.StringVar(&id, "id", "", "jq `expression` that identifies a record on both sides (default the header eos-pipe-from)")
+	f.StringVar(&filter, "filter", "", "jq `expression`: the filter of the pipe")
+	f.StringVar(&mapping, "map", "", "jq `expression`: the map of the pipe")
+
+	return a.command(cmd, action{
+		check: func(all *faults) {
+			o.ID, o.Filter, o.Map = compileJQ(all, "id", id), compileJQ(all, "filter", filter), compileJQ(all, "map", mapping)
+			checkServers(all, o.BootstrapServers)
+			checkTopics(all, o.From, o.To)
+			checkPresent(all, "group", o.Group != "", "NAME")
+		},
+		do: func(ctx context.Context, s streams) error { return runVerify(ctx, s, o) },
+	})
+}

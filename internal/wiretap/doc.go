@@ -1,0 +1,34 @@
+// Package wiretap is a Kafka-aware fault injector that sits between a client and its connections.
+//
+// It is a dialer: every connection made through it reads the Kafka frames that pass, pairs each reply with its request, and applies
+// rules such as "the answer to the next three EndTxn requests is lost". There is no proxy process and no address to rewrite, so the
+// same tap works on a real cluster and on kfake's in-memory network:
+//
+//	tap := wiretap.New()
+//	client, err := kgo.NewClient(kgo.Dialer(tap.Dial))
+//	lost := tap.Add(wiretap.Rule{API: kmsg.EndTxn, Action: wiretap.DropReply, Count: 3})
+//	…
+//	if lost.Hits() != 3 { … } // a fault that never happened proves nothing
+//
+// # What a rule sees
+//
+// A rule is matched when a request is complete, before any byte of it is forwarded. A rule about the reply is therefore bound to its
+// request: a rule added later does not touch requests already under way. If a connection ends before a bound rule could act, the rule
+// gets that match back, so Count is the number of faults that really happened.
+//
+// # Order
+//
+// A tap is a network, not a scheduler: on one connection nothing overtakes. A request that is held or delayed holds up the requests
+// written after it on that connection, and the same is true of replies. Other connections go on.
+//
+// # What a closed connection leaves behind
+//
+// A request that was written, but is still held, delayed, or frozen in the tap, outlives the client's Close, as bytes in a network do.
+// When let go it still reaches the broker, whose answer is read and thrown away. This is how a delayed request of an older transaction
+// (KAFKA-17754) is made. Cut and Tap.Close discard such requests.
+//
+// # Limits
+//
+// The tap reads plain Kafka frames: with TLS, give [Over] a dialer that returns the TLS connection. A frame longer than 1 GiB, or of
+// negative length, makes that direction of the connection opaque: bytes pass unchanged and no rule applies to them.
+package wiretap
