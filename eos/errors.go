@@ -55,9 +55,12 @@ type Error struct {
 	Err error
 }
 
-// Error returns the cause, what it means for the data, and what to do, in one line.
+// Error returns the cause and, of a commit, what became of the batch, in one line.
 func (e *Error) Error() string {
-	return fmt.Sprintf("%s: %v (the batch is %s; next: %s)", e.Op, e.Err, e.Outcome, e.Next)
+	if e.Op != "commit" {
+		return fmt.Sprintf("%s: %v", e.Op, e.Err)
+	}
+	return fmt.Sprintf("commit: %v; the batch is %s", e.Err, e.Outcome)
 }
 
 // Unwrap returns the cause.
@@ -194,6 +197,8 @@ func actionFor(err error, unknown action) action {
 // explain gives err the name that this package has for it, if any.
 func explain(err error) error {
 	switch {
+	case errors.Is(err, ErrTopicChanged), errors.Is(err, ErrNoTopic), errors.Is(err, ErrUnsupported):
+		return err
 	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID):
 		return fmt.Errorf("%w: %w", ErrTopicChanged, err)
 	case errors.Is(err, kerr.UnknownTopicOrPartition):

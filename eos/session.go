@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -112,8 +113,10 @@ func (s *Session) checkTopics(ctx context.Context) error {
 	}
 	var faults []error
 	for _, name := range names {
-		if t, ok := topics[name]; !ok || t.Err != nil {
-			faults = append(faults, fmt.Errorf("topic %s: %w", name, explain(t.Err)))
+		if t, ok := topics[name]; !ok || errors.Is(t.Err, kerr.UnknownTopicOrPartition) {
+			faults = append(faults, fmt.Errorf("%w: %s", ErrNoTopic, name))
+		} else if t.Err != nil {
+			faults = append(faults, fmt.Errorf("topic %s: %w", name, t.Err))
 		}
 	}
 	s.partitions = map[string]int32{}

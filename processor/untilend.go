@@ -42,11 +42,24 @@ func (p *Processor) watchEnd(ctx context.Context) (*endWatch, error) {
 		w.close()
 		return nil, &eos.Error{Op: "open", Next: eos.Reopen, Err: fmt.Errorf("%w at %v: %w", eos.ErrUnreachable, p.cfg.BootstrapServers, err)}
 	}
-	if err := w.list(bounded); err != nil {
+	err = w.list(bounded)
+	for retriable(err) && bounded.Err() == nil { // a new cluster has no coordinator before somebody asked for one
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-bounded.Done():
+		}
+		err = w.list(bounded)
+	}
+	if err != nil {
 		w.close()
 		return nil, fmt.Errorf("find the end of the input: %w", err)
 	}
 	return w, nil
+}
+
+func retriable(err error) bool {
+	e, ok := errors.AsType[*kerr.Error](err)
+	return ok && e.Retriable && !errors.Is(err, kerr.UnknownTopicOrPartition)
 }
 
 func (w *endWatch) list(ctx context.Context) error {
@@ -79,7 +92,7 @@ func listed(l kadm.ListedOffsets) error {
 	if err != nil {
 		l.Each(func(o kadm.ListedOffset) {
 			if o.Err != nil {
-				err = &eos.Error{Op: "open", Next: eos.Stop, Err: fmt.Errorf("topic %s: %w: %w", o.Topic, eos.ErrNoTopic, o.Err)}
+				err = &eos.Error{Op: "open", Next: eos.Stop, Err: fmt.Errorf("%w: %s", eos.ErrNoTopic, o.Topic)}
 			}
 		})
 	}

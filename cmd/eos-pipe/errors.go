@@ -9,6 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/processor"
 )
 
 // The exit codes of eos-pipe, as `eos-pipe --help` documents them.
@@ -23,7 +27,38 @@ const (
 // outcomes says for an error how the process ends and what the user can do. The first match counts; what matches
 // nothing is a failure without a hint.
 var outcomes = []outcome{
-	is(errAborted, exitFailure, "the open transaction was aborted: nothing of it is visible to read_committed readers, and a new start repeats it"),
+	as(exitOperator, func(e *eos.LostOffsetsError) string {
+		return "nothing else is lost; to go on without these records, set the group's offset of " + e.Partition.String() +
+			" to " + strconv.FormatInt(e.To, 10) + " (kafka-consumer-groups.sh --reset-offsets) while the pipe is stopped"
+	}),
+	as(exitOperator, func(e *processor.RecordError) string {
+		return "the pipe starts at this record's batch again: mend the record's producer or the program, or let --filter leave the record out"
+	}),
+	as(exitOperator, func(e *eos.RejectedError) string {
+		return "nothing of its batch is committed: raise the output topic's limit (max.message.bytes), or let --map or --filter deal with the record"
+	}),
+	is(eos.ErrFenced, exitFenced, "nothing is lost: the other instance goes on. Give every running instance an --instance-id of its own"),
+	is(eos.ErrTopicChanged, exitOperator, "what the group has committed belongs to the topic that is gone: use another --group for the new one"),
+	is(eos.ErrNoTopic, exitFailure, "topics are not created by eos-pipe: create it (kafka-topics.sh --create) or check its name and your permissions"),
+	is(eos.ErrUnreachable, exitFailure, "check --bootstrap-server, and that the broker runs and can be reached from here"),
+	is(eos.ErrUnsupported, exitFailure, "Kafka 2.5 or later is needed (KIP-447); 4.0 or later is recommended (KIP-890)"),
+	is(processor.ErrAborted, exitFailure, "nothing is lost or doubled: the next start processes the batch"),
+	as(exitFailure, func(e *eos.Error) string { return hintFor(e) }),
+}
+
+// hintFor says what to do about an error of a session that nothing above has matched.
+func hintFor(e *eos.Error) string {
+	switch {
+	case errors.Is(e, kerr.InvalidTransactionTimeout):
+		return "the broker's transaction.max.timeout.ms is smaller: lower --transaction-timeout"
+	case errors.Is(e, kerr.InvalidSessionTimeout):
+		return "choose a --session-timeout between the broker's group.min.session.timeout.ms and group.max.session.timeout.ms"
+	case errors.Is(e, kerr.InconsistentGroupProtocol):
+		return "the group is used by members of another kind: choose a --group of its own for this pipe"
+	case e.Next == eos.Stop:
+		return "look at the cause before you start it again; nothing is lost or doubled"
+	}
+	return "start it again with the same ids: it goes on where the brokers stand, and nothing is lost or doubled"
 }
 
 // outcome maps the errors it matches.

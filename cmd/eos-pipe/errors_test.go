@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/eos-pipe/eos-pipe/processor"
 )
 
 // Every kind of error ends with the documented exit code and its hint, one line each.
@@ -21,9 +23,9 @@ func TestReport(t *testing.T) {
 	}{
 		{"nothing", nil, 0, ""},
 		{"any failure", errors.New("broker is\ngone"), 1, "error: broker is; gone\n"},
-		{"in the table", fmt.Errorf("run: %w", errAborted), 1, "error: run: stopped by a second signal\nhint: " + hintOf(t, errAborted) + "\n"},
+		{"in the table", fmt.Errorf("run: %w", processor.ErrAborted), 1, "error: run: " + processor.ErrAborted.Error() + "\nhint: " + hintOf(t, processor.ErrAborted) + "\n"},
 		{"the command's own", fmt.Errorf("run: %w", &exitError{exitFenced, errors.New("fenced"), "look"}), 3, "error: run: fenced\nhint: look\n"},
-		{"own before table", &exitError{exitOperator, errAborted, "x"}, 4, "error: stopped by a second signal\nhint: x\n"},
+		{"own before table", &exitError{exitOperator, processor.ErrAborted, "x"}, 4, "error: " + processor.ErrAborted.Error() + "\nhint: x\n"},
 		{"usage", faults{{"a is wrong", "write b"}, {"c is wrong", ""}}, 2, "error: a is wrong\nhint: write b\nerror: c is wrong\n"},
 		{"no faults", faults{}.err(), 0, ""},
 	} {

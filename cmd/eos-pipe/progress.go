@@ -69,7 +69,9 @@ func (p *progress) finish() {
 		_ = p.bar.Finish()
 		return
 	}
-	p.line("finished")
+	if p.done > 0 {
+		p.line("finished")
+	}
 }
 
 // line logs the state. The caller holds mu.

@@ -1,16 +1,188 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/jq"
+	"github.com/eos-pipe/eos-pipe/processor"
 )
 
 // runPipe runs the pipe until it is done, a signal stops it, or it fails. nil means that all it has begun is committed.
 func runPipe(ctx context.Context, s streams, opts runOptions) error {
-	work, abort := context.WithCancelCause(ctx)
-	defer abort(nil)
-	drain, stop := drainOnSignal(work, s.Log, func() { abort(errAborted) })
+	var bar atomic.Pointer[barAt]
+	cfg := opts.config(s.Log)
+	if opts.UntilEnd {
+		cfg.Progress = func(done, total int64) { show(s, &bar, done, total) }
+	}
+	p, err := processor.New(cfg, opts.pipe())
+	if err != nil {
+		return usageError(err.Error(), "see eos-pipe run --help")
+	}
+	drain, stop := drainOnSignal(ctx, s.Log, p.Abort)
 	defer stop()
-	_, _ = drain, opts
-	return errors.New("run is not wired yet")
+	s.Log.Info("starting", "from", opts.From, "to", opts.To, "group", opts.Group, "transactional_id", opts.laneID(0), "lanes", opts.Lanes)
+	began := time.Now()
+	var reporting func()
+	if !opts.UntilEnd {
+		reporting = reportEvery(drain, s, p)
+	}
+	err = p.Run(drain)
+	if reporting != nil {
+		reporting()
+	}
+	if b := bar.Load(); b != nil {
+		b.progress.finish()
+	}
+	result := runResult{Stats: p.Stats(), Seconds: time.Since(began).Seconds()}
+	if err != nil && result.Transactions == 0 {
+		return err
+	}
+	if printed := s.print(result); err == nil {
+		err = printed
+	}
+	return err
+}
+
+// config is the processor's configuration for opts.
+func (o runOptions) config(log *slog.Logger) processor.Config {
+	start := eos.StartEarliest
+	if o.Start == eos.StartLatest.String() {
+		start = eos.StartLatest
+	}
+	return processor.Config{
+		BootstrapServers: o.BootstrapServers, Group: o.Group,
+		InstanceID: o.InstanceID, TransactionalID: o.TransactionalID,
+		Lanes: o.Lanes, Provenance: o.Provenance, UntilEnd: o.UntilEnd, Logger: log,
+		Session: eos.Config{
+			Start: start, MaxRecords: o.MaxRecords, MaxBytes: o.MaxBytes,
+			SessionTimeout: o.SessionTimeout, TransactionTimeout: o.TransactionTimeout,
+			CommitInterval: cmp.Or(o.CommitInterval, -1),
+			Observer:       eos.SlogObserver(log),
+		},
+	}
+}
+
+// pipe is what run does with a record.
+func (o runOptions) pipe() processor.Pipe[[]byte, []byte] {
+	p := processor.Pipe[[]byte, []byte]{
+		Source: processor.From(processor.Bytes(), o.From...),
+		Sink:   processor.To(processor.Bytes(), o.To),
+	}
+	if o.Filter != nil || o.Map != nil {
+		p.Handle = transform{filter: o.Filter, mapping: o.Map}.handle
+	}
+	return p
+}
+
+// transform is a filter and a map, of which either may be nil.
+type transform struct{ filter, mapping *jq.Program }
+
+func (t transform) handle(ctx context.Context, in processor.Record[[]byte]) ([]processor.Record[[]byte], error) {
+	made, err := t.apply(ctx, toJQ(in))
+	if err != nil {
+		return nil, err
+	}
+	outs := make([]processor.Record[[]byte], 0, len(made))
+	for _, m := range made {
+		out := processor.With(in, m.Value)
+		out.Key, out.To = m.Key, m.To
+		out.Headers = out.Headers[:0:0]
+		for _, h := range m.Headers {
+			out.Headers = append(out.Headers, processor.Header{Key: h.Key, Value: h.Value})
+		}
+		outs = append(outs, out)
+	}
+	return outs, nil
+}
+
+// apply returns the records that come of r: none if the filter leaves it out.
+func (t transform) apply(ctx context.Context, r jq.Record) ([]jq.Record, error) {
+	if t.filter != nil {
+		keep, err := t.filter.Filter(ctx, r)
+		if err != nil {
+			return nil, fmt.Errorf("--filter: %w", err)
+		}
+		if !keep {
+			return nil, nil
+		}
+	}
+	if t.mapping == nil {
+		return []jq.Record{r}, nil
+	}
+	outs, err := t.mapping.Map(ctx, r)
+	if err != nil {
+		return nil, fmt.Errorf("--map: %w", err)
+	}
+	return outs, nil
+}
+
+func toJQ(in processor.Record[[]byte]) jq.Record {
+	r := jq.Record{Key: in.Key, Value: in.Value, Topic: in.Topic, Partition: in.Partition, Offset: in.Offset, Timestamp: in.Timestamp}
+	for _, h := range in.Headers {
+		r.Headers = append(r.Headers, jq.Header{Key: h.Key, Value: h.Value})
+	}
+	return r
+}
+
+// barAt is a progress and how far it has come.
+type barAt struct {
+	progress *progress
+	done     int64
+}
+
+// show moves the bar to done of total. It is called by one goroutine.
+func show(s streams, bar *atomic.Pointer[barAt], done, total int64) {
+	b := bar.Load()
+	if b == nil {
+		b = &barAt{progress: newProgress(s, "offsets committed", total)}
+		bar.Store(b)
+	}
+	b.progress.add(max(done-b.done, 0))
+	b.done = max(b.done, done)
+}
+
+// reportEvery shows the records committed, once a second, until ctx ends or the returned function is called, which waits.
+func reportEvery(ctx context.Context, s streams, p *processor.Processor) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	shown := newProgress(s, "records committed", -1)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(time.Second)
+		defer ticker.Stop()
+		var last int64
+		for {
+			select {
+			case <-ticker.C:
+				now := p.Stats().In
+				shown.add(now - last)
+				last = now
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+		shown.finish()
+	}
+}
+
+// runResult is what run prints at its end.
+type runResult struct {
+	processor.Stats
+	Seconds float64 `json:"seconds"`
+}
+
+// String returns the result as one line.
+func (r runResult) String() string {
+	return fmt.Sprintf("%d records in, %d out, %d transactions committed, %d aborted and repeated, in %.1f s",
+		r.In, r.Out, r.Transactions, r.Aborted, r.Seconds)
 }

@@ -13,9 +13,6 @@ import (
 // errDrain is the cause of a drain context that the first signal ended.
 var errDrain = errors.New("asked to stop by a signal")
 
-// errAborted is the cause to give a work context that the second signal ends.
-var errAborted = errors.New("stopped by a second signal")
-
 // drainOnSignal returns a context that the first SIGTERM or SIGINT ends, with the cause errDrain: take no new work and
 // finish what is open. A second signal calls abort, once; a third ends the process as if nobody listened. stop ends the
 // listening and waits for it; it may be called twice.
