@@ -131,13 +131,14 @@ func (v *verifier) committed(ctx context.Context) (offsets.Set, error) {
 		if err != nil {
 			return nil, err
 		}
-		known := len(set)
+		known := false
 		for p, end := range ends {
-			if o, ok := resp.Lookup(p.Topic, p.Number); ok && o.Err == nil && o.At > 0 {
+			if o, ok := resp.Lookup(p.Topic, p.Number); ok && o.Err == nil && o.At >= 0 {
+				known = true
 				set[p] = offsets.NewPosition(min(o.At, end.Offset))
 			}
 		}
-		if len(set) == known {
+		if !known {
 			return nil, fmt.Errorf("group %s has committed nothing of topic %s: there is nothing to compare", v.opts.Group, topic)
 		}
 	}

@@ -13,5 +13,5 @@
 // There are two ways to say where an output came from, and both may be used in one run: provenance (the input's
 // partition and offset; [Checker.Input] and [Checker.Output]) sees everything and needs some bits of memory a
 // record; identity (any id that input and output share; [Checker.InputID] and [Checker.OutputID]) works where records
-// carry no provenance, sees no order, and needs some 80 bytes a record.
+// carry no provenance, sees no order, and needs 60 to 100 bytes a record.
 package checker

@@ -132,7 +132,6 @@ func (l *ledger) oddRecord(offset int64) *oddRecord {
 		r.expect = 1
 	}
 	if c.copied.take(bit) {
-		r.declared = 1
 		r.seen.add(0)
 	}
 	c.none.take(bit)
