@@ -1,0 +1,49 @@
+// Package eos is a transactional session over franz-go: records are polled, processed by the caller, and what comes of
+// them is produced and committed together with the input's offsets, in one Kafka transaction.
+//
+//	s, err := eos.Open(ctx, eos.Config{
+//		BootstrapServers: []string{"localhost:9092"},
+//		Group: "billing", TransactionalID: "billing-host1-0", Topics: []string{"orders"},
+//	})
+//	for {
+//		batch, err := s.Poll(ctx)
+//		...
+//		err = s.Commit(ctx, batch, outputs(batch))   // nil if and only if committed
+//	}
+//
+// There is no Begin and no End: nothing can be called in the wrong order, and there is no boolean to misread.
+//
+// # The guarantee
+//
+// For every input record that the group has committed, a reader with isolation.level=read_committed sees what Commit was
+// given for it exactly once, whatever crashes, whoever takes over, and whichever answers are lost. It holds for what is
+// in Kafka: side effects elsewhere, readers with read_uncommitted, and an application that writes the same business
+// record twice are outside of it.
+//
+// # The states of a session
+//
+//	Starting ─→ Polling ─→ Preparing ─→ InTxn ─→ Flushing ─→ Committing ─→ Polling
+//	                ↑                      └─────────┴─→ Aborting ─┤
+//	                └───────── Resolving ←── Replacing ←───────────┴─ an answer was lost, a client failed
+//	Stopped: closed, fenced by another instance, or nothing that another try would mend
+//
+// # Rules, and where they are kept
+//
+//   - Commit only if every produce was confirmed: transaction.flush (commit.go).
+//   - An error from the end of a transaction is "unknown", never "aborted". The client is discarded; a new one with the
+//     same ids makes the coordinator decide, and the group's stable offsets tell: transaction.inDoubt (recover.go).
+//   - The producer id comes before the group: Session.connect (client.go).
+//   - Every partition has a committed offset before any of its records is handed out: client.startOffsets (client.go).
+//   - No automatic offset reset, read_committed always: Session.options (options.go).
+//   - What is committed is what was processed: offsets.Tracker and transaction.checkOffsets (commit.go).
+//   - Who was really fenced by another instance stops; who only timed out goes on: Session.replace (recover.go).
+//   - What to do on which Kafka error is said once: the table actions (errors.go).
+//
+// # Glossary
+//
+// A batch is what one Poll hands out and one transaction processes. The predecessor is whoever held the same
+// transactional id before. To fence is to take a higher producer epoch, after which the brokers refuse the predecessor.
+// Stable offsets are committed offsets of a group behind which no transaction is open (KIP-447).
+//
+// Start reading at Session.Poll (poll.go), then transaction.run (commit.go).
+package eos

@@ -1,0 +1,45 @@
+package layers
+
+// rule says what one package, without its tests, may import. A package without a rule is only held to what holds
+// for all: nobody imports cmd or integration.
+type rule struct {
+	pkg      string // its folder in the module
+	required bool   // the package must exist: a rule for a package that was renamed must not pass by silence
+
+	// module lists the packages of this module that it may import; no others.
+	module []string
+	// isPure allows nothing else but the standard library, and of that nothing in impure.
+	isPure bool
+	// light asks that nothing in heavy is reached, however indirectly: it is linked into users' binaries.
+	light bool
+}
+
+// rules is the direction of imports: cmd/eos-pipe → processor → eos → offsets. Add a package by a line.
+var rules = []rule{
+	{pkg: "offsets", required: true, isPure: true, light: true},
+	{pkg: "internal/checker", required: true, isPure: true, light: true, module: []string{"offsets"}},
+	{pkg: "eos", light: true, module: []string{"offsets"}},
+	{pkg: "processor", light: true, module: []string{"eos", "offsets"}},
+}
+
+// leaves are the folders whose packages nobody imports; they may import everything.
+var leaves = []string{"cmd", "integration"}
+
+// impure are the packages (and those below them) that bring in a clock, chance, the outer world or concurrency.
+var impure = []string{"math/rand", "net", "os", "sync", "time"}
+
+// heavy are the modules (and packages below them) that must not reach a user's binary: containers, test helpers, and
+// what only the command line tool needs.
+var heavy = []string{
+	"github.com/itchyny/gojq",
+	"github.com/spf13/cobra",
+	"github.com/stretchr/testify",
+	"github.com/testcontainers/testcontainers-go",
+	"github.com/twmb/franz-go/pkg/kfake",
+}
+
+// How long code may be, in lines. Generated files are exempt; functions in tests are.
+const (
+	maxFileLines = 600
+	maxFuncLines = 70
+)
