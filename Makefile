@@ -1,0 +1,82 @@
+# What can be done here; `make help` lists it. Needs Go and, for Kafka, what docker/kafka/provide installs.
+
+.DEFAULT_GOAL := help
+SHELL         := bash
+.SHELLFLAGS   := -euo pipefail -c
+
+GO_MIN        := 1.26
+VERSION       := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+KAFKA         := docker/kafka
+
+# The race detector needs a C compiler; without one the tests still run.
+RACE := $(if $(shell command -v "$$(go env CC 2>/dev/null)"),-race)
+
+# Packages whose tests ask internal/kafkatest for a cluster, and all others.
+uses_kafka  := {{range .TestImports}}{{.}} {{end}}{{range .XTestImports}}{{.}} {{end}}{{.ImportPath}}
+list_kafka  := go list -f '{{.ImportPath}}: $(uses_kafka)' ./... | sed -n 's|: .*/internal/kafkatest.*||p'
+list_others := go list -f '{{.ImportPath}}: $(uses_kafka)' ./... | sed '/: .*\/internal\/kafkatest/d; s|: .*||'
+
+# with_kafka runs a command with the environment that provide prints, and ends what brokers it left when it died.
+with_kafka = env=$$($(KAFKA)/provide); trap $(KAFKA)/sweep EXIT; env $$env
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+.PHONY: build
+build: need-go ## build bin/eos-pipe, statically linked
+	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.release=$(VERSION)' -o bin/eos-pipe ./cmd/eos-pipe
+
+.PHONY: demo
+demo: build ## build it and run its demonstration, which needs no Kafka
+	bin/eos-pipe demo
+
+.PHONY: test
+test: need-go race-hint ## run all tests, those on real Kafka included; installs or builds the Kafka they need
+	@echo 'test: the packages that need no Kafka'
+	@packages=$$($(list_others)); go test $(RACE) -count=1 -timeout 10m $$packages
+	@echo 'test: the packages that need a real Kafka, one after the other'
+	@packages=$$($(list_kafka)); $(with_kafka) go test $(RACE) -count=1 -timeout 20m -p 1 $$packages
+
+.PHONY: test-unit
+test-unit: need-go race-hint ## run the tests that need nothing but Go
+	@go test $(RACE) ./...
+
+.PHONY: check
+check: need-go ## check format, vet, module sums, and lint
+	@unformatted=$$(gofmt -l .); [[ -z $$unformatted ]] || { echo "not formatted: $$unformatted" >&2; exit 1; }
+	go vet ./...
+	go mod verify
+	@$(MAKE) --no-print-directory lint
+
+.PHONY: lint
+lint: need-go ## run golangci-lint (.golangci.yaml); building it takes one to two minutes the first time
+	go run $(GOLANGCI_LINT) run ./...
+
+.PHONY: bench
+bench: need-go ## run the benchmarks of ./bench on real Kafka
+	@$(with_kafka) go test -run '^$$' -bench . -count=1 -timeout 60m -p 1 ./bench/...
+
+.PHONY: kafka-up
+kafka-up: ## start a broker at localhost:9092 to play with, in docker or natively
+	@$(KAFKA)/broker up
+
+.PHONY: kafka-down
+kafka-down: ## end that broker and remove its data
+	@$(KAFKA)/broker down
+
+.PHONY: clean
+clean: ## remove what was built here and what dead tests left
+	rm -rf bin
+	@$(KAFKA)/sweep
+
+.PHONY: need-go
+need-go: ## fail with one clear line if Go is missing or too old
+	@command -v go >/dev/null || { echo 'make: Go $(GO_MIN) or newer is needed and no go is in PATH; see https://go.dev/dl' >&2; exit 1; }
+	@have=$$(go env GOVERSION 2>/dev/null || true); printf 'go%s\n' $(GO_MIN) "$${have#go}" | sort -V -C || \
+	  { echo "make: Go $(GO_MIN) or newer is needed; this is $${have:-too old to read go.mod}; see https://go.dev/dl" >&2; exit 1; }
+
+.PHONY: race-hint
+race-hint: ## say so if the tests will run without the race detector
+	@[[ -n '$(RACE)' ]] || echo 'test: no C compiler is here: the tests run without the race detector' >&2

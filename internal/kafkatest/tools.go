@@ -1,0 +1,66 @@
+package kafkatest
+
+import (
+	"context"
+	"crypto/rand"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+var illegal = regexp.MustCompile(`[^a-zA-Z0-9._-]+`)
+
+// Name returns a name for a topic, group or transactional id that nobody else uses, not even another run on the same
+// cluster. It begins with base and shows the test, so that a broker's log can be read.
+func Name(t testing.TB, base string) string {
+	name := illegal.ReplaceAllString(base+"-"+t.Name(), "-")
+	return name[:min(len(name), 200)] + "-" + strings.ToLower(rand.Text()[:8]) // a topic's name may have 249 characters
+}
+
+// Client returns a client of the cluster with the given options, closed when the test ends.
+func (c *Cluster) Client(t testing.TB, options ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	cl, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(c.bootstrap...)}, options...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	return cl
+}
+
+// Admin returns an admin client of the cluster, closed when the test ends.
+func (c *Cluster) Admin(t testing.TB) *kadm.Client {
+	t.Helper()
+	return kadm.NewClient(c.Client(t))
+}
+
+// CreateTopic creates a topic with the cluster's default number of replicas and the given configs, each "name=value".
+// It returns when every living broker knows the topic with a leader for each partition and all replicas in sync.
+func (c *Cluster) CreateTopic(t testing.TB, name string, partitions int32, configs ...string) {
+	t.Helper()
+	values := map[string]*string{}
+	for _, config := range configs {
+		key, value, ok := strings.Cut(config, "=")
+		if !ok {
+			t.Fatalf("create topic %s: the config %q is not name=value", name, config)
+		}
+		values[key] = &value
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(c.bootstrap...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	if _, err := kadm.NewClient(cl).CreateTopic(ctx, partitions, -1, values, name); err != nil {
+		t.Fatalf("create topic %s: %v", name, err)
+	}
+	if err := c.waitReady(ctx, name); err != nil {
+		t.Fatalf("create topic %s: %v", name, err)
+	}
+}
