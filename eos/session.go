@@ -139,12 +139,13 @@ func (s *Session) Close(ctx context.Context) error {
 		return nil
 	}
 	taken := s.stopped != nil && errors.Is(s.stopped, ErrFenced)
-	if s.client != nil {
-		s.client.close()
-	}
 	var err error
-	if !taken { // a fenced session's membership is somebody else's now
-		err = s.leave(ctx)
+	if s.client != nil {
+		member, _ := s.client.gts.Client().GroupMetadata()
+		s.client.close()
+		if !taken && member != "" { // a fenced session's membership is somebody else's now
+			err = s.leave(ctx, member)
+		}
 	}
 	s.stop("close", Aborted, ErrClosed)
 	s.plain.Close()
@@ -152,19 +153,24 @@ func (s *Session) Close(ctx context.Context) error {
 }
 
 // leave takes the static member out of the group, so that its partitions go to others now and not after the session
-// timeout. That it is not a member any more is as good.
-func (s *Session) leave(ctx context.Context) error {
+// timeout. It names the member id beside the instance id: another process that has taken the instance id stays in.
+func (s *Session) leave(ctx context.Context, member string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	left, err := s.adm.LeaveGroup(ctx, kadm.LeaveGroup(s.cfg.Group).InstanceIDs(s.cfg.InstanceID))
-	if err == nil && left.Ok() {
-		s.cfg.Logger.Debug("left the group", "group", s.cfg.Group, "instance_id", s.cfg.InstanceID)
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group = s.cfg.Group
+	m := kmsg.NewLeaveGroupRequestMember()
+	m.MemberID, m.InstanceID = member, &s.cfg.InstanceID
+	req.Members = append(req.Members, m)
+	resp, err := req.RequestWith(ctx, s.plain)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.ErrorCode)
 	}
 	if err != nil {
 		return &Error{Op: "close", Outcome: Aborted, Next: Stop, Err: fmt.Errorf(
 			"leave the group: %w; its partitions move to other members after the session timeout of %v", err, s.cfg.SessionTimeout)}
 	}
-	return nil
+	return nil // that it is not a member any more (the member's own error code) is as good
 }
 
 // enter admits one caller at a time, and none after the session has stopped.

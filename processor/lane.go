@@ -22,18 +22,23 @@ type lane struct {
 
 // run opens the lane's session, and another whenever one says so, until soft ends.
 func (l *lane) run() error {
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+	for failures := 1; ; failures++ {
 		again, err := l.session()
 		if !again || l.soft.Err() != nil {
 			return err
 		}
 		l.p.cfg.Logger.Warn("opening a new session", "lane", l.number, "err", err)
-		t := time.NewTimer(wait)
-		select {
-		case <-t.C:
-		case <-l.soft.Done():
-		}
-		t.Stop()
+		l.backOff(failures)
+	}
+}
+
+// backOff waits before another try, longer from failure to failure: what fails again and again shall not spin.
+func (l *lane) backOff(failures int) {
+	t := time.NewTimer(min(10*time.Millisecond<<min(failures, 10), 5*time.Second))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-l.soft.Done():
 	}
 }
 
@@ -53,11 +58,21 @@ func (l *lane) session() (again bool, err error) {
 			l.p.cfg.Logger.Warn("closing the session", "lane", l.number, "err", closed)
 		}
 	}()
-	for {
-		if done, err := l.batch(s); done || err != nil {
-			e, ok := errors.AsType[*eos.Error](err)
+	for failures := 0; ; {
+		done, err := l.batch(s)
+		switch {
+		case done:
+			return false, err
+		case err == nil:
+			failures = 0
+			continue
+		}
+		e, ok := errors.AsType[*eos.Error](err)
+		if !ok || e.Next != eos.PollAgain {
 			return ok && e.Next == eos.Reopen, err
 		}
+		failures++
+		l.backOff(failures)
 	}
 }
 
@@ -68,7 +83,7 @@ func (l *lane) batch(s *eos.Session) (done bool, err error) {
 	case l.soft.Err() != nil:
 		return true, nil // what was polled and not committed comes again at the next start
 	case err != nil:
-		return false, again(err)
+		return false, err
 	}
 	res, err := l.p.process(l.p.hard, batch.Records)
 	switch {
@@ -86,15 +101,10 @@ func (l *lane) batch(s *eos.Session) (done bool, err error) {
 		return false, errors.Join(ErrAborted, err)
 	}
 	l.p.stats.aborted.Add(1)
-	return false, again(err)
-}
-
-// again returns nil for an error after which the session is polled again.
-func again(err error) error {
-	if e, ok := errors.AsType[*eos.Error](err); ok && e.Next == eos.PollAgain {
-		return nil
+	if r, ok := errors.AsType[*eos.RejectedError](err); ok {
+		return false, res.blame(r.Record, err)
 	}
-	return err
+	return false, err
 }
 
 func (l *lane) count(in int, res Result) {

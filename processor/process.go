@@ -26,6 +26,24 @@ type Result struct {
 	Skipped, DeadLetters int
 	// GivenUp says for each of them where it stands and why.
 	GivenUp []*RecordError
+
+	sources []source // of each of Records, the input it was made of
+}
+
+// source is where an input record stands. The record itself may have become an output by the time somebody asks.
+type source struct {
+	partition offsets.Partition
+	offset    int64
+}
+
+// blame names the input record of which the output r was made.
+func (res Result) blame(r *kgo.Record, err error) error {
+	for i, made := range res.Records {
+		if made == r {
+			return &RecordError{Stage: "produce", Partition: res.sources[i].partition, Offset: res.sources[i].offset, Err: err}
+		}
+	}
+	return err
 }
 
 // Headers of a dead letter: why the record was given up, and where it stood.
@@ -37,7 +55,7 @@ const (
 // RecordError is the cause when one input record cannot be processed. It names the record, so that an operator can
 // look at it.
 type RecordError struct {
-	Stage     string // decode, handle or encode
+	Stage     string // decode, handle, encode or produce
 	Partition offsets.Partition
 	Offset    int64
 	Err       error
@@ -57,7 +75,7 @@ func (e *RecordError) Unwrap() error { return e.Err }
 // A *RecordError names the first record that failed. What was processed before it is not returned: a batch is
 // committed whole or not at all.
 func (p Pipe[In, Out]) Process(ctx context.Context, in []*kgo.Record, opts Options) (Result, error) {
-	res := Result{Records: make([]*kgo.Record, 0, len(in))}
+	res := Result{Records: make([]*kgo.Record, 0, len(in)), sources: make([]source, 0, len(in))}
 	through, _ := any(func(r Record[In]) Record[In] { return r }).(func(Record[In]) Record[Out])
 	for _, r := range in {
 		if err := p.one(ctx, r, through, opts, &res); err != nil {
@@ -95,9 +113,14 @@ func (p Pipe[In, Out]) one(ctx context.Context, r *kgo.Record, through func(Reco
 		if opts.Provenance {
 			mark(made, Provenance{Partition: place, Offset: offset, Index: i, Count: len(outs)})
 		}
-		res.Records = append(res.Records, made)
+		res.add(made, source{place, offset})
 	}
 	return nil
+}
+
+func (res *Result) add(made *kgo.Record, from source) {
+	res.Records = append(res.Records, made)
+	res.sources = append(res.sources, from)
 }
 
 // giveUp does what the handler's error says about the record: skip it, make it a dead letter, or stop.
@@ -116,9 +139,9 @@ func (p Pipe[In, Out]) giveUp(r *kgo.Record, failed *RecordError, opts Options, 
 		headers = append(headers,
 			Header{Key: DeadLetterErrorHeader, Value: []byte(v.err.Error())},
 			Header{Key: DeadLetterFromHeader, Value: fmt.Appendf(nil, "%s@%d", failed.Partition, failed.Offset)})
-		res.Records = append(res.Records, &kgo.Record{
+		res.add(&kgo.Record{
 			Topic: opts.DeadLetterTopic, Partition: r.Partition, Key: r.Key, Value: r.Value, Headers: headers, Timestamp: r.Timestamp,
-		})
+		}, source{failed.Partition, failed.Offset})
 	}
 	res.GivenUp = append(res.GivenUp, failed)
 	return nil

@@ -203,3 +203,27 @@ func TestNewReportsAllFaults(t *testing.T) {
 	_, err = processor.New(processor.Config{BootstrapServers: []string{"x"}, ApplicationID: "a", Session: eos.Config{Group: "g"}}, double)
 	require.ErrorContains(t, err, "belongs into the fields beside it")
 }
+
+// An output that the broker refuses stops the processor with the input record that it was made of; nothing is lost.
+func TestRunNamesTheInputOfARefusedOutput(t *testing.T) {
+	b := setup(t)
+	b.produce(200)
+	pipe := double
+	pipe.Handle = processor.Map(func(s string) (string, error) {
+		if s == "102" {
+			return string(make([]byte, 2<<20)), nil
+		}
+		return s, nil
+	})
+	p, err := processor.New(b.config(), pipe)
+	require.NoError(t, err)
+	err = p.Run(t.Context())
+	var failed *processor.RecordError
+	require.ErrorAs(t, err, &failed)
+	require.Equal(t, "produce", failed.Stage)
+	require.Equal(t, "in-2", failed.Partition.String())
+	require.EqualValues(t, 25, failed.Offset)
+	var refused *eos.RejectedError
+	require.ErrorAs(t, err, &refused)
+	require.Less(t, p.Stats().In, int64(200))
+}

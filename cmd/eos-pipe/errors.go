@@ -31,11 +31,11 @@ var outcomes = []outcome{
 		return "nothing else is lost; to go on without these records, set the group's offset of " + e.Partition.String() +
 			" to " + strconv.FormatInt(e.To, 10) + " (kafka-consumer-groups.sh --reset-offsets) while the pipe is stopped"
 	}),
-	as(exitOperator, func(e *processor.RecordError) string {
-		return "the pipe starts at this record's batch again: mend the record's producer or the program, or let --filter leave the record out"
-	}),
 	as(exitOperator, func(e *eos.RejectedError) string {
 		return "nothing of its batch is committed: raise the output topic's limit (max.message.bytes), or let --map or --filter deal with the record"
+	}),
+	as(exitOperator, func(e *processor.RecordError) string {
+		return "the pipe starts at this record's batch again: mend the record's producer or the program, or let --filter leave the record out"
 	}),
 	is(eos.ErrFenced, exitFenced, "nothing is lost: the other instance goes on. Give every running instance an --instance-id of its own"),
 	is(eos.ErrTopicChanged, exitOperator, "what the group has committed belongs to the topic that is gone: use another --group for the new one"),

@@ -27,7 +27,7 @@ func dialled(t *testing.T, tap *wiretap.Tap) net.Conn {
 // A connection closed by its client while a request is held stays open for the broker until it has answered the request, late.
 func TestLateRequestIsAnsweredBeforeTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		result := make(chan error, 2)
+		result := make(chan error, 3)
 		tap := pipeTap(func(conn net.Conn) {
 			frame, err := readFrame(conn)
 			result <- err
@@ -51,10 +51,12 @@ func TestLateRequestIsAnsweredBeforeTheEnd(t *testing.T) {
 		require.ErrorIs(t, conn.Close(), net.ErrClosed)
 		require.ErrorIs(t, conn.SetDeadline(time.Time{}), net.ErrClosed)
 
+		released := time.Now()
 		hold.Release()
 		require.NoError(t, <-result)
 		require.NoError(t, <-result, "the connection was closed before the broker's answer")
 		require.ErrorIs(t, <-result, io.EOF)
+		require.Equal(t, lateAnswer, time.Since(released), "it was kept open after the answer")
 		require.Zero(t, lost.Hits(), "nobody was there to lose the answer")
 		log := tap.Log()
 		require.Len(t, log, 2)
@@ -128,9 +130,9 @@ func TestCutDiscardsReplies(t *testing.T) {
 func TestWriteDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		arrived := make(chan []byte, 1)
-		tap := pipeTap(func(conn net.Conn) {
+		tap := pipeTap(func(conn net.Conn) { // it reads one request and no more
 			frame, _ := readFrame(conn)
-			arrived <- frame // and it reads no more
+			arrived <- frame
 		})
 		defer tap.Close()
 		delay := tap.Add(wiretap.Rule{API: kmsg.EndTxn, Action: wiretap.DelayRequest, Delay: time.Minute})
@@ -143,14 +145,13 @@ func TestWriteDeadline(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		_, err = conn.Write(frame)
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		require.NoError(t, conn.SetWriteDeadline(time.Now().Add(2*time.Minute)))
 		require.Equal(t, frame, <-arrived, "the client's deadline has stopped the delayed request")
 		require.Equal(t, 1, delay.Hits())
 
 		synctest.Wait()
-		require.NoError(t, conn.SetWriteDeadline(time.Now().Add(time.Second)))
 		_, err = conn.Write(frame)
-		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-		require.NoError(t, conn.SetWriteDeadline(time.Time{}))
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded, "the deadline was forgotten")
 	})
 }
 
@@ -258,5 +259,72 @@ func TestCutOvertakesADial(t *testing.T) {
 		require.ErrorContains(t, err, "refused")
 		_, err = broker.Read(make([]byte, 1))
 		require.ErrorIs(t, err, io.EOF)
+	})
+}
+
+// Rules bound to a request that Cut discards while it is held are not used up, except the hold that has happened.
+func TestCutGivesRulesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tap := pipeTap(func(conn net.Conn) { (&fakeBroker{}).serve(conn) })
+		defer tap.Close()
+		hold := tap.Hold(wiretap.Rule{API: kmsg.EndTxn})
+		call := func(wiretap.Event) {}
+		faults := []*wiretap.Fault{
+			tap.Add(wiretap.Rule{API: kmsg.EndTxn, Action: wiretap.CallOnRequest, Call: call}),
+			tap.Add(wiretap.Rule{API: kmsg.EndTxn, Action: wiretap.CallOnReply, Call: call}),
+			tap.Add(wiretap.Rule{API: kmsg.Heartbeat, Action: wiretap.CallOnRequest, Call: call}),
+			tap.Add(wiretap.Rule{API: kmsg.Heartbeat, Action: wiretap.CallOnReply, Call: call}),
+		}
+		conn := dialled(t, tap)
+		_, err := conn.Write(append(request(kmsg.EndTxn, 1, 10), request(kmsg.Heartbeat, 2, 10)...))
+		require.NoError(t, err)
+		<-hold.Reached()
+		tap.Cut()
+		synctest.Wait()
+		for _, f := range faults {
+			require.Zero(t, f.Hits(), f)
+		}
+		tap.Restore()
+		conn = dialled(t, tap)
+		for id, api := range []kmsg.Key{kmsg.EndTxn, kmsg.Heartbeat} {
+			_, err = conn.Write(request(api, int32(id), 10))
+			require.NoError(t, err)
+			_, err = readFrame(conn)
+			require.NoError(t, err)
+		}
+		for _, f := range faults {
+			require.Equal(t, 1, f.Hits(), f)
+		}
+	})
+}
+
+// A client that closes in the middle of a reply, with a request still held: the rest of the reply is read away, and the end comes right
+// after the late answer.
+func TestClosedWithinAReply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ended, step := make(chan time.Time, 1), make(chan struct{})
+		tap := pipeTap(func(conn net.Conn) {
+			first, _ := readFrame(conn)
+			reply := answer(first)
+			conn.Write(reply[:20])
+			<-step
+			conn.Write(reply[20:])
+			late, _ := readFrame(conn)
+			conn.Write(answer(late))
+			readFrame(conn)
+			ended <- time.Now()
+		})
+		defer tap.Close()
+		hold := tap.Hold(wiretap.Rule{API: kmsg.EndTxn})
+		conn := dialled(t, tap)
+		go conn.Write(append(request(kmsg.Heartbeat, 1, 100), request(kmsg.EndTxn, 2, 10)...))
+		_, err := io.ReadFull(conn, make([]byte, 20))
+		require.NoError(t, err)
+		<-hold.Reached()
+		require.NoError(t, conn.Close())
+		close(step)
+		begin := time.Now()
+		hold.Release()
+		require.Equal(t, begin, <-ended)
 	})
 }

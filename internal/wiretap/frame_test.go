@@ -1,10 +1,14 @@
 package wiretap
 
 import (
+	"context"
 	"encoding/binary"
+	"net"
+	"reflect"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // FuzzAssembler cuts any bytes, given in pieces of any size, into frames: no byte is lost, added, or moved, frames are whole, and what
@@ -54,4 +58,93 @@ func FuzzRequest(f *testing.F) {
 			rewriteError(frame, req.API, req.Version, 1)
 		}
 	})
+}
+
+// In every API and version, a request that kmsg writes is decoded as it was, with its client id.
+func TestEveryRequestIsDecoded(t *testing.T) {
+	for key := range int16(kmsg.MaxKey + 1) {
+		request := kmsg.RequestForKey(key)
+		if request == nil {
+			continue
+		}
+		for version := range request.MaxVersion() + 1 {
+			request.SetVersion(version)
+			if key == kmsg.ControlledShutdown.Int16() && version == 0 {
+				continue // below
+			}
+			frame := kmsg.NewRequestFormatter(kmsg.FormatterClientID("client")).AppendRequest(nil, request, 7)
+			req, ok := parseRequest(frame, new(topicNames))
+			require.True(t, ok)
+			decoded, err := req.Decode()
+			require.NoError(t, err)
+			require.Equal(t, request.AppendTo(nil), decoded.AppendTo(nil), "%s v%d", kmsg.NameForKey(key), version)
+			require.Equal(t, "client", req.ClientID())
+			require.Equal(t, int32(7), req.CorrelationID)
+			_, err = Request{API: req.API, Version: req.Version, frame: frame[:minRequest]}.Decode()
+			if key != kmsg.ControlledShutdown.Int16() {
+				require.Error(t, err)
+			}
+		}
+	}
+	// ControlledShutdown v0 is the one request without a client id.
+	req, _ := parseRequest([]byte("\x00\x00\x00\x0c\x00\x07\x00\x00\x00\x00\x00\x07\x00\x00\x00\x05"), new(topicNames))
+	decoded, err := req.Decode()
+	require.NoError(t, err)
+	require.Equal(t, int32(5), decoded.(*kmsg.ControlledShutdownRequest).BrokerID)
+	require.Empty(t, req.ClientID())
+}
+
+// In every API and version that has error codes at its top level, they are rewritten, and the frame stays well formed. The header of the
+// reply is written here as the protocol has it: tags after the correlation id in flexible versions, never for ApiVersions.
+func TestEveryReplyIsRewritten(t *testing.T) {
+	rewritten := 0
+	for key := range int16(kmsg.MaxKey + 1) {
+		reply := kmsg.ResponseForKey(key)
+		if reply == nil {
+			continue
+		}
+		for version := range reply.MaxVersion() + 1 {
+			reply.SetVersion(version)
+			frame := []byte{0, 0, 0, 0, 0, 0, 0, 7}
+			header := len(frame)
+			if reply.IsFlexible() && key != 18 {
+				frame = append(frame, 1, 9, 2, 0xca, 0xfe) // one tag, which no client knows
+			}
+			frame = reply.AppendTo(frame)
+			binary.BigEndian.PutUint32(frame, uint32(len(frame)-4))
+			got, err := rewriteError(frame, kmsg.Key(key), version, 42)
+			if err != nil {
+				require.ErrorContains(t, err, "no error code", "%s v%d", kmsg.NameForKey(key), version)
+				continue
+			}
+			require.Equal(t, len(got)-4, int(binary.BigEndian.Uint32(got)))
+			if reply.IsFlexible() && key != 18 {
+				require.Zero(t, got[header])
+				header++
+			}
+			want := kmsg.ResponseForKey(key)
+			want.SetVersion(version)
+			require.NoError(t, want.ReadFrom(got[header:]))
+			if code := reflect.ValueOf(want).Elem().FieldByName("ErrorCode"); code.IsValid() && code.Int() == 42 {
+				rewritten++
+			}
+		}
+	}
+	require.Greater(t, rewritten, 100)
+}
+
+// A connection that has ended is forgotten.
+func TestEndedConnectionsAreForgotten(t *testing.T) {
+	tap := New(Over(func(context.Context, string, string) (net.Conn, error) {
+		client, _ := net.Pipe()
+		return client, nil
+	}))
+	defer tap.Close()
+	for range 3 {
+		c, err := tap.Dial(t.Context(), "tcp", "broker")
+		require.NoError(t, err)
+		require.Len(t, tap.conns, 1)
+		require.NoError(t, c.Close())
+		require.Empty(t, tap.conns)
+	}
 }

@@ -82,6 +82,9 @@ func (c cluster) committed(t *testing.T, opts ...kgo.Opt) []string {
 			}
 		})
 	}
+	if len(values) == 0 {
+		t.Logf("end=%d info=%+v", end, c.PartitionInfo("orders", 0))
+	}
 	return values
 }
 
@@ -115,7 +118,14 @@ func TestEndTxnAnswerLost(t *testing.T) {
 	client := c.began(t, tap, kgo.RequestRetries(2))
 	lost := tap.Add(wiretap.Rule{API: kmsg.EndTxn, Commit: new(true), Action: wiretap.DropReply, Count: wiretap.Always})
 
-	require.Error(t, client.EndTransaction(t.Context(), kgo.TryCommit))
+	eerr := client.EndTransaction(t.Context(), kgo.TryCommit)
+	if eerr == nil {
+		for _, e := range tap.Log() {
+			t.Log(e)
+		}
+		t.Logf("info=%+v", c.PartitionInfo("orders", 0))
+	}
+	require.Error(t, eerr)
 	require.Positive(t, lost.Hits())
 	require.Equal(t, tap.Count(kmsg.EndTxn), lost.Hits())
 	require.Equal(t, []string{"a"}, c.committed(t))
@@ -343,6 +353,16 @@ func TestRewriteErrorNeedsAField(t *testing.T) {
 	}
 	require.Len(t, seen, 1)
 	require.ErrorContains(t, seen[0], "no error code")
+
+	req := kmsg.NewPtrListOffsetsRequest()
+	topic := kmsg.NewListOffsetsRequestTopic()
+	topic.Topic = "orders"
+	topic.Partitions = append(topic.Partitions, kmsg.NewListOffsetsRequestTopicPartition())
+	req.Topics = append(req.Topics, topic)
+	resp, err := client.Broker(0).Request(t.Context(), req)
+	require.NoError(t, err)
+	require.Equal(t, kerr.NotLeaderForPartition.Code, resp.(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0].ErrorCode)
+	require.Equal(t, 1, fault.Hits(), "the rule was used up by the reply it could not rewrite")
 }
 
 // A rule about a topic finds it by name, though Produce carries topic ids: the tap has learned them from Metadata.

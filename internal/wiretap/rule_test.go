@@ -197,6 +197,12 @@ func TestRulesActInOrder(t *testing.T) {
 	wait(t, drop.Reached())
 	require.Equal(t, []string{"first", "second", "third", "fourth"}, order)
 	require.Zero(t, left.Hits())
+
+	again := dialled(t, tap)
+	go again.Write(request(kmsg.EndTxn, 1, 10))
+	_, err = readFrame(again)
+	require.NoError(t, err)
+	require.Equal(t, 1, left.Hits())
 }
 
 // A released or removed rule matches nothing more.
@@ -242,4 +248,25 @@ func TestLogKeepsTheNewest(t *testing.T) {
 	}, got)
 	require.Equal(t, 7, tap.Count(kmsg.EndTxn))
 	require.Len(t, tap.Requests(kmsg.EndTxn), 2)
+}
+
+// Two requests that are matched at the same moment cannot both take the last hit.
+func TestLastHitIsTakenOnce(t *testing.T) {
+	tap := wiretap.New(pipeServer())
+	defer tap.Close()
+	var both sync.WaitGroup
+	both.Add(2)
+	fault := tap.Add(wiretap.Rule{API: kmsg.EndTxn, Action: wiretap.DelayReply, Delay: time.Nanosecond, When: func(wiretap.Request) bool {
+		both.Done()
+		both.Wait()
+		return true
+	}})
+	var clients sync.WaitGroup
+	for range 2 {
+		conn := dialled(t, tap)
+		clients.Go(func() { conn.Write(request(kmsg.EndTxn, 1, 10)) })
+		clients.Go(func() { readFrame(conn) })
+	}
+	clients.Wait()
+	require.Equal(t, 1, fault.Hits())
 }

@@ -179,7 +179,8 @@ func readChunks(t *testing.T, r io.Reader, random *rand.Rand, total int) []byte 
 	return got
 }
 
-// A read deadline that ends a Read within a reply, or while a rule holds the reply, loses no byte: the next Read goes on.
+// A read deadline that ends a Read within a reply, or while a rule holds the reply, loses no byte: the next Read goes on. A deadline set
+// meanwhile ends a Read that waits already.
 func TestReadDeadlineLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		step := make(chan struct{})
@@ -187,17 +188,15 @@ func TestReadDeadlineLosesNothing(t *testing.T) {
 		tap := pipeTap(func(conn net.Conn) {
 			readFrame(conn)
 			reply := answer(frame)
-			for _, part := range [][]byte{reply[:3], reply[3:50], reply[50:]} {
+			for _, part := range [][]byte{reply[:3], reply[3:50], reply[50:], reply} {
 				<-step
 				conn.Write(part)
 			}
 		})
 		defer tap.Close()
 		hold := tap.Hold(wiretap.Rule{API: kmsg.Heartbeat, Action: wiretap.HoldReply})
-		conn, err := tap.Dial(t.Context(), "tcp", "broker")
-		require.NoError(t, err)
-		defer conn.Close()
-		_, err = conn.Write(frame)
+		conn := dialled(t, tap)
+		_, err := conn.Write(frame)
 		require.NoError(t, err)
 
 		p := make([]byte, 1000)
@@ -215,11 +214,52 @@ func TestReadDeadlineLosesNothing(t *testing.T) {
 		<-hold.Reached()
 		late()
 		hold.Release()
+		read := func() {
+			require.NoError(t, conn.SetReadDeadline(time.Time{}))
+			n, err := conn.Read(p)
+			require.NoError(t, err)
+			require.Equal(t, answer(frame), p[:n])
+		}
+		read()
+		late()
 		require.NoError(t, conn.SetReadDeadline(time.Time{}))
-		n, err := conn.Read(p)
-		require.NoError(t, err)
-		require.Equal(t, answer(frame), p[:n])
+		ended := make(chan error, 1)
+		go func() { _, err := conn.Read(p); ended <- err }()
+		synctest.Wait()
+		require.NoError(t, conn.SetDeadline(time.Now()))
+		require.ErrorIs(t, <-ended, os.ErrDeadlineExceeded)
+		step <- struct{}{}
+		read()
 	})
+}
+
+// When the broker closes within a reply, or within its size, the client gets the bytes there were, and then the end; and it may send
+// nothing more.
+func TestStreamEndsWithinAFrame(t *testing.T) {
+	for _, rule := range []string{"EndTxn: drop-reply skip 9", "Heartbeat: delay-reply 1s"} {
+		for _, tail := range []int{1, 5, 20} {
+			synctest.Test(t, func(t *testing.T) {
+				frame := request(kmsg.Heartbeat, 1, 100)
+				sent := append(answer(frame), answer(frame)[:tail]...)
+				tap := pipeTap(func(conn net.Conn) {
+					readFrame(conn)
+					conn.Write(sent)
+					conn.Close()
+				})
+				defer tap.Close()
+				parsed, err := wiretap.Parse(rule)
+				require.NoError(t, err)
+				tap.Add(parsed)
+				conn := dialled(t, tap)
+				go conn.Write(frame)
+				got, err := io.ReadAll(conn)
+				require.NoError(t, err)
+				require.Equal(t, sent, got)
+				_, err = conn.Write(frame)
+				require.Error(t, err)
+			})
+		}
+	}
 }
 
 // Frames that cannot be Kafka's make the connection opaque, not broken: bytes pass in both directions.
@@ -366,22 +406,24 @@ func TestProduceWithoutAcksHasNoReply(t *testing.T) {
 					conn.Write(answer(frame))
 				})
 				defer tap.Close()
-				fault := tap.Add(wiretap.Rule{API: kmsg.Produce, Action: wiretap.DropReply})
-				conn, err := tap.Dial(t.Context(), "tcp", "broker")
-				require.NoError(t, err)
-				defer conn.Close()
+				call := tap.Add(wiretap.Rule{API: kmsg.Produce, Action: wiretap.CallOnReply, Call: func(wiretap.Event) {}})
+				fault := tap.Add(wiretap.Rule{API: kmsg.Produce, Action: wiretap.DropReply, When: wiretap.Where(
+					func(r *kmsg.ProduceRequest) bool { return r.Acks != 0 },
+				)})
+				conn := dialled(t, tap)
 				produce := kmsg.NewPtrProduceRequest()
 				produce.SetVersion(version)
 				produce.TransactionID = txn
 				for _, acks := range []int16{0, -1} {
 					produce.Acks = acks
 					// The same correlation id: only the second can be what the reply answers.
-					_, err = conn.Write(kmsg.NewRequestFormatter(kmsg.FormatterClientID("c")).AppendRequest(nil, produce, 1))
+					_, err := conn.Write(kmsg.NewRequestFormatter(kmsg.FormatterClientID("c")).AppendRequest(nil, produce, 1))
 					require.NoError(t, err)
 				}
-				_, err = conn.Read(make([]byte, 1))
+				_, err := conn.Read(make([]byte, 1))
 				require.ErrorIs(t, err, io.EOF)
 				require.Equal(t, 1, fault.Hits())
+				require.Equal(t, 1, call.Hits())
 				require.Equal(t, 2, tap.Count(kmsg.Produce))
 			})
 		}
@@ -408,8 +450,10 @@ func TestFreezeStopsEveryByte(t *testing.T) {
 		defer tap.Close()
 		conn, err := tap.Dial(t.Context(), "tcp", "broker")
 		require.NoError(t, err)
+		idle := dialled(t, tap)
 
 		tap.Freeze()
+		require.NoError(t, idle.Close())
 		frame := request(kmsg.EndTxn, 1, 10)
 		_, err = conn.Write(frame)
 		require.NoError(t, err)
@@ -427,6 +471,7 @@ func TestFreezeStopsEveryByte(t *testing.T) {
 
 		tap.Thaw()
 		require.Equal(t, frame, <-arrived)
+		<-ended
 		<-ended
 		_, err = tap.Dial(t.Context(), "tcp", "broker")
 		require.NoError(t, err)
@@ -461,6 +506,99 @@ func TestFreezeHoldsRepliesBack(t *testing.T) {
 		require.Empty(t, got)
 		tap.Thaw()
 		require.Equal(t, answer(frame), <-got)
+	})
+}
+
+// No rule acts while the tap is frozen, and what a rule lets go while it is frozen stays until Thaw.
+func TestFreezeStopsRules(t *testing.T) {
+	for _, action := range []wiretap.Action{wiretap.DropRequest, wiretap.DropReply, wiretap.HoldRequest, wiretap.HoldReply} {
+		t.Run(action.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				arrived, step := make(chan []byte, 1), make(chan struct{})
+				tap := pipeTap(func(conn net.Conn) {
+					frame, err := readFrame(conn)
+					if err != nil {
+						return
+					}
+					arrived <- frame
+					<-step
+					conn.Write(answer(frame))
+				})
+				defer tap.Close()
+				fault := tap.Add(wiretap.Rule{API: kmsg.EndTxn, Action: action})
+				conn := dialled(t, tap)
+				read := make(chan error, 1)
+				go func() { _, err := readFrame(conn); read <- err }()
+				freezeAtRule(t, tap, fault, conn, step)
+				synctest.Wait()
+				require.Empty(t, read)
+				if action == wiretap.HoldRequest || action == wiretap.DropRequest {
+					require.Empty(t, arrived)
+				}
+				tap.Thaw()
+				if action == wiretap.HoldRequest {
+					close(step)
+				}
+				if err := <-read; action == wiretap.DropRequest || action == wiretap.DropReply {
+					require.ErrorIs(t, err, io.EOF)
+				} else {
+					require.NoError(t, err)
+				}
+				require.Equal(t, 1, fault.Hits())
+			})
+		})
+	}
+}
+
+// freezeAtRule writes a request and freezes the tap just before the rule would drop it or its answer, or lets go what it holds.
+func freezeAtRule(t *testing.T, tap *wiretap.Tap, fault *wiretap.Fault, conn net.Conn, step chan struct{}) {
+	t.Helper()
+	write := func() {
+		_, err := conn.Write(request(kmsg.EndTxn, 1, 10))
+		require.NoError(t, err)
+		synctest.Wait()
+	}
+	switch fault.Rule().Action {
+	case wiretap.DropRequest:
+		tap.Freeze()
+		write()
+		require.Zero(t, fault.Hits())
+	case wiretap.DropReply:
+		write()
+		tap.Freeze()
+		close(step)
+		synctest.Wait()
+		require.Zero(t, fault.Hits())
+	case wiretap.HoldRequest, wiretap.HoldReply:
+		write()
+		if fault.Rule().Action == wiretap.HoldReply {
+			close(step)
+		}
+		<-fault.Reached()
+		tap.Freeze()
+		fault.Release()
+	}
+}
+
+// Tap.Close returns only when no hook runs any more.
+func TestCloseWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tap := pipeTap(func(conn net.Conn) { (&fakeBroker{}).serve(conn) })
+		running, done := make(chan struct{}), make(chan struct{})
+		tap.Add(wiretap.Rule{API: kmsg.EndTxn, Action: wiretap.CallOnRequest, Call: func(wiretap.Event) { close(running); <-done }})
+		_, err := dialled(t, tap).Write(request(kmsg.EndTxn, 1, 10))
+		require.NoError(t, err)
+		<-running
+		closed := make(chan struct{})
+		go func() { tap.Close(); close(closed) }()
+		synctest.Wait()
+		select {
+		case <-closed:
+			require.Fail(t, "closed while a hook runs")
+		default:
+		}
+		close(done)
+		<-closed
 	})
 }
 
