@@ -162,7 +162,7 @@ func (c *conn) sever() {
 	ended := isClosed(c.closed) || isClosed(c.gone)
 	c.mu.Unlock()
 	if first {
-		c.inner.Close()
+		_ = c.inner.Close()
 	}
 	for _, x := range pending {
 		refund(x.faults)
@@ -185,7 +185,7 @@ func (c *conn) cut() {
 // linger takes the read side over from a client that has closed the connection, so that answers to late requests are read: a socket
 // closed with unread bytes resets the connection, and the broker might never see the request.
 func (c *conn) linger() {
-	c.inner.SetReadDeadline(time.Unix(1, 0)) // wakes a Read
+	_ = c.inner.SetReadDeadline(time.Unix(1, 0)) // wakes a Read
 	c.reading.Lock()
 	started := c.startReceiving()
 	c.reading.Unlock()
@@ -201,7 +201,7 @@ func (c *conn) finish() {
 	busy := !isClosed(c.closed) || c.sending || c.tap.thawed() != nil
 	answers := c.owed && len(c.pending) > 0
 	if !busy && answers && !isClosed(c.severed) {
-		c.inner.SetReadDeadline(time.Now().Add(lingerTimeout))
+		_ = c.inner.SetReadDeadline(time.Now().Add(lingerTimeout))
 	}
 	c.mu.Unlock()
 	if !busy && !answers {

@@ -31,7 +31,7 @@ func TestLateRequestIsAnsweredBeforeTheEnd(t *testing.T) {
 		tap := pipeTap(func(conn net.Conn) {
 			frame, err := readFrame(conn)
 			result <- err
-			time.Sleep(lateAnswer)
+			time.Sleep(lateAnswer) //nolint:forbidigo // virtual time: in a synctest bubble
 			_, err = conn.Write(answer(frame))
 			result <- err
 			_, err = readFrame(conn)
@@ -83,7 +83,7 @@ func TestLateRequestIsNotAwaitedForEver(t *testing.T) {
 		require.NoError(t, err)
 		<-hold.Reached()
 		require.NoError(t, conn.Close())
-		time.Sleep(time.Hour) // in virtual time: the wait begins when the request is sent
+		time.Sleep(time.Hour) //nolint:forbidigo // virtual time: in a synctest bubble; the wait begins when the request is sent
 		released := time.Now()
 		hold.Release()
 		require.Equal(t, 10*time.Second, (<-ended).Sub(released))
@@ -142,7 +142,7 @@ func TestWriteDeadline(t *testing.T) {
 		_, err := conn.Write(frame)
 		require.NoError(t, err)
 		require.NoError(t, conn.SetWriteDeadline(time.Now().Add(2*time.Second)))
-		time.Sleep(10 * time.Second)
+		time.Sleep(10 * time.Second) //nolint:forbidigo // virtual time: in a synctest bubble
 		_, err = conn.Write(frame)
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 		require.NoError(t, conn.SetWriteDeadline(time.Now().Add(2*time.Minute)))

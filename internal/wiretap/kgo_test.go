@@ -82,21 +82,25 @@ func (c cluster) committed(t *testing.T, opts ...kgo.Opt) []string {
 			}
 		})
 	}
-	if len(values) == 0 {
-		t.Logf("end=%d info=%+v", end, c.PartitionInfo("orders", 0))
-	}
 	return values
 }
 
 func value(v string) *kgo.Record { return kgo.StringRecord(v) }
 
-// began returns a client with a transaction open and one record in it.
+// began returns a client with a transaction open and the records of ab in it. They are two, one after the other, because in kgo v1.22.2
+// the first record to a topic can be answered before the client has stored the topic's partitions (storePartitionsUpdate); an
+// EndTransaction(TryCommit) that comes in between finds no partition added, aborts, and returns nil. The second record needs them stored.
 func (c cluster) began(t *testing.T, tap *wiretap.Tap, opts ...kgo.Opt) *kgo.Client {
 	client := c.client(t, tap, append(opts, transactional())...)
 	require.NoError(t, client.BeginTransaction())
-	require.NoError(t, client.ProduceSync(t.Context(), value("a")).FirstErr())
+	for _, v := range ab {
+		require.NoError(t, client.ProduceSync(t.Context(), value(v)).FirstErr())
+	}
 	return client
 }
+
+// ab is what a transaction of began commits.
+var ab = []string{"a", "b"}
 
 func wait[T any](t *testing.T, ch <-chan T) T {
 	t.Helper()
@@ -118,17 +122,10 @@ func TestEndTxnAnswerLost(t *testing.T) {
 	client := c.began(t, tap, kgo.RequestRetries(2))
 	lost := tap.Add(wiretap.Rule{API: kmsg.EndTxn, Commit: new(true), Action: wiretap.DropReply, Count: wiretap.Always})
 
-	eerr := client.EndTransaction(t.Context(), kgo.TryCommit)
-	if eerr == nil {
-		for _, e := range tap.Log() {
-			t.Log(e)
-		}
-		t.Logf("info=%+v", c.PartitionInfo("orders", 0))
-	}
-	require.Error(t, eerr)
+	require.Error(t, client.EndTransaction(t.Context(), kgo.TryCommit))
 	require.Positive(t, lost.Hits())
 	require.Equal(t, tap.Count(kmsg.EndTxn), lost.Hits())
-	require.Equal(t, []string{"a"}, c.committed(t))
+	require.Equal(t, ab, c.committed(t))
 }
 
 // At the very moment a rule reports that it lost the answer, the broker has applied the request: no wait, no poll.
@@ -142,7 +139,7 @@ func TestDropReplyMeansApplied(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- client.EndTransaction(context.Background(), kgo.TryCommit) }()
 	wait(t, lost.Spent())
-	require.Equal(t, []string{"a"}, c.committed(t))
+	require.Equal(t, ab, c.committed(t))
 	retry.Release()
 	require.NoError(t, wait(t, ended), "one lost answer is hidden by the client's retry")
 }
@@ -208,7 +205,7 @@ func TestHoldRequest(t *testing.T) {
 	hold.Release()
 	wait(t, each)
 	require.NoError(t, wait(t, ended))
-	require.Equal(t, []string{"a"}, c.committed(t))
+	require.Equal(t, ab, c.committed(t))
 }
 
 // A held reply: the broker has done it, the client waits.
@@ -221,7 +218,7 @@ func TestHoldReply(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- client.EndTransaction(context.Background(), kgo.TryCommit) }()
 	wait(t, hold.Reached())
-	require.Equal(t, []string{"a"}, c.committed(t))
+	require.Equal(t, ab, c.committed(t))
 	require.Empty(t, ended)
 	hold.Release()
 	require.NoError(t, wait(t, ended))
@@ -292,7 +289,7 @@ func TestCallCutsAtAStep(t *testing.T) {
 				require.Empty(t, c.committed(t))
 			} else {
 				require.Equal(t, wiretap.PhaseReply, seen.Phase)
-				require.Equal(t, []string{"a"}, c.committed(t))
+				require.Equal(t, ab, c.committed(t))
 			}
 		})
 	}
@@ -309,7 +306,7 @@ func TestRewriteErrorOfEndTxn(t *testing.T) {
 	rewritten := tap.Add(rule)
 	require.ErrorIs(t, client.EndTransaction(t.Context(), kgo.TryCommit), kerr.UnknownServerError)
 	require.Positive(t, rewritten.Hits())
-	require.Equal(t, []string{"a"}, c.committed(t))
+	require.Equal(t, ab, c.committed(t))
 }
 
 // Error codes of single partitions are rewritten too, after the broker has applied the request: a record the broker has, refused.
@@ -394,11 +391,11 @@ func TestWhere(t *testing.T) {
 	require.NoError(t, client.EndTransaction(t.Context(), kgo.TryCommit))
 	require.Zero(t, abort.Hits())
 	require.NoError(t, client.BeginTransaction())
-	require.NoError(t, client.ProduceSync(t.Context(), value("b")).FirstErr())
+	require.NoError(t, client.ProduceSync(t.Context(), value("c")).FirstErr())
 	require.NoError(t, client.EndTransaction(t.Context(), kgo.TryAbort))
 	require.Equal(t, 1, abort.Hits())
 	require.Zero(t, never.Hits())
-	require.Equal(t, []string{"a"}, c.committed(t))
+	require.Equal(t, ab, c.committed(t))
 	require.Len(t, tap.Log(), 3)
 	require.Greater(t, observed.Load(), int32(3))
 }

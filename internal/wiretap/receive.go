@@ -145,7 +145,7 @@ func (c *conn) startReceiving() bool {
 	}
 	c.receiving = true
 	if !isClosed(c.severed) {
-		c.inner.SetReadDeadline(time.Time{})
+		_ = c.inner.SetReadDeadline(time.Time{})
 	}
 	return true
 }
@@ -256,6 +256,8 @@ func (c *conn) apply(f *Fault, x exchange, in *incoming, e *Event) {
 			return
 		}
 		in.frame = rewritten
+	default: // match gives no action on requests, and act has done DropReply
+		panic("wiretap: " + f.text + " does not act on a reply that goes on")
 	}
 	f.hit()
 }

@@ -110,5 +110,6 @@ func eachField(v reflect.Value, visit func(name string, field reflect.Value)) {
 				eachField(v.Field(i), visit)
 			}
 		}
+	default: // a value without fields
 	}
 }

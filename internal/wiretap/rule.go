@@ -51,8 +51,9 @@ func (a Action) onReply() bool {
 	switch a {
 	case DropReply, DelayReply, HoldReply, RewriteError, CallOnReply:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // AnyAPI in Rule.API matches every request.

@@ -108,7 +108,7 @@ func (c *conn) enqueue(o outgoing) (queued bool, err error) {
 	c.queue = append(c.queue, o)
 	if !c.sending {
 		c.sending = c.spawn(c.send)
-		c.inner.SetWriteDeadline(time.Time{})
+		_ = c.inner.SetWriteDeadline(time.Time{})
 	}
 	return true, nil
 }
@@ -166,7 +166,7 @@ func (c *conn) dequeue() (outgoing, bool) {
 	}
 	c.queue, c.sending = nil, false
 	if !isClosed(c.severed) {
-		c.inner.SetWriteDeadline(c.writeDeadline)
+		_ = c.inner.SetWriteDeadline(c.writeDeadline)
 	}
 	return outgoing{}, false
 }
@@ -197,6 +197,8 @@ func (c *conn) holdUp(o outgoing) (left []*Fault, ok bool) {
 			f.rule.Call(e)
 			f.hit()
 			ok = !isClosed(c.severed)
+		default: // match gives no action on replies
+			panic("wiretap: " + f.text + " does not act on a request")
 		}
 		if !ok {
 			return o.faults[i+1:], false

@@ -73,7 +73,7 @@ func (t *Tap) Dial(ctx context.Context, network, address string) (net.Conn, erro
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.down { // Cut came while the connection was being made.
-		inner.Close()
+		_ = inner.Close()
 		return nil, refused(network)
 	}
 	t.lastID++

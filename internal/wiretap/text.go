@@ -124,6 +124,7 @@ func (r *Rule) parseAction(words []string) error {
 		words, err = parseWord(words, "a duration such as 200ms", &r.Delay, time.ParseDuration)
 	case RewriteError:
 		words, err = parseWord(words, "an error such as UNKNOWN_SERVER_ERROR", &r.ErrorCode, errorCode)
+	default: // drops and holds have no argument
 	}
 	if err != nil {
 		return err
