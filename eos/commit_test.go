@@ -252,23 +252,30 @@ func TestAbortByRebalanceIsReported(t *testing.T) {
 	b.requireOnce(30)
 }
 
-// Must-do 15. A caller's context that ends in the middle of a transaction aborts it, before its commit is sent.
+// Must-do 15. A caller's context that ends in the middle of a transaction aborts it at once, before its commit is sent.
 func TestCancelledCommitAborts(t *testing.T) {
 	b := setup(t)
 	b.produce(30)
 	cfg, tap := b.tapped()
+	cfg.TransactionTimeout = time.Minute
+	held := tap.Hold(wiretap.Rule{API: kmsg.Produce, Action: wiretap.HoldReply})
+	cfg.Observer.Transition = func(tr eos.Transition) {
+		if tr.To == eos.Aborting {
+			held.Release() // not before: the answers are not waited for
+		}
+	}
 	s := b.open(cfg)
 	batch, err := s.Poll(t.Context())
 	require.NoError(t, err)
-	held := tap.Hold(wiretap.Rule{API: kmsg.Produce, Action: wiretap.HoldReply})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		<-held.Reached()
 		cancel()
-		held.Release()
 	}()
+	began := time.Now()
 	err = s.Commit(ctx, batch, copyOf(batch))
 	require.ErrorIs(t, err, context.Canceled)
+	require.Less(t, time.Since(began), 30*time.Second, "well before the transaction comes near its timeout")
 	require.Equal(t, eos.PollAgain, nextOf(err))
 	require.Zero(t, len(b.output()))
 	require.Empty(t, run(t, s, 30))
@@ -326,4 +333,27 @@ func TestCommitRefusesWrongTopics(t *testing.T) {
 	}
 	require.Empty(t, run(t, s, 30))
 	b.requireOnce(30)
+}
+
+// Where records go: one with a key where every Kafka client by default sends that key, one without to the partition it
+// names, so that the order of an input partition is kept.
+func TestPartitions(t *testing.T) {
+	b := setup(t)
+	b.produce(30)
+	s := b.open(b.config())
+	batch, err := s.Poll(t.Context())
+	require.NoError(t, err)
+	outs := []*kgo.Record{
+		{Topic: "out", Partition: 1}, {Topic: "out", Partition: 2}, {Topic: "out", Partition: 5},
+		{Topic: "out", Partition: 1, Key: []byte("a")}, {Topic: "out", Partition: 2, Key: []byte("a")}, {Topic: "out", Key: []byte("b")},
+	}
+	require.NoError(t, s.Commit(t.Context(), batch, slices.Values(outs)))
+	var got []int32
+	for _, r := range outs {
+		got = append(got, r.Partition)
+	}
+	murmur := kgo.StickyKeyPartitioner(nil).ForTopic("out")
+	a, bb := int32(murmur.Partition(outs[3], 3)), int32(murmur.Partition(outs[5], 3))
+	require.NotEqual(t, a, bb, "the keys are to go to different partitions")
+	require.Equal(t, []int32{1, 2, 2, a, a, bb}, got)
 }

@@ -22,6 +22,7 @@ func (s *Session) options(c *client) []kgo.Opt {
 		kgo.UnknownTopicRetries(10), // a new topic may take a moment to be known to every broker
 		kgo.FetchMaxBytes(int32(max(cfg.MaxBytes, 1<<20))),
 		kgo.FetchMaxPartitionBytes(int32(min(max(cfg.MaxBytes, 1<<20), 4<<20))),
+		kgo.FetchMaxWait(500*time.Millisecond), // as Kafka's own; a partition just taken over waits for the running fetch
 		kgo.MaxDecompressBatchBytes(256<<20),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.RecordPartitioner(partitioner{}),

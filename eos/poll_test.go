@@ -217,6 +217,28 @@ func TestRebalances(t *testing.T) {
 	b.requireOnce(total)
 }
 
+// Must-do 12. While a batch is out, the group waits: a member that joins meanwhile does not make its commit an abort.
+func TestCommitInTheMiddleOfARebalance(t *testing.T) {
+	b := setup(t)
+	b.produce(30)
+	cfg := b.config()
+	blocked := make(chan struct{}, 10)
+	cfg.Client = []kgo.Opt{kgo.HeartbeatInterval(100 * time.Millisecond), kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) { blocked <- struct{}{} })}
+	s := b.open(cfg)
+	batch, err := s.Poll(t.Context())
+	require.NoError(t, err)
+	other := b.config()
+	other.TransactionalID = "g-b-0"
+	b.open(other)
+	select {
+	case <-blocked:
+	case <-time.After(20 * time.Second):
+		t.Fatal("no rebalance was held up")
+	}
+	require.NoError(t, s.Commit(t.Context(), batch, copyOf(batch)))
+	require.Len(t, b.output(), len(batch.Records))
+}
+
 // Must-do 13. The first transaction after a rebalance that took place between two transactions commits.
 func TestStaleRevokeDoesNotAbort(t *testing.T) {
 	b := setup(t)

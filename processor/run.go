@@ -82,6 +82,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	soft, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	defer context.AfterFunc(soft, p.limitDrain)()
+	defer context.AfterFunc(p.hard, func() { stop(ErrAborted) })() // who is to leave what he does begins nothing new
 
 	var end *endWatch
 	if p.cfg.UntilEnd {

@@ -12,8 +12,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/wiretap"
 	"github.com/eos-pipe/eos-pipe/processor"
 )
 
@@ -135,6 +137,27 @@ func TestRunAborts(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorIs(t, p.Run(ctx), processor.ErrAborted)
 	require.Zero(t, p.Stats().In)
+}
+
+// Abort in the middle of a transaction whose answers do not come: Run returns, and opens no new session that would
+// fence a successor.
+func TestAbortOpensNothingNew(t *testing.T) {
+	b := setup(t)
+	b.produce(100)
+	tap := wiretap.New()
+	t.Cleanup(tap.Close)
+	held := tap.Hold(wiretap.Rule{API: kmsg.Produce, Action: wiretap.HoldReply, Count: wiretap.Always})
+	cfg := b.config()
+	cfg.UntilEnd = false
+	cfg.Session.Client = []kgo.Opt{kgo.Dialer(tap.Dial)}
+	p, err := processor.New(cfg, double)
+	require.NoError(t, err)
+	go func() {
+		<-held.Reached()
+		p.Abort()
+	}()
+	require.ErrorIs(t, p.Run(t.Context()), processor.ErrAborted)
+	require.Equal(t, 1, tap.Count(kmsg.InitProducerID))
 }
 
 // A record that the handler cannot process stops the processor with its coordinates; nothing of its batch is
