@@ -344,8 +344,12 @@ func TestPartitions(t *testing.T) {
 	batch, err := s.Poll(t.Context())
 	require.NoError(t, err)
 	outs := []*kgo.Record{
-		{Topic: "out", Partition: 1}, {Topic: "out", Partition: 2}, {Topic: "out", Partition: 5},
-		{Topic: "out", Partition: 1, Key: []byte("a")}, {Topic: "out", Partition: 2, Key: []byte("a")}, {Topic: "out", Key: []byte("b")},
+		{Topic: "out", Partition: 1},
+		{Topic: "out", Partition: 2},
+		{Topic: "out", Partition: 5},
+		{Topic: "out", Partition: 1, Key: []byte("a")},
+		{Topic: "out", Partition: 2, Key: []byte("a")},
+		{Topic: "out", Key: []byte("b")},
 	}
 	require.NoError(t, s.Commit(t.Context(), batch, slices.Values(outs)))
 	var got []int32

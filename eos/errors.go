@@ -15,11 +15,11 @@ import (
 type Outcome int
 
 const (
-	// Aborted: no read_committed reader will ever see an output of this batch; its input will be polled again.
+	// Aborted means: no read_committed reader will ever see an output of this batch; its input will be polled again.
 	Aborted Outcome = iota
-	// Committed: output and offsets are committed.
+	// Committed means: output and offsets are committed.
 	Committed
-	// Unknown: the answer was lost and the brokers could not be asked. They know: the next Open with the same ids goes
+	// Unknown means: the answer was lost and the brokers could not be asked. They know: the next Open with the same ids goes
 	// on from where they stand, and nothing is lost or doubled.
 	Unknown
 )
@@ -31,11 +31,11 @@ func (o Outcome) String() string { return [...]string{"aborted", "committed", "u
 type Next int
 
 const (
-	// Stop: this session will not work again, and a new one would not either before somebody has looked.
+	// Stop means: this session will not work again, and a new one would not either before somebody has looked.
 	Stop Next = iota
-	// PollAgain: the session is well; Poll gives the records of the failed batch again.
+	// PollAgain means: the session is well; Poll gives the records of the failed batch again.
 	PollAgain
-	// Reopen: close this session and open another with the same ids.
+	// Reopen means: close this session and open another with the same ids.
 	Reopen
 )
 

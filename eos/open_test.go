@@ -48,8 +48,10 @@ func TestUnsafeOptionsAreRefused(t *testing.T) {
 	// What the session itself sets wins over the user's.
 	b.produce(30)
 	cfg := b.config()
-	cfg.Client = []kgo.Opt{kgo.ClientID("mine"), kgo.FetchIsolationLevel(kgo.ReadUncommitted()), kgo.TransactionalID("other"),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()), kgo.InstanceID("other"), kgo.FetchMaxWait(100 * time.Millisecond)}
+	cfg.Client = []kgo.Opt{
+		kgo.ClientID("mine"), kgo.FetchIsolationLevel(kgo.ReadUncommitted()), kgo.TransactionalID("other"),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()), kgo.InstanceID("other"), kgo.FetchMaxWait(100 * time.Millisecond),
+	}
 	s := b.open(cfg)
 	require.Empty(t, run(t, s, 30))
 	b.requireOnce(30)

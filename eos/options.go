@@ -119,14 +119,17 @@ func (s *Session) checkOptions() error {
 // partition is kept when its records are handed on.
 type partitioner struct{}
 
+// ForTopic implements kgo.Partitioner.
 func (partitioner) ForTopic(topic string) kgo.TopicPartitioner {
 	return topicPartitioner{kgo.StickyKeyPartitioner(nil).ForTopic(topic)}
 }
 
 type topicPartitioner struct{ keyed kgo.TopicPartitioner }
 
+// RequiresConsistency says that a record waits for its partition rather than going to another one.
 func (topicPartitioner) RequiresConsistency(*kgo.Record) bool { return true }
 
+// Partition implements kgo.TopicPartitioner.
 func (p topicPartitioner) Partition(r *kgo.Record, n int) int {
 	if r.Key != nil {
 		return p.keyed.Partition(r, n)

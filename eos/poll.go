@@ -59,11 +59,10 @@ func (s *Session) Poll(ctx context.Context) (Batch, error) {
 			continue
 		}
 		if err != nil {
-			if err, stay := s.pollFailed(ctx, err); stay {
-				continue
-			} else {
+			if err := s.pollFailed(ctx, err); err != nil {
 				return Batch{}, err
 			}
+			continue
 		}
 		s.polled++
 		b.id, s.pending = s.polled, true
@@ -79,7 +78,7 @@ func (s *Session) giveBack(ctx context.Context) error {
 	}
 	s.pending = false
 	if err := s.rewind(ctx); err != nil {
-		if err, stay := s.pollFailed(ctx, err); !stay {
+		if err := s.pollFailed(ctx, err); err != nil {
 			return err
 		}
 	}
@@ -206,40 +205,39 @@ func (e *fetchError) Error() string {
 
 func (e *fetchError) Unwrap() error { return e.err }
 
-// pollFailed decides on an error of a poll: stay says that it is dealt with, and Poll goes on.
-func (s *Session) pollFailed(ctx context.Context, err error) (_ error, stay bool) {
+// pollFailed decides on an error of a poll: nil means that it is dealt with, and Poll goes on.
+func (s *Session) pollFailed(ctx context.Context, err error) error {
 	s.client.gts.AllowRebalance()
 	switch {
 	case ctx.Err() != nil:
 		s.pending = s.pending || s.tracker.Pending() > 0 // what was gathered meanwhile is read again
-		return ctx.Err(), false
+		return ctx.Err()
 	case errors.Is(err, kerr.OffsetOutOfRange):
-		return s.stop("poll", Aborted, s.lostOffsets(ctx, err)), false
+		return s.stop("poll", Aborted, s.lostOffsets(ctx, err))
 	case isDataLoss(err):
-		return s.stop("poll", Aborted, dataLoss(err)), false
+		return s.stop("poll", Aborted, dataLoss(err))
 	}
-	switch actionFor(err, actReplay) {
+	act := actionFor(err, actReplay)
+	if errors.Is(err, errOrder) || errors.Is(err, kgo.ErrClientClosed) {
+		act = actReplace
+	}
+	switch act {
 	case actTaken:
-		return s.stop("poll", Aborted, fmt.Errorf("%w: %w", ErrFenced, err)), false
+		return s.stop("poll", Aborted, fmt.Errorf("%w: %w", ErrFenced, err))
 	case actStop, actRejected:
-		return s.stop("poll", Aborted, err), false
+		return s.stop("poll", Aborted, err)
 	case actReplace, actFenced:
 		if failed := s.replace(ctx, err); failed != nil {
-			return failed, false
+			return failed
 		}
-		return nil, true
-	}
-	if errors.Is(err, errOrder) || errors.Is(err, kgo.ErrClientClosed) {
-		if failed := s.replace(ctx, err); failed != nil {
-			return failed, false
-		}
-		return nil, true
+		return nil
+	case actReplay:
 	}
 	s.retrying("read", err)
 	if rewound := s.rewind(ctx); rewound != nil { // what came along with the error is read again
 		return s.pollFailed(ctx, rewound)
 	}
-	return nil, true
+	return nil
 }
 
 func isDataLoss(err error) bool {

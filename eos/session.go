@@ -147,7 +147,7 @@ func (s *Session) Close(ctx context.Context) error {
 			err = s.leave(ctx, member)
 		}
 	}
-	s.stop("close", Aborted, ErrClosed)
+	_ = s.stop("close", Aborted, ErrClosed) // what every later call returns
 	s.plain.Close()
 	return err
 }

@@ -46,6 +46,7 @@ func (c Change) String() string {
 		return fmt.Sprintf("%s added %s", c.Partition, c.After)
 	case Removed:
 		return fmt.Sprintf("%s removed %s", c.Partition, c.Before)
+	case Advanced, Rewound:
 	}
 	return fmt.Sprintf("%s %s %s -> %s (%+d)", c.Partition, c.Kind, c.Before, c.After, c.After.Offset-c.Before.Offset)
 }

@@ -29,6 +29,7 @@ func Bytes() Codec[[]byte] { return bytesCodec{} }
 
 type jsonCodec[T any] struct{}
 
+// Decode implements Codec.
 func (jsonCodec[T]) Decode(data []byte) (v T, err error) {
 	if data == nil {
 		return v, nil
@@ -43,6 +44,7 @@ func (jsonCodec[T]) Decode(data []byte) (v T, err error) {
 	return v, nil
 }
 
+// Encode implements Codec.
 func (jsonCodec[T]) Encode(v T) ([]byte, error) {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -56,6 +58,7 @@ func (jsonCodec[T]) Encode(v T) ([]byte, error) {
 
 type stringCodec struct{}
 
+// Decode implements Codec.
 func (stringCodec) Decode(data []byte) (string, error) {
 	if !utf8.Valid(data) {
 		return "", errors.New("the value is not text in UTF-8")
@@ -63,9 +66,13 @@ func (stringCodec) Decode(data []byte) (string, error) {
 	return string(data), nil
 }
 
+// Encode implements Codec.
 func (stringCodec) Encode(v string) ([]byte, error) { return []byte(v), nil }
 
 type bytesCodec struct{}
 
+// Decode implements Codec.
 func (bytesCodec) Decode(data []byte) ([]byte, error) { return data, nil }
-func (bytesCodec) Encode(v []byte) ([]byte, error)    { return v, nil }
+
+// Encode implements Codec.
+func (bytesCodec) Encode(v []byte) ([]byte, error) { return v, nil }

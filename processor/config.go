@@ -97,7 +97,7 @@ func (c Config) validate(topics []string, output string) error {
 	}
 	s := c.Session
 	if s.Group != "" || s.TransactionalID != "" || s.InstanceID != "" || len(s.Topics)+len(s.Outputs)+len(s.BootstrapServers) > 0 || s.Logger != nil {
-		faults = append(faults, errors.New("Session sets what belongs into the fields beside it: servers, group, ids, topics, logger"))
+		faults = append(faults, errors.New("the field Session sets what belongs into the fields beside it: servers, group, ids, topics, logger"))
 		return errors.Join(faults...)
 	}
 	return errors.Join(append(faults, c.lane(0, topics, output).Validate())...)

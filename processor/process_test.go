@@ -94,7 +94,7 @@ func TestPipeRecoversPanics(t *testing.T) {
 // Several outputs of one record: each is a record of its own, though the fetched record is used again for the first.
 func TestPipeFanOut(t *testing.T) {
 	split := func(_ context.Context, in processor.Record[string]) (outs []processor.Record[string], _ error) {
-		for _, word := range strings.Fields(in.Value) {
+		for word := range strings.FieldsSeq(in.Value) {
 			outs = append(outs, processor.With(in, word))
 		}
 		return outs, nil

@@ -3,6 +3,7 @@ package processor
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -66,9 +67,9 @@ func ParseProvenance(text []byte) (Provenance, error) {
 // ProvenanceOf returns the provenance of an output record; ok is false when it carries none that can be read. Where a
 // record went through several pipes, the last one counts.
 func ProvenanceOf(r *kgo.Record) (p Provenance, ok bool) {
-	for i := len(r.Headers) - 1; i >= 0; i-- {
-		if r.Headers[i].Key == ProvenanceHeader {
-			p, err := ParseProvenance(r.Headers[i].Value)
+	for _, h := range slices.Backward(r.Headers) {
+		if h.Key == ProvenanceHeader {
+			p, err := ParseProvenance(h.Value)
 			return p, err == nil
 		}
 	}

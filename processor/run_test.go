@@ -65,8 +65,10 @@ func (b *broker) values(topic string, n int) map[int32][]string {
 }
 
 func (b *broker) config() processor.Config {
-	return processor.Config{BootstrapServers: b.servers, ApplicationID: "app", InstanceID: "i", UntilEnd: true,
-		Session: eos.Config{SessionTimeout: 6 * time.Second, TransactionTimeout: 10 * time.Second, MaxRecords: 50}}
+	return processor.Config{
+		BootstrapServers: b.servers, ApplicationID: "app", InstanceID: "i", UntilEnd: true,
+		Session: eos.Config{SessionTimeout: 6 * time.Second, TransactionTimeout: 10 * time.Second, MaxRecords: 50},
+	}
 }
 
 var double = processor.Pipe[string, string]{
@@ -128,7 +130,7 @@ func TestRunAborts(t *testing.T) {
 	cfg.UntilEnd, cfg.DrainTimeout = false, 50*time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	pipe := double
-	pipe.Handle = func(ctx context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
+	pipe.Handle = func(ctx context.Context, _ processor.Record[string]) ([]processor.Record[string], error) {
 		cancel()
 		<-ctx.Done()
 		return nil, ctx.Err()

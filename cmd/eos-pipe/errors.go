@@ -31,10 +31,10 @@ var outcomes = []outcome{
 		return "nothing else is lost; to go on without these records, set the group's offset of " + e.Partition.String() +
 			" to " + strconv.FormatInt(e.To, 10) + " (kafka-consumer-groups.sh --reset-offsets) while the pipe is stopped"
 	}),
-	as(exitOperator, func(e *eos.RejectedError) string {
+	as(exitOperator, func(*eos.RejectedError) string {
 		return "nothing of its batch is committed: raise the output topic's limit (max.message.bytes), or let --map or --filter deal with the record"
 	}),
-	as(exitOperator, func(e *processor.RecordError) string {
+	as(exitOperator, func(*processor.RecordError) string {
 		return "the pipe starts at this record's batch again: mend the record's producer or the program, or let --filter leave the record out"
 	}),
 	is(eos.ErrFenced, exitFenced, "nothing is lost: the other instance goes on. Give every running instance an --instance-id of its own"),
@@ -43,7 +43,7 @@ var outcomes = []outcome{
 	is(eos.ErrUnreachable, exitFailure, "check --bootstrap-server, and that the broker runs and can be reached from here"),
 	is(eos.ErrUnsupported, exitFailure, "Kafka 2.5 or later is needed (KIP-447); 4.0 or later is recommended (KIP-890)"),
 	is(processor.ErrAborted, exitFailure, "nothing is lost or doubled: the next start processes the batch"),
-	as(exitFailure, func(e *eos.Error) string { return hintFor(e) }),
+	as(exitFailure, hintFor),
 }
 
 // hintFor says what to do about an error of a session that nothing above has matched.

@@ -21,19 +21,20 @@ func TestProgressWithoutTerminal(t *testing.T) {
 		var stderr bytes.Buffer
 		p := newProgress(streams{Err: &stderr, Log: newLogger(&stderr, slog.LevelInfo, false)}, "records read", 40)
 		for range 12 { // virtual time: one per second
-			time.Sleep(time.Second)
+			time.Sleep(time.Second) //nolint:forbidigo // virtual time
 			p.add(3)
 		}
 		p.finish()
 		var got []string
 		for line := range bytes.Lines(stderr.Bytes()) {
 			var e struct {
-				Msg                              string
-				Done, Total, Seconds, Per_second int
+				Msg                  string
+				Done, Total, Seconds int
+				PerSecond            int `json:"per_second"`
 			}
 			require.NoError(t, json.Unmarshal(line, &e))
 			require.Equal(t, 40, e.Total)
-			require.Equal(t, 3, e.Per_second)
+			require.Equal(t, 3, e.PerSecond)
 			got = append(got, e.Msg)
 		}
 		require.Equal(t, []string{"progress", "progress", "finished"}, got)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -35,8 +36,10 @@ func runVerify(ctx context.Context, s streams, opts verifyOptions) error {
 		return err
 	}
 	if !result.OK() {
-		return &exitError{exitFailure, errors.New("the output is not an exactly-once copy of what the group has committed"),
-			"examples of each kind are above; were all writers of the output topic this one pipe, and --filter and --map the same?"}
+		return &exitError{
+			exitFailure, errors.New("the output is not an exactly-once copy of what the group has committed"),
+			"examples of each kind are above; were all writers of the output topic this one pipe, and --filter and --map the same?",
+		}
 	}
 	return nil
 }
@@ -67,11 +70,8 @@ type verifyResult struct {
 
 // String returns the counts, and an example of each kind of finding.
 func (r verifyResult) String() string {
-	text := fmt.Sprintf("%s open=%d", r.Report, r.Open)
-	for _, e := range r.Examples {
-		text += "\n  " + e
-	}
-	return text
+	lines := append([]string{fmt.Sprintf("%s open=%d", r.Report, r.Open)}, r.Examples...)
+	return strings.Join(lines, "\n  ")
 }
 
 func (v *verifier) run(ctx context.Context, cl *kgo.Client) (verifyResult, error) {

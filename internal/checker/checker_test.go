@@ -65,15 +65,18 @@ var plants = map[string]struct {
 }{
 	"lost head": {
 		func(h *history) { h.remove(h.find(orders0, 10, 0)) },
-		checker.Report{Lost: 1}, "lost: orders-0@10 has no output",
+		checker.Report{Lost: 1},
+		"lost: orders-0@10 has no output",
 	},
 	"lost in the middle": {
 		func(h *history) { h.remove(h.find(partition("orders", 1), 250_000, 0)) },
-		checker.Report{Lost: 1}, "lost: orders-1@250000 has no output",
+		checker.Report{Lost: 1},
+		"lost: orders-1@250000 has no output",
 	},
 	"lost tail": {
 		func(h *history) { h.remove(h.find(partition("orders", 1), 495_000, 0)) },
-		checker.Report{Lost: 1}, "lost: orders-1@495000 has no output",
+		checker.Report{Lost: 1},
+		"lost: orders-1@495000 has no output",
 	},
 	"lost fan-out": {
 		func(h *history) {
@@ -81,56 +84,67 @@ var plants = map[string]struct {
 				h.remove(h.find(orders0, 12, i))
 			}
 		},
-		checker.Report{Lost: 1}, "lost: orders-0@12 has none of its 3 outputs",
+		checker.Report{Lost: 1},
+		"lost: orders-0@12 has none of its 3 outputs",
 	},
 	"doubled at once": {
 		func(h *history) { h.repeat(h.find(orders0, 13, 0), h.find(orders0, 13, 0)+1) },
-		checker.Report{Doubled: 1}, "doubled: copies-0@10 is one more copy of number 0 of 1 from orders-0@13",
+		checker.Report{Doubled: 1},
+		"doubled: copies-0@10 is one more copy of number 0 of 1 from orders-0@13",
 	},
 	"doubled much later": {
 		func(h *history) { h.repeat(h.find(orders0, 13, 0), len(h.outputs)) },
-		checker.Report{Doubled: 1}, "doubled: copies-0@260 is one more copy of number 0 of 1 from orders-0@13",
+		checker.Report{Doubled: 1},
+		"doubled: copies-0@260 is one more copy of number 0 of 1 from orders-0@13",
 	},
 	"doubled twice": {
 		func(h *history) {
 			h.repeat(h.find(orders0, 13, 0), len(h.outputs))
 			h.repeat(h.find(orders0, 13, 0), len(h.outputs))
 		},
-		checker.Report{Doubled: 2}, "doubled: copies-0@262 is one more copy of number 0 of 1 from orders-0@13",
+		checker.Report{Doubled: 2},
+		"doubled: copies-0@262 is one more copy of number 0 of 1 from orders-0@13",
 	},
 	"doubled on another partition": {
 		func(h *history) {
 			h.repeat(h.find(orders0, 13, 0), len(h.outputs))
 			h.outputs[len(h.outputs)-1].out = partition("copies", 7)
 		},
-		checker.Report{Doubled: 1}, "doubled: copies-7@0 is one more copy of number 0 of 1 from orders-0@13",
+		checker.Report{Doubled: 1},
+		"doubled: copies-7@0 is one more copy of number 0 of 1 from orders-0@13",
 	},
 	"doubled one of a fan-out": {
 		func(h *history) { h.repeat(h.find(orders0, 12, 1), h.find(orders0, 12, 1)+1) },
-		checker.Report{Doubled: 1}, "doubled: copies-0@6 is one more copy of number 1 of 3 from orders-0@12",
+		checker.Report{Doubled: 1},
+		"doubled: copies-0@6 is one more copy of number 1 of 3 from orders-0@12",
 	},
 	"swapped neighbours": {
 		func(h *history) { h.swap(h.find(orders0, 13, 0), h.find(orders0, 16, 0)) },
-		checker.Report{Reordered: 1}, "reordered: copies-0@10 comes from orders-0@13 (0 of 1), behind a record from orders-0@16",
+		checker.Report{Reordered: 1},
+		"reordered: copies-0@10 comes from orders-0@13 (0 of 1), behind a record from orders-0@16",
 	},
 	"swapped within a fan-out": {
 		func(h *history) { h.swap(h.find(orders0, 12, 0), h.find(orders0, 12, 1)) },
-		checker.Report{Reordered: 1}, "reordered: copies-0@4 comes from orders-0@12 (0 of 3), behind a record from orders-0@12",
+		checker.Report{Reordered: 1},
+		"reordered: copies-0@4 comes from orders-0@12 (0 of 3), behind a record from orders-0@12",
 	},
 	"torn fan-out": {
 		func(h *history) { h.remove(h.find(orders0, 12, 1)) },
-		checker.Report{Torn: 1}, "torn: orders-0@12 has 2 of its 3 outputs",
+		checker.Report{Torn: 1},
+		"torn: orders-0@12 has 2 of its 3 outputs",
 	},
 	"aborted record leaked": {
 		func(h *history) {
 			h.outputs = append(h.outputs, output{out: partition("copies", 1), from: partition("orders", 1), fromOffset: 495_001, count: 1})
 			h.inputs = append(h.inputs, input{partition("orders", 1), 495_005, 0}) // more follows: it was not beyond the end
 		},
-		checker.Report{Phantom: 1}, "phantom: orders-1@495001 is not among the committed inputs (aborted?), and has 1 output too many, first at copies-1@200",
+		checker.Report{Phantom: 1},
+		"phantom: orders-1@495001 is not among the committed inputs (aborted?), and has 1 output too many, first at copies-1@200",
 	},
 	"beyond the committed offset": {
 		func(h *history) { h.inputs = h.inputs[:len(h.inputs)-1] },
-		checker.Report{Phantom: 1}, "phantom: orders-1@495000 is beyond the newest committed input of its partition, and has 1 output too many, first at copies-1@198",
+		checker.Report{Phantom: 1},
+		"phantom: orders-1@495000 is beyond the newest committed input of its partition, and has 1 output too many, first at copies-1@198",
 	},
 	"a whole fan-out beyond the committed offset": {
 		func(h *history) {
@@ -138,20 +152,23 @@ var plants = map[string]struct {
 				h.outputs = append(h.outputs, output{out: partition("copies", 0), from: orders0, fromOffset: 9_000, index: i, count: 3})
 			}
 		},
-		checker.Report{Phantom: 3}, "phantom: orders-0@9000 is beyond the newest committed input of its partition, and has 3 outputs too many, first at copies-0@260",
+		checker.Report{Phantom: 3},
+		"phantom: orders-0@9000 is beyond the newest committed input of its partition, and has 3 outputs too many, first at copies-0@260",
 	},
 	"of a partition without input": {
 		func(h *history) {
 			h.outputs = append(h.outputs, output{out: partition("copies", 0), from: partition("bills", 0), count: 1})
 		},
-		checker.Report{Phantom: 1}, "phantom: bills-0@0 is beyond the newest committed input of its partition, and has 1 output too many, first at copies-0@260",
+		checker.Report{Phantom: 1},
+		"phantom: bills-0@0 is beyond the newest committed input of its partition, and has 1 output too many, first at copies-0@260",
 	},
 	"filtered record copied": {
 		func(h *history) {
 			i := h.find(orders0, 12, 0)
 			h.insert(i, output{out: partition("copies", 0), from: orders0, fromOffset: 11, count: 1})
 		},
-		checker.Report{Phantom: 1}, "phantom: orders-0@11 must have 0 outputs, and has 1 output too many",
+		checker.Report{Phantom: 1},
+		"phantom: orders-0@11 must have 0 outputs, and has 1 output too many",
 	},
 	"filtered record copied twice over": {
 		func(h *history) {
@@ -159,7 +176,8 @@ var plants = map[string]struct {
 			h.insert(i, output{out: partition("copies", 0), from: orders0, fromOffset: 11, index: 1, count: 2})
 			h.insert(i, output{out: partition("copies", 0), from: orders0, fromOffset: 11, index: 0, count: 2})
 		},
-		checker.Report{Phantom: 2}, "phantom: orders-0@11 must have 0 outputs, and has 2 outputs too many",
+		checker.Report{Phantom: 2},
+		"phantom: orders-0@11 must have 0 outputs, and has 2 outputs too many",
 	},
 	"one output too many": {
 		func(h *history) {
@@ -167,11 +185,13 @@ var plants = map[string]struct {
 			h.outputs[i].count = 2
 			h.insert(i+1, output{out: partition("copies", 0), from: orders0, fromOffset: 13, index: 1, count: 2})
 		},
-		checker.Report{Phantom: 1}, "phantom: orders-0@13 must have 1 output, and has 1 output too many",
+		checker.Report{Phantom: 1},
+		"phantom: orders-0@13 must have 1 output, and has 1 output too many",
 	},
 	"one output that says it is of two": {
 		func(h *history) { h.outputs[h.find(orders0, 13, 0)].count = 2 },
-		checker.Report{Torn: 1}, "torn: orders-0@13 has 1 of its 2 outputs",
+		checker.Report{Torn: 1},
+		"torn: orders-0@13 has 1 of its 2 outputs",
 	},
 	"one of three that says it is the only one": {
 		func(h *history) {
@@ -179,25 +199,29 @@ var plants = map[string]struct {
 			h.remove(h.find(orders0, 12, 2))
 			h.remove(h.find(orders0, 12, 1))
 		},
-		checker.Report{Torn: 1}, "torn: orders-0@12 has 1 of its 3 outputs",
+		checker.Report{Torn: 1},
+		"torn: orders-0@12 has 1 of its 3 outputs",
 	},
 	"doubled under another count": {
 		func(h *history) {
 			i := h.find(orders0, 13, 0)
 			h.insert(i+1, output{out: partition("copies", 0), from: orders0, fromOffset: 13, index: 0, count: 2})
 		},
-		checker.Report{Doubled: 1, Torn: 1}, "doubled: copies-0@10 is one more copy of number 0 of 2 from orders-0@13",
+		checker.Report{Doubled: 1, Torn: 1},
+		"doubled: copies-0@10 is one more copy of number 0 of 2 from orders-0@13",
 	},
 	"foreign record": {
 		func(h *history) { h.insert(0, output{out: partition("copies", 1), foreign: true}) },
-		checker.Report{Foreign: 1}, "foreign: copies-1@0 does not say where it comes from",
+		checker.Report{Foreign: 1},
+		"foreign: copies-1@0 does not say where it comes from",
 	},
 	"senseless provenance": {
 		func(h *history) {
 			h.outputs = append(h.outputs, output{out: partition("copies", 0), from: orders0, fromOffset: 10, index: 3, count: 3},
 				output{out: partition("copies", 0), from: orders0, fromOffset: 10, index: -1, count: 3})
 		},
-		checker.Report{Foreign: 2}, "foreign: copies-0@260 says it is number 3 of 3 from orders-0@10, which no writer of provenance says",
+		checker.Report{Foreign: 2},
+		"foreign: copies-0@260 says it is number 3 of 3 from orders-0@10, which no writer of provenance says",
 	},
 }
 

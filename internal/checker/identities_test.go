@@ -40,32 +40,38 @@ func TestIDsPlants(t *testing.T) {
 		examples []string
 	}{
 		"lost": {
-			[]string{"a", "b", "c"}, []string{"a", "c"},
+			[]string{"a", "b", "c"},
+			[]string{"a", "c"},
 			checker.Report{In: 3, Out: 2, Lost: 1},
 			[]string{"lost: the id of orders-0@1 must be on 1 output, and is on 0"},
 		},
 		"lost one of two": {
-			[]string{"a", "a", "c"}, []string{"a", "c"},
+			[]string{"a", "a", "c"},
+			[]string{"a", "c"},
 			checker.Report{In: 3, Out: 2, Lost: 1},
 			[]string{"lost: the id of orders-0@0 must be on 2 outputs, and is on 1"},
 		},
 		"doubled twice": {
-			[]string{"a", "b"}, []string{"a", "b", "b", "b"},
+			[]string{"a", "b"},
+			[]string{"a", "b", "b", "b"},
 			checker.Report{In: 2, Out: 4, Doubled: 2},
 			[]string{"doubled: the id of orders-0@1 must be on 1 output, and is on 3"},
 		},
 		"phantom": {
-			[]string{"a"}, []string{"a", "x", "x"},
+			[]string{"a"},
+			[]string{"a", "x", "x"},
 			checker.Report{In: 1, Out: 3, Phantom: 2},
 			[]string{"phantom: the id of copies-0@1 is on no committed input, and on 2 outputs"},
 		},
 		"empty id": {
-			[]string{""}, nil,
+			[]string{""},
+			nil,
 			checker.Report{In: 1, Lost: 1},
 			[]string{"lost: the id of orders-0@0 must be on 1 output, and is on 0"},
 		},
 		"in order of place": {
-			[]string{"a", "b", "c"}, nil,
+			[]string{"a", "b", "c"},
+			nil,
 			checker.Report{In: 3, Lost: 3},
 			[]string{
 				"lost: the id of orders-0@0 must be on 1 output, and is on 0",

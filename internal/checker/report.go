@@ -74,8 +74,12 @@ func (v *verdict) examples() []string {
 		name string
 		*findings
 	}{
-		{"lost", &v.lost}, {"doubled", &v.doubled}, {"phantom", &v.phantom},
-		{"reordered", &v.reordered}, {"torn", &v.torn}, {"foreign", &v.foreign},
+		{"lost", &v.lost},
+		{"doubled", &v.doubled},
+		{"phantom", &v.phantom},
+		{"reordered", &v.reordered},
+		{"torn", &v.torn},
+		{"foreign", &v.foreign},
 	}
 	var takes [6]int
 	for left, round := MaxExamples, 0; round < MaxExamples; round++ {
@@ -88,7 +92,7 @@ func (v *verdict) examples() []string {
 	}
 	lines := []string{} // not nil: [] in JSON
 	for i, class := range classes {
-		for _, text := range class.findings.examples[:takes[i]] {
+		for _, text := range class.examples[:takes[i]] {
 			lines = append(lines, class.name+": "+text)
 		}
 	}

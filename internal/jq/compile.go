@@ -64,13 +64,13 @@ func eachFunc(v reflect.Value, visit func(*gojq.Func)) {
 		if v.IsNil() {
 			return
 		}
-		if f, ok := v.Interface().(*gojq.Func); ok {
+		if f, ok := reflect.TypeAssert[*gojq.Func](v); ok {
 			visit(f)
 		}
 		eachFunc(v.Elem(), visit)
 	case reflect.Struct:
-		for i := range v.NumField() {
-			eachFunc(v.Field(i), visit)
+		for _, field := range v.Fields() {
+			eachFunc(field, visit)
 		}
 	case reflect.Slice:
 		for i := range v.Len() {
