@@ -26,6 +26,8 @@ type client struct {
 	// rebalanced is set when partitions are taken away and cleared when the client has been rewound since: the
 	// transaction after a rebalance would be aborted for it, though nothing of it had begun (franz-go #754).
 	rebalanced atomic.Bool
+	// hurry ends the wait for more records, so that a rebalance that waits for the batch may go on.
+	hurry atomic.Pointer[context.CancelFunc]
 }
 
 // connect makes a client in the one order that is safe: first the producer id, which fences the predecessor and ends
@@ -71,6 +73,13 @@ func (c *client) close() { c.gts.CloseAllowingRebalance() }
 // rebalancing is called by kgo before partitions are taken away or when they are lost.
 func (c *client) rebalancing(context.Context, *kgo.Client, map[string][]int32) {
 	c.rebalanced.Store(true)
+}
+
+// blocked is called by kgo when a rebalance waits for the batch that is out or being gathered.
+func (c *client) blocked(context.Context, *kgo.Client) {
+	if hurry := c.hurry.Load(); hurry != nil {
+		(*hurry)()
+	}
 }
 
 // startOffsets is called by kgo with the group's offsets of partitions just assigned, before anything of them is

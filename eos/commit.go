@@ -35,7 +35,7 @@ var errTooOld = errors.New("the transaction came close to its timeout")
 // which ends the transaction one way or the other, and asks the group's offsets which.
 //
 // When ctx ends before the transaction is about to be committed, it is aborted. A commit that has been sent is waited
-// for all the same, up to the transaction timeout.
+// for all the same, for two seconds; then the Outcome is Unknown, and the next Open with the same ids resolves it.
 func (s *Session) Commit(ctx context.Context, b Batch, outs iter.Seq[*kgo.Record]) error {
 	if err := s.enter("commit"); err != nil {
 		return err
@@ -98,7 +98,7 @@ func (t *transaction) run(ctx context.Context, outs iter.Seq[*kgo.Record]) error
 	}
 	t.flushed = time.Now()
 	s.to(Committing, nil)
-	committed, err := t.end()
+	committed, err := t.end(ctx)
 	switch {
 	case err != nil:
 		return t.inDoubt(ctx, err)
@@ -193,13 +193,24 @@ func (t *transaction) flush(ctx, own context.Context) error {
 	return nil
 }
 
-// end sends the offsets and EndTxn(commit). Its context is cut only by the transaction timeout: to give up earlier
-// would leave it open whether the transaction is committed.
-func (t *transaction) end() (committed bool, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), t.s.cfg.TransactionTimeout)
+// end sends the offsets and EndTxn(commit). To give up early would leave it open whether the transaction is committed,
+// so its context ends with the transaction timeout, or some time after the caller's.
+//
+// A member that the group has given up (a process that was stopped for long) would wait here for all of that time: the
+// client wants to heartbeat before EndTxn, its group loop has found UNKNOWN_MEMBER_ID and waits until rebalances are
+// allowed, and that would be after this. So they are allowed when the end takes long. The end then aborts, as it does
+// for every rebalance that it learns of before EndTxn is sent; one that comes later waits for it.
+func (t *transaction) end(caller context.Context) (committed bool, err error) {
+	s := t.s
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.TransactionTimeout)
 	defer cancel()
-	return t.s.client.gts.End(kgo.PreTxnCommitFnContext(ctx, t.checkOffsets), kgo.TryCommit)
+	defer context.AfterFunc(caller, func() { time.AfterFunc(endGrace, cancel) })()
+	defer time.AfterFunc(min(time.Second, s.cfg.SessionTimeout/3), s.client.gts.AllowRebalance).Stop()
+	return s.client.gts.End(kgo.PreTxnCommitFnContext(ctx, t.checkOffsets), kgo.TryCommit)
 }
+
+// endGrace is how long a commit on its way is waited for after the caller's context has ended.
+const endGrace = 2 * time.Second
 
 // checkOffsets compares what the client is about to commit with what the batch holds; they differ only by a bug, and
 // then nothing is committed. The client commits all it has handed out, so this also finds a batch cut short.

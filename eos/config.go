@@ -73,8 +73,9 @@ type Config struct {
 	// MaxAge is how long Poll goes on to gather after the first record, so long as the other bounds are not reached.
 	// Default: 0, which takes what is there already: while a transaction commits, the next batch gathers by itself.
 	MaxAge time.Duration
-	// CommitInterval is the least time between the ends of two transactions. Brokers with transaction.version 2 make
-	// a transactional id wait some 20 ms when it goes on at once. Default: DefaultCommitInterval; negative: none.
+	// CommitInterval is how long a batch gathers after the transaction before it has ended, unless it is full sooner:
+	// it paces the commits of little load. Brokers with transaction.version 2 make a transactional id wait some 20 ms
+	// when it goes on at once. Default: DefaultCommitInterval; negative: none.
 	CommitInterval time.Duration
 	// SessionTimeout is session.timeout.ms: how long after a crash the group waits before it gives the partitions to
 	// another member. Default: DefaultSessionTimeout.

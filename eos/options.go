@@ -26,6 +26,7 @@ func (s *Session) options(c *client) []kgo.Opt {
 		kgo.MaxDecompressBatchBytes(256<<20),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.RecordPartitioner(partitioner{}),
+		kgo.OnPartitionsCallbackBlocked(c.blocked),
 	)
 	return append(opts,
 		kgo.TransactionalID(cfg.TransactionalID),

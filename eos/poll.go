@@ -47,9 +47,6 @@ func (s *Session) Poll(ctx context.Context) (Batch, error) {
 	}
 	for {
 		s.client.gts.AllowRebalance()
-		if !s.pace(ctx) {
-			return Batch{}, ctx.Err()
-		}
 		b, err := s.gather(ctx)
 		if err == nil && s.client.rebalanced.Load() {
 			err = s.rewind(ctx) // what came before or after the rebalance is read again, in a transaction that can commit
@@ -95,37 +92,31 @@ func (s *Session) rewind(ctx context.Context) error {
 	return err
 }
 
-// pace waits until Config.CommitInterval has passed since the last transaction ended.
-func (s *Session) pace(ctx context.Context) bool {
-	if wait := s.cfg.CommitInterval - time.Since(s.ended); wait > 0 && !s.ended.IsZero() {
-		return sleep(ctx, wait)
-	}
-	return ctx.Err() == nil
-}
-
-// gather polls until a bound of the batch is reached or nothing more is there.
+// gather polls until the batch is full, or it is time to commit it: Config.CommitInterval after the transaction before,
+// and Config.MaxAge after its first record. It hurries when the group waits with a rebalance.
 func (s *Session) gather(ctx context.Context) (Batch, error) {
 	b := Batch{from: offsets.Set{}, next: offsets.Set{}}
 	if err := s.take(ctx, &b); err != nil {
 		return b, err
 	}
-	if s.cfg.MaxAge == 0 {
-		for len(b.Records) > 0 && s.room(&b) > 0 {
-			before := len(b.Records)
-			if err := s.take(nil, &b); err != nil { //nolint:staticcheck // nil: only what is there already
-				return b, err
-			}
-			if len(b.Records) == before {
-				break
-			}
-		}
-		return b, nil
+	due := s.ended.Add(s.cfg.CommitInterval)
+	if aged := time.Now().Add(s.cfg.MaxAge); aged.After(due) {
+		due = aged
 	}
-	aged, cancel := context.WithTimeout(ctx, s.cfg.MaxAge)
+	waiting, cancel := context.WithDeadline(ctx, due)
 	defer cancel()
-	for s.room(&b) > 0 && aged.Err() == nil {
-		if err := s.take(aged, &b); err != nil && !isContext(err) {
+	s.client.hurry.Store(&cancel)
+	for len(b.next) > 0 && s.room(&b) > 0 {
+		before := len(b.Records)
+		poll := waiting
+		if waiting.Err() != nil {
+			poll = nil // only what is there already
+		}
+		if err := s.take(poll, &b); err != nil && !isContext(err) {
 			return b, err
+		}
+		if poll == nil && len(b.Records) == before {
+			break
 		}
 	}
 	return b, nil

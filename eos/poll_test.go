@@ -239,6 +239,33 @@ func TestCommitInTheMiddleOfARebalance(t *testing.T) {
 	require.Len(t, b.output(), len(batch.Records))
 }
 
+// A member that the group gives up while its commit is under way learns of it, aborts, and goes on; it does not wait for
+// its transaction to time out. (The client's group loop waits for the batch, and the commit for the group loop.)
+func TestMemberGivenUpDuringCommit(t *testing.T) {
+	b := setup(t)
+	b.produce(30)
+	cfg, tap := b.tapped()
+	cfg.SessionTimeout, cfg.TransactionTimeout = 3*time.Second, time.Minute
+	blocked := make(chan struct{}, 10)
+	cfg.Client = append(cfg.Client, kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) { blocked <- struct{}{} }))
+	s := b.open(cfg)
+	batch, err := s.Poll(t.Context())
+	require.NoError(t, err)
+	held := tap.Hold(wiretap.Rule{API: kmsg.TxnOffsetCommit, Action: wiretap.HoldReply})
+	go func() {
+		<-held.Reached()
+		_, _ = b.adm.LeaveGroup(t.Context(), kadm.LeaveGroup("g").InstanceIDs(cfg.TransactionalID))
+		<-blocked // the group loop has found out
+		held.Release()
+	}()
+	began := time.Now()
+	err = s.Commit(t.Context(), batch, copyOf(batch))
+	require.Less(t, time.Since(began), 30*time.Second, "well before the transaction timeout")
+	require.Equal(t, eos.PollAgain, nextOf(err), "%v", err)
+	require.Empty(t, run(t, s, 30))
+	b.requireOnce(30)
+}
+
 // Must-do 13. The first transaction after a rebalance that took place between two transactions commits.
 func TestStaleRevokeDoesNotAbort(t *testing.T) {
 	b := setup(t)

@@ -27,7 +27,7 @@ func runVerify(ctx context.Context, s streams, opts verifyOptions) error {
 		return err
 	}
 	defer cl.Close()
-	v := &verifier{opts: opts, s: s, adm: kadm.NewClient(cl), check: checker.New(), lateIDs: map[string]bool{}, pass: transform{filter: opts.Filter, mapping: opts.Map}}
+	v := &verifier{opts: opts, s: s, adm: kadm.NewClient(cl), check: checker.New(), lateIDs: map[string]bool{}, topics: map[string]bool{opts.To: true}, pass: transform{filter: opts.Filter, mapping: opts.Map}}
 	result, err := v.run(ctx, cl)
 	if err != nil {
 		return err
@@ -55,6 +55,7 @@ type verifier struct {
 
 	until, later offsets.Set     // what the group had committed before, and after, the output's end was asked for
 	lateIDs      map[string]bool // of input records between the two
+	topics       map[string]bool // that the pipe writes to
 }
 
 // late says whether a record of the input came between the two questions.
@@ -74,46 +75,68 @@ func (r verifyResult) String() string {
 	return strings.Join(lines, "\n  ")
 }
 
+// run reads the input that the group has committed, and then the output.
+//
+// The pipe may go on meanwhile. All that the group has committed at first is below the output's end, which is asked for
+// next; and all that is below that end is committed when the group is asked again. What comes from between the two
+// answers of the group is not judged.
 func (v *verifier) run(ctx context.Context, cl *kgo.Client) (verifyResult, error) {
 	bounded, cancel := context.WithTimeout(ctx, eos.DefaultConnectTimeout)
 	defer cancel()
 	if err := cl.Ping(bounded); err != nil {
 		return verifyResult{}, fmt.Errorf("%w at %v: %w", eos.ErrUnreachable, v.opts.BootstrapServers, err)
 	}
-	// The pipe may go on meanwhile. All that the group has committed now is below the output's end, which is asked for
-	// next; and all that is below that end is committed when the group is asked again. What comes from between the two
-	// answers is not judged.
-	until, err := v.committed(ctx)
-	if err != nil {
+	var err error
+	if v.until, err = v.committed(ctx); err != nil {
 		return verifyResult{}, err
 	}
-	stable, err := v.ends(ctx, v.opts.To, v.adm.ListCommittedOffsets)
-	if err != nil {
-		return verifyResult{}, err
+	v.prog = newProgress(v.s, "offsets read", total(v.until))
+	defer v.prog.finish()
+	if err := v.read(ctx, nil, v.until, v.input); err != nil {
+		return verifyResult{}, fmt.Errorf("read the input: %w", err)
 	}
-	high, err := v.ends(ctx, v.opts.To, v.adm.ListEndOffsets)
-	if err != nil {
-		return verifyResult{}, err
+	result := verifyResult{}
+	ends := offsets.Set{}
+	for topic := range v.topics {
+		open, err := v.outputEnds(ctx, topic, ends)
+		if err != nil {
+			return verifyResult{}, err
+		}
+		result.Open += open
 	}
 	if v.later, err = v.committed(ctx); err != nil {
 		return verifyResult{}, err
 	}
-	v.until = until
-	v.prog = newProgress(v.s, "offsets read", total(until)+total(stable))
-	defer v.prog.finish()
-	if err := v.read(ctx, v.later, v.input); err != nil {
-		return verifyResult{}, fmt.Errorf("read the input: %w", err)
-	}
-	if err := v.read(ctx, stable, v.output); err != nil {
-		return verifyResult{}, fmt.Errorf("read the output: %w", err)
-	}
-	result := verifyResult{Report: v.check.Report()}
-	for p, end := range high {
-		if stable[p].Offset < end.Offset {
-			result.Open++
+	if v.opts.ID != nil {
+		if err := v.read(ctx, v.until, v.later, v.lateInput); err != nil {
+			return verifyResult{}, fmt.Errorf("read the input: %w", err)
 		}
 	}
+	if err := v.read(ctx, nil, ends, v.output); err != nil {
+		return verifyResult{}, fmt.Errorf("read the output: %w", err)
+	}
+	result.Report = v.check.Report()
 	return result, nil
+}
+
+// outputEnds adds the last stable offsets of topic to ends, and returns in how many of its partitions a transaction is
+// open.
+func (v *verifier) outputEnds(ctx context.Context, topic string, ends offsets.Set) (open int, err error) {
+	stable, err := v.ends(ctx, topic, v.adm.ListCommittedOffsets)
+	if err != nil {
+		return 0, err
+	}
+	high, err := v.ends(ctx, topic, v.adm.ListEndOffsets)
+	if err != nil {
+		return 0, err
+	}
+	for p, end := range high {
+		ends[p] = stable[p]
+		if stable[p].Offset < end.Offset {
+			open++
+		}
+	}
+	return open, nil
 }
 
 // committed returns how far the group has committed each partition of the input.
@@ -162,28 +185,31 @@ func (v *verifier) ends(ctx context.Context, topic string, list func(context.Con
 	return set, nil
 }
 
-// read gives every read_committed record below until to each, partition by partition in order of offset.
-func (v *verifier) read(ctx context.Context, until offsets.Set, each func(context.Context, *kgo.Record) error) error {
-	starts := map[string]map[int32]kgo.Offset{}
+// read gives every read_committed record from from (nil: the beginning) up to until to each, those of a partition in
+// the order of their offsets.
+func (v *verifier) read(ctx context.Context, from, until offsets.Set, each func(context.Context, *kgo.Record) error) error {
+	begin := map[string]map[int32]kgo.Offset{}
 	left := map[offsets.Partition]int64{}
 	for p, end := range until {
-		start, err := v.adm.ListStartOffsets(ctx, p.Topic)
+		starts, err := v.adm.ListStartOffsets(ctx, p.Topic)
 		if err != nil {
-			return err
+			return fmt.Errorf("list the start offsets of %s: %w", p.Topic, err)
 		}
-		if o, _ := start.Lookup(p.Topic, p.Number); o.Offset >= end.Offset {
+		start, _ := starts.Lookup(p.Topic, p.Number)
+		at := max(start.Offset, from[p].Offset)
+		if at >= end.Offset {
 			continue
 		}
-		if starts[p.Topic] == nil {
-			starts[p.Topic] = map[int32]kgo.Offset{}
+		if begin[p.Topic] == nil {
+			begin[p.Topic] = map[int32]kgo.Offset{}
 		}
-		starts[p.Topic][p.Number] = kgo.NewOffset().AtStart()
+		begin[p.Topic][p.Number] = kgo.NewOffset().At(at)
 		left[p] = end.Offset
 	}
 	if len(left) == 0 {
 		return nil
 	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(v.opts.BootstrapServers...), kgo.ConsumePartitions(starts),
+	cl, err := kgo.NewClient(kgo.SeedBrokers(v.opts.BootstrapServers...), kgo.ConsumePartitions(begin),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NoResetOffset()))
 	if err != nil {
 		return err
@@ -225,7 +251,8 @@ func (v *verifier) drain(ctx context.Context, cl *kgo.Client, left map[offsets.P
 	return nil
 }
 
-// input tells the checker of one input record and how many outputs it must have.
+// input tells the checker of one input record and how many outputs it must have. --map may send some of them to other
+// topics than --to, which are then read as well.
 func (v *verifier) input(ctx context.Context, r *kgo.Record) error {
 	p := offsets.Partition{Topic: r.Topic, Number: r.Partition}
 	record := rawToJQ(r)
@@ -236,45 +263,44 @@ func (v *verifier) input(ctx context.Context, r *kgo.Record) error {
 			return fmt.Errorf("%s@%d: %w", p, r.Offset, err)
 		}
 	}
+	for _, out := range outs {
+		v.topics[cmp.Or(out.To, v.opts.To)] = true
+	}
 	if v.opts.ID == nil {
-		if v.late(p, r.Offset) {
-			return nil
-		}
-		expect := 0
-		for _, out := range outs {
-			if cmp.Or(out.To, v.opts.To) == v.opts.To { // what goes to another topic is not looked for here
-				expect++
-			}
-		}
-		v.check.Input(p, r.Offset, expect)
+		v.check.Input(p, r.Offset, len(outs))
 		return nil
 	}
-	id, err := v.opts.ID.ID(ctx, record)
-	if err != nil {
-		return fmt.Errorf("--id of %s@%d: %w", p, r.Offset, err)
-	}
-	if v.late(p, r.Offset) {
-		v.lateIDs[id] = true
-		return nil
-	}
+	id, err := v.id(ctx, r)
 	for range outs {
 		v.check.InputID(id, p, r.Offset)
 	}
-	return nil
+	return err
+}
+
+// lateInput notes the id of an input record whose output is not judged.
+func (v *verifier) lateInput(ctx context.Context, r *kgo.Record) error {
+	id, err := v.id(ctx, r)
+	v.lateIDs[id] = true
+	return err
+}
+
+func (v *verifier) id(ctx context.Context, r *kgo.Record) (string, error) {
+	id, err := v.opts.ID.ID(ctx, rawToJQ(r))
+	if err != nil {
+		return "", fmt.Errorf("--id of %s-%d@%d: %w", r.Topic, r.Partition, r.Offset, err)
+	}
+	return id, nil
 }
 
 // output tells the checker of one output record.
 func (v *verifier) output(ctx context.Context, r *kgo.Record) error {
 	out := offsets.Partition{Topic: r.Topic, Number: r.Partition}
 	if v.opts.ID != nil {
-		id, err := v.opts.ID.ID(ctx, rawToJQ(r))
-		if err != nil {
-			return fmt.Errorf("--id of %s@%d: %w", out, r.Offset, err)
-		}
-		if !v.lateIDs[id] {
+		id, err := v.id(ctx, r)
+		if err == nil && !v.lateIDs[id] {
 			v.check.OutputID(id, out, r.Offset)
 		}
-		return nil
+		return err
 	}
 	from, ok := processor.ProvenanceOf(r)
 	switch {
