@@ -15,7 +15,7 @@ import (
 	"github.com/eos-pipe/eos-pipe/eos"
 )
 
-// bench is an embedded broker with an input and an output topic, for one test.
+// testBench is an embedded broker with an input and an output topic, for one test.
 type testBench struct {
 	*kfake.Cluster
 	t   *testing.T

@@ -1,0 +1,110 @@
+package integration
+
+import (
+	"context"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
+)
+
+// SIGTERM and SIGINT in the middle of the work, while records keep coming: the process exits with 0 within 10 s, leaves
+// nothing open, has committed what is in the output and no more, and has left the group, so that another takes over long
+// before the session timeout. The next start goes on from there.
+func TestSigterm(t *testing.T) {
+	p := newPipe(t, kafkatest.Shared(t), sixToSix, "--session-timeout", "60s", "--max-records", "1000", "--lanes", "2")
+	stop := p.feed(20_000)
+	a, b := p.start("a"), p.start("b")
+	p.awaitOwners(30*time.Second, "a", "b")
+	p.awaitMore(20_000)
+	took := a.drain(syscall.SIGTERM)
+	began := time.Now()
+	p.awaitOwners(20*time.Second, "b")
+	t.Logf("SIGTERM took %v; %v later the other one has all partitions", took, time.Since(began))
+	p.awaitMore(10_000)
+	t.Logf("SIGINT took %v", b.drain(syscall.SIGINT))
+	report := p.requireConsistent()
+	total := stop()
+	require.Positive(t, report.In)
+	require.Less(t, report.In, total, "it was in the middle of the work")
+	require.Zero(t, p.start("a", "--until-end").wait(time.Minute))
+	p.requireExactlyOnce(total, total)
+}
+
+// A process is stopped (SIGSTOP) in the middle of a transaction until its session and its transaction have timed out and
+// another instance has taken its partitions and processed what it was at. When it continues (SIGCONT), what it still
+// sends comes to nothing; it finds out, joins again, and works on. Nothing is lost or doubled.
+func TestSigstop(t *testing.T) {
+	p := newPipe(t, kafkatest.Shared(t), sixToSix, "--session-timeout", "6s", "--transaction-timeout", "6s", "--max-records", "1000")
+	stop := p.feed(20_000)
+	a, b := p.start("a"), p.start("b")
+	p.awaitOwners(30*time.Second, "a", "b")
+	p.awaitMore(20_000)
+	p.freezeInTransaction(a)
+	owners, err := p.owners(t.Context())
+	require.NoError(t, err)
+	owned := owners["a"]
+	require.NotEmpty(t, owned)
+	frozen, err := p.committed(t.Context())
+	require.NoError(t, err)
+	p.awaitOwners(30*time.Second, "b") // the zombie has lost its partitions
+	t.Logf("the other one commits %v after it has them", p.awaitProgress(owned, frozen))
+	p.await("the broker has aborted the zombie's transaction", 30*time.Second, func(ctx context.Context) (bool, error) {
+		txn, err := p.transaction(ctx, "a")
+		return txn.State != "Ongoing", err
+	})
+	a.signal(syscall.SIGCONT)
+	p.awaitOwners(30*time.Second, "a", "b")
+	p.awaitMore(20_000)
+	total := stop()
+	p.awaitAll()
+	a.drain(syscall.SIGTERM)
+	b.drain(syscall.SIGTERM)
+	require.Positive(t, a.result().In)
+	p.requireExactlyOnce(total, total)
+}
+
+// A process is stopped only until its session has timed out: its transaction is open still when it continues. It goes on
+// within seconds, and does not wait for its transaction timeout of a minute.
+func TestSigstopInOpenTransaction(t *testing.T) {
+	p, a, b, stop := zombie(t)
+	p.awaitOwners(30*time.Second, "a", "b")
+	p.awaitMore(20_000)
+	total := stop()
+	p.awaitAll()
+	a.drain(syscall.SIGTERM)
+	b.drain(syscall.SIGTERM)
+	p.requireExactlyOnce(total, total)
+}
+
+// As before, and SIGTERM comes right when the process continues: it exits within 10 s, and leaves nothing open.
+func TestSigstopSigterm(t *testing.T) {
+	p, a, b, stop := zombie(t)
+	t.Logf("SIGTERM took %v", a.drain(syscall.SIGTERM))
+	p.awaitMore(20_000)
+	total := stop()
+	p.awaitAll()
+	b.drain(syscall.SIGTERM)
+	p.requireExactlyOnce(total, total)
+}
+
+// zombie runs two instances, a and b, while records are fed. It stops a with a transaction open until b has its
+// partitions, and lets it continue; the transaction has not timed out.
+func zombie(t *testing.T) (p *pipe, a, b *process, stop func() int64) {
+	t.Helper()
+	p = newPipe(t, kafkatest.Shared(t), sixToSix, "--session-timeout", "6s", "--transaction-timeout", "60s", "--max-records", "1000")
+	stop = p.feed(10_000)
+	a, b = p.start("a"), p.start("b")
+	p.awaitOwners(30*time.Second, "a", "b")
+	p.awaitMore(20_000)
+	p.freezeInTransaction(a)
+	p.awaitOwners(30*time.Second, "b")
+	txn, err := p.transaction(t.Context(), "a")
+	require.NoError(t, err)
+	require.Equal(t, "Ongoing", txn.State)
+	a.signal(syscall.SIGCONT)
+	return p, a, b, stop
+}

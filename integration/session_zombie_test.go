@@ -1,0 +1,63 @@
+package integration
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/wiretap"
+)
+
+// A zombie: a session is frozen beyond its session timeout, another (of other ids) takes its partitions over and does its
+// work, and then it thaws. Whatever it was about to commit is refused, nothing is doubled, and it goes on. It is frozen
+// with a batch in hand, between its records and its offsets, and between its offsets and its commit; in the last case the
+// other one waits until the broker has aborted the transaction, for its offsets may yet be committed.
+func TestSessionZombie(t *testing.T) {
+	for name, rule := range map[string]wiretap.Rule{
+		"with a batch in hand": {API: kmsg.Produce, Action: wiretap.HoldRequest},
+		"before its offsets":   {API: kmsg.TxnOffsetCommit, Action: wiretap.HoldRequest},
+		"before its commit":    {API: kmsg.EndTxn, Action: wiretap.HoldRequest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newSessionBench(t)
+			b.write(300)
+			cfg, tap := b.tapped("a")
+			cfg.SessionTimeout = 1500 * time.Millisecond
+			cfg.TransactionTimeout = 3 * time.Second
+			zombie := b.open(cfg)
+			batch := b.poll(zombie)
+			held := tap.Hold(rule)
+			ended := make(chan error, 1)
+			go func() { ended <- zombie.Commit(t.Context(), batch, b.marked(batch)) }()
+			b.await(held.Reached(), name)
+			tap.Freeze()
+			held.Release()
+
+			cfg = b.config("b")
+			cfg.SessionTimeout = 3 * time.Second // a heartbeat a second, which is how it hears of the others
+			other := b.work(b.open(cfg))
+			b.caughtUp() // the other one has done all of it
+			tap.Thaw()
+			if err := <-ended; err != nil { // nil: its records are committed, though by the other
+				var e *eos.Error
+				require.ErrorAs(t, err, &e)
+				require.Equal(t, eos.Aborted, e.Outcome, "%v", err)
+				require.Equal(t, eos.PollAgain, e.Next, "%v", err)
+			}
+			b.requireOnce()
+			b.requireNoneMarked("the zombie has committed")
+
+			revived := b.work(zombie)
+			b.write(300)
+			b.requireOnce()
+			other.stop(t)
+			require.NoError(t, other.session.Close(t.Context())) // all partitions are the revived one's now
+			b.write(300)
+			b.requireOnce()
+			revived.stop(t)
+		})
+	}
+}
