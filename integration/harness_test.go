@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -294,6 +296,9 @@ func (p *pipe) await(what string, within time.Duration, ok func(context.Context)
 		case <-ctx.Done():
 			require.FailNow(p.t, "it does not come true within "+within.String(), "%s; last error: %v", what, err)
 		case <-again.C:
+		}
+		if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+			p.adm = p.cluster.Admin(p.t) // kgo sends OffsetFetch to a coordinator that it knows, even after that broker's death
 		}
 	}
 }

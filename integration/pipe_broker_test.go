@@ -32,11 +32,16 @@ func TestBrokerKill(t *testing.T) {
 	p.requireExactlyOnce(total, total)
 }
 
+func TestThreeBrokers(t *testing.T) {
+	cluster := kafkatest.Start(t, kafkatest.Brokers(3))
+	t.Run("killed in turn", func(t *testing.T) { testKilledInTurn(t, cluster) })
+	t.Run("without the coordinator", func(t *testing.T) { testWithoutCoordinator(t, cluster) })
+}
+
 // Of three brokers each is killed and started again in turn, and with it the coordinators of the group and of the
 // transactions. Commits go on while one is away, and every record comes over once.
-func TestThreeBrokersKilledInTurn(t *testing.T) {
-	p := newPipe(t, kafkatest.Start(t, kafkatest.Brokers(3)), sixToSix, "--session-timeout", "10s", "--transaction-timeout", "20s",
-		"--max-records", "500")
+func testKilledInTurn(t *testing.T, cluster *kafkatest.Cluster) {
+	p := newPipe(t, cluster, sixToSix, "--session-timeout", "10s", "--transaction-timeout", "20s", "--max-records", "500")
 	stop := p.feed(2_000)
 	a, b := p.start("a"), p.start("b")
 	p.awaitOwners(30*time.Second, "a", "b")
@@ -54,6 +59,21 @@ func TestThreeBrokersKilledInTurn(t *testing.T) {
 	b.drain(syscall.SIGTERM)
 	p.awaitNothingOpen(30 * time.Second)
 	p.requireExactlyOnce(total, total)
+}
+
+// The broker that coordinates the group dies and does not come back: the pipe goes on with the two others, finds out that
+// it has come to the end, and ends.
+func testWithoutCoordinator(t *testing.T, cluster *kafkatest.Cluster) {
+	p := newPipe(t, cluster, sixToSix, "--session-timeout", "10s", "--transaction-timeout", "20s", "--max-records", "200", "--until-end")
+	p.fill(60_000)
+	a := p.start("a")
+	p.awaitMore(2_000)
+	coordinator := p.adm.FindGroupCoordinators(t.Context(), p.group)[p.group]
+	require.NoError(t, coordinator.Err)
+	cluster.Kill(t, int(coordinator.NodeID))
+	p.awaitCommitted(60_000)
+	require.Zero(t, a.wait(30*time.Second))
+	p.requireExactlyOnce(60_000, 60_000)
 }
 
 // SIGTERM comes while the broker is down, in the middle of the work: the process does not wait for the broker for ever,

@@ -1,0 +1,188 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
+	"github.com/eos-pipe/eos-pipe/offsets"
+)
+
+// requireFails requires that the process fails with one error line, which has these texts, and one hint line, and shows
+// no stack. It ends within this time.
+func (pr *process) requireFails(within time.Duration, code int, texts ...string) (hint string) {
+	pr.t.Helper()
+	pr.doomed = true
+	pr.wait(within)
+	pr.requireSaid(code, texts...)
+	require.NotContains(pr.t, pr.stderr(), "goroutine ")
+	require.NotContains(pr.t, pr.stderr(), "panic")
+	return pr.said()[1]
+}
+
+// A topic that is not there, be it an input or the output, is named, and not created.
+func TestMissingTopic(t *testing.T) {
+	p := newPipe(t, kafkatest.Shared(t), shape{from: []int32{1}, to: []int32{1}})
+	p.fill(1)
+	from, to := p.from, p.to
+	missing := kafkatest.Name(t, "missing")
+	for _, c := range []struct{ from, to []string }{{[]string{from[0], missing}, to}, {from, []string{missing}}} {
+		p.from, p.to = c.from, c.to
+		hint := p.start("a").requireFails(20*time.Second, 1, "topic does not exist: "+missing)
+		require.Contains(t, hint, "create it")
+	}
+	p.from, p.to = from, to
+	topics, err := p.adm.ListTopics(t.Context())
+	require.NoError(t, err)
+	require.False(t, topics.Has(missing))
+	require.Zero(t, p.start("a", "--until-end").wait(time.Minute))
+	p.requireExactlyOnce(1, 1)
+}
+
+// Where no broker listens, the process says so within about ten seconds, and with it the address.
+func TestUnreachableBroker(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := listener.Addr().String()
+	require.NoError(t, listener.Close())
+	args := []string{"-b", address, "--from", "a", "--to", "b", "--group", "g", "--log-level", "debug"}
+	for _, command := range []string{"run", "verify"} {
+		pr := spawn(t, command, append([]string{command}, args...))
+		hint := pr.requireFails(12*time.Second, 1, "no broker can be reached", address)
+		require.Contains(t, hint, "--bootstrap-server")
+	}
+}
+
+// Records were deleted before they were processed: the process stops and says exactly which, and goes on where the
+// operator has set the group's offset.
+func TestLostOffsets(t *testing.T) {
+	p := newPipe(t, kafkatest.Shared(t), shape{from: []int32{2}, to: []int32{1}}, "--until-end")
+	p.fill(2_000)
+	require.Zero(t, p.start("a").wait(time.Minute))
+	p.fill(1_000)
+	at := offsets.Partition{Topic: p.from[0], Number: 1}
+	beyond := kadm.Offsets{}
+	beyond.AddOffset(at.Topic, at.Number, 1_300, -1)
+	deleted, err := p.adm.DeleteRecords(t.Context(), beyond)
+	require.NoError(t, err)
+	require.NoError(t, deleted.Error())
+	before, err := p.committed(t.Context())
+	require.NoError(t, err)
+
+	hint := p.start("a").requireFails(30*time.Second, 4, fmt.Sprintf("offsets 1000 to 1299 of %s (300 offsets) were deleted before they were processed", at))
+	require.Contains(t, hint, at.String()+" to 1300")
+	after, err := p.committed(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, before[at], after[at], "the offset that shows what is lost")
+
+	require.NoError(t, p.adm.CommitAllOffsets(t.Context(), p.group, beyond))
+	require.Zero(t, p.start("a").wait(time.Minute))
+	p.requireNothingOpen()
+	ends, err := p.listed(t.Context(), p.adm.ListCommittedOffsets, p.to)
+	require.NoError(t, err)
+	out := 0
+	require.NoError(t, p.read(t.Context(), ends, func(*kgo.Record) { out++ }))
+	require.Equal(t, 3_000-300, out)
+}
+
+// A record that --filter or --map cannot take stops the process, which names it. Nothing of its batch is committed; when
+// the filter leaves the record out, all others come over.
+func TestPoisonRecord(t *testing.T) {
+	for _, c := range []struct{ name, filter, mapping, mended string }{
+		{"filter", ".value.amount >= 0", "", ".offset != 500 or .partition != 1"},
+		{"map", "", ".value |= .", ".offset != 500 or .partition != 1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPipe(t, kafkatest.Shared(t), shape{from: []int32{2}, to: []int32{2}}, "--max-records", "100", "--until-end")
+			p.record = func(n int64, at offsets.Partition, seq int64) *kgo.Record {
+				r := jsonRecord(n, at, seq)
+				if at.Number == 1 && seq == 500 {
+					r.Value = []byte("{poison")
+				}
+				return r
+			}
+			p.fill(2_000)
+			p.filter, p.mapping = c.filter, c.mapping
+			p.start("a").requireFails(30*time.Second, 4, "--"+c.name, p.from[0]+"-1@500")
+
+			p.filter, p.mapping = c.mended, ""
+			p.expect = func(r *kgo.Record) []*kgo.Record {
+				if r.Partition == 1 && r.Offset == 500 {
+					return nil
+				}
+				return []*kgo.Record{{Topic: p.to[0], Key: r.Key, Value: r.Value, Headers: r.Headers}}
+			}
+			require.Zero(t, p.start("a").wait(time.Minute))
+			p.requireExactlyOnce(2_000, 1_999)
+		})
+	}
+}
+
+// An output that is larger than its topic takes stops the process, which names the input record it was made of. Nothing
+// is lost: when the limit is raised, the next start copies it.
+func TestTooLargeOutput(t *testing.T) {
+	cluster := kafkatest.Shared(t)
+	p := newPipe(t, cluster, shape{from: []int32{2}}, "--max-records", "100", "--until-end")
+	p.to = []string{kafkatest.Name(t, "out")}
+	cluster.CreateTopic(t, p.to[0], 2, "max.message.bytes=100000")
+	p.record = func(n int64, at offsets.Partition, seq int64) *kgo.Record {
+		r := jsonRecord(n, at, seq)
+		if at.Number == 1 && seq == 500 {
+			r.Value = randomText(p, 200_000)
+		}
+		return r
+	}
+	p.fill(2_000)
+	hint := p.start("a").requireFails(30*time.Second, 4, p.from[0]+"-1@500", p.to[0], "MESSAGE_TOO_LARGE")
+	require.Contains(t, hint, "max.message.bytes")
+	report := p.requireConsistent()
+	require.Less(t, report.In, int64(2_000))
+
+	p.setConfig(p.to[0], "max.message.bytes", "1000000")
+	require.Zero(t, p.start("a").wait(time.Minute))
+	p.requireExactlyOnce(2_000, 2_000)
+}
+
+// randomText returns a JSON string of about n bytes that no compression makes smaller than half of that.
+func randomText(p *pipe, n int) []byte {
+	text := make([]byte, n)
+	for i := range text {
+		text[i] = byte('a' + p.rng.IntN(26))
+	}
+	return slices.Concat([]byte(`"`), text, []byte(`"`))
+}
+
+// setConfig sets a config of a topic and waits until the brokers say it.
+func (p *pipe) setConfig(topic, key, value string) {
+	p.t.Helper()
+	changed, err := p.adm.AlterTopicConfigs(p.t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: key, Value: &value}}, topic)
+	require.NoError(p.t, err)
+	require.NoError(p.t, changed[0].Err)
+	p.await(key+" is set", 10*time.Second, func(ctx context.Context) (bool, error) {
+		described, err := p.adm.DescribeTopicConfigs(ctx, topic)
+		return err == nil && slices.ContainsFunc(described[0].Configs, func(c kadm.Config) bool {
+			return c.Key == key && c.MaybeValue() == value
+		}), err
+	})
+}
+
+// Timeouts that the broker does not take are refused at the start, with a hint at the flag.
+func TestTimeoutsOutOfRange(t *testing.T) {
+	p := newPipe(t, kafkatest.Shared(t), shape{from: []int32{1}, to: []int32{1}})
+	p.fill(10)
+	for _, flag := range []string{"--transaction-timeout", "--session-timeout"} {
+		hint := p.start("a", flag, "2h").requireFails(20*time.Second, 1, strings.ToUpper(strings.ReplaceAll("INVALID_"+flag[2:], "-", "_")))
+		require.Contains(t, hint, flag)
+	}
+	require.Zero(t, p.start("a", "--until-end").wait(time.Minute))
+	p.requireExactlyOnce(10, 10)
+}
