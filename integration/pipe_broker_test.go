@@ -10,19 +10,23 @@ import (
 	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
 )
 
-// The only broker is killed (kill -9) and started again, twice, while records are fed and two instances run. Both go on
-// by themselves, and every record comes over once.
-func TestBrokerKill(t *testing.T) {
-	p := newPipe(t, kafkatest.Start(t), sixToSix, "--session-timeout", "10s", "--transaction-timeout", "10s", "--max-records", "500")
+func TestOneBroker(t *testing.T) {
+	cluster := kafkatest.Start(t)
+	t.Run("killed", func(t *testing.T) { testBrokerKilled(t, cluster) })
+	t.Run("SIGTERM without it", func(t *testing.T) { testSigtermWithoutBroker(t, cluster) })
+}
+
+// The only broker is killed (kill -9) and started again while records are fed and two instances run. Both go on by
+// themselves, and every record comes over once.
+func testBrokerKilled(t *testing.T, cluster *kafkatest.Cluster) {
+	p := newPipe(t, cluster, sixToSix, "--session-timeout", "10s", "--transaction-timeout", "10s", "--max-records", "500")
 	stop := p.feed(5_000)
 	a, b := p.start("a"), p.start("b")
 	p.awaitOwners(30*time.Second, "a", "b")
-	for range 2 {
-		p.awaitMore(5_000)
-		p.cluster.Kill(t, 1)
-		p.cluster.Restart(t, 1)
-		p.awaitOwners(time.Minute, "a", "b")
-	}
+	p.awaitMore(5_000)
+	cluster.Kill(t, 1)
+	cluster.Restart(t, 1)
+	p.awaitOwners(time.Minute, "a", "b")
 	p.awaitMore(5_000)
 	total := stop()
 	p.awaitAll()
@@ -47,9 +51,9 @@ func testKilledInTurn(t *testing.T, cluster *kafkatest.Cluster) {
 	p.awaitOwners(30*time.Second, "a", "b")
 	for node := 1; node <= 3; node++ {
 		p.awaitMore(2_000)
-		p.cluster.Kill(t, node)
+		cluster.Kill(t, node)
 		p.awaitMore(2_000) // with two brokers
-		p.cluster.Restart(t, node)
+		cluster.Restart(t, node)
 	}
 	p.awaitOwners(time.Minute, "a", "b")
 	p.awaitMore(2_000)
@@ -78,12 +82,12 @@ func testWithoutCoordinator(t *testing.T, cluster *kafkatest.Cluster) {
 
 // SIGTERM comes while the broker is down, in the middle of the work: the process does not wait for the broker for ever,
 // and when the broker is back the next start ends what was left open and finishes.
-func TestSigtermWithoutBroker(t *testing.T) {
-	p := newPipe(t, kafkatest.Start(t), sixToSix, "--session-timeout", "10s", "--max-records", "500")
+func testSigtermWithoutBroker(t *testing.T, cluster *kafkatest.Cluster) {
+	p := newPipe(t, cluster, sixToSix, "--session-timeout", "10s", "--max-records", "500")
 	p.fill(100_000)
 	a := p.start("a")
 	p.awaitMore(5_000)
-	p.cluster.Kill(t, 1)
+	cluster.Kill(t, 1)
 	a.doomed = true
 	began := time.Now()
 	a.signal(syscall.SIGTERM)
@@ -93,7 +97,7 @@ func TestSigtermWithoutBroker(t *testing.T) {
 	if code != 0 {
 		a.requireSaid(1, "")
 	}
-	p.cluster.Restart(t, 1)
+	cluster.Restart(t, 1)
 	b := p.start("a", "--until-end")
 	require.Zero(t, b.wait(time.Minute))
 	require.Positive(t, b.result().In, "the broker went in the middle of the work")
