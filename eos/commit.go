@@ -64,20 +64,22 @@ type transaction struct {
 	s     *Session
 	batch Batch
 
+	mark           string      // see tag
 	commits        offsets.Set // what the tracker gives to be committed
 	began, flushed time.Time
 	cause          error // why it was not committed at once
 	sent           int64
 	acked          atomic.Int64
 
-	mu     sync.Mutex
-	failed error // the first produce that failed
+	mu      sync.Mutex
+	failed  error // the first produce that failed
+	refused int   // how many records were refused for what they are
 }
 
 // run goes through the states of a transaction from left to right; every branch of it is here.
 func (t *transaction) run(ctx context.Context, outs iter.Seq[*kgo.Record]) error {
 	s := t.s
-	t.began = time.Now()
+	t.began, t.mark = time.Now(), t.tag()
 	s.to(InTxn, nil)
 	if err := t.finish(); err != nil {
 		return t.abort(ctx, err)
@@ -126,12 +128,19 @@ func (t *transaction) finish() error {
 // produce hands outs to the client. It stops at the first refusal, and when the transaction gets old.
 func (t *transaction) produce(ctx, own context.Context, outs iter.Seq[*kgo.Record]) error {
 	cl := t.s.client.gts.Client()
+	group := 0
 	for r := range outs {
 		if err := t.s.checkOutput(r); err != nil {
 			return err
 		}
 		t.sent++
 		cl.Produce(own, r, t.promise)
+		if group += len(r.Key) + len(r.Value) + 1; t.s.group > 0 && group >= t.s.group {
+			if err := t.flush(ctx, own); err != nil {
+				return err
+			}
+			group = 0
+		}
 		if t.sent%256 != 0 {
 			continue
 		}
@@ -162,11 +171,12 @@ func (t *transaction) promise(r *kgo.Record, err error) {
 		t.acked.Add(1)
 		return
 	}
-	if actionFor(err, actReplay) == actRejected {
-		err = &RejectedError{Record: r, Err: err}
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if actionFor(err, actReplay) == actRejected {
+		err = &RejectedError{Record: r, Err: err}
+		t.refused++
+	}
 	if t.failed == nil {
 		t.failed = err
 	}
@@ -212,12 +222,20 @@ func (t *transaction) end(caller context.Context) (committed bool, err error) {
 // endGrace is how long a commit on its way is waited for after the caller's context has ended.
 const endGrace = 2 * time.Second
 
-// checkOffsets compares what the client is about to commit with what the batch holds; they differ only by a bug, and
+// tag is what the offsets of this transaction carry as their metadata: by it they are told from those of another member.
+func (t *transaction) tag() string {
+	c := t.s.client
+	return fmt.Sprintf("%s/%d/%d/%d", t.s.cfg.TransactionalID, c.producerID, c.producerEpoch, t.s.txn)
+}
+
+// checkOffsets marks the offsets that the client is about to commit, and compares them with what the batch holds; they differ only by a bug, and
 // then nothing is committed. The client commits all it has handed out, so this also finds a batch cut short.
 func (t *transaction) checkOffsets(req *kmsg.TxnOffsetCommitRequest) error {
 	got := offsets.Set{}
 	for _, topic := range req.Topics {
-		for _, p := range topic.Partitions {
+		for i := range topic.Partitions {
+			p := &topic.Partitions[i]
+			p.Metadata = &t.mark
 			got[offsets.Partition{Topic: topic.Topic, Number: p.Partition}] = offsets.NewPosition(p.Offset)
 		}
 	}
@@ -244,11 +262,30 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 		return s.stop("commit", Aborted, cause)
 	case err != nil || act == actReplace || errors.Is(cause, errBegin) || errors.Is(cause, errTooOld):
 		return t.replaced(ctx, Aborted, errors.Join(cause, err))
+	case t.refused > 1:
+		t.s.narrow()
+		return &Error{Op: "commit", Outcome: Aborted, Next: PollAgain, Err: fmt.Errorf("%w: %w", ErrProduce, errRefusedTogether)}
 	case isRejected(cause):
 		return &Error{Op: "commit", Outcome: Aborted, Next: Stop, Err: cause}
 	}
 	s.client.rebalanced.Store(false)
 	return &Error{Op: "commit", Outcome: Aborted, Next: PollAgain, Err: cause}
+}
+
+// errRefusedTogether is the cause when the broker refused a batch of several records: each of them, or only all together,
+// may be too large, or one of them wrong.
+var errRefusedTogether = errors.New("records were refused together; they are tried again in smaller groups")
+
+// narrow makes the groups smaller in which records are produced, from one transaction to the next, until a record that is
+// refused is refused alone and can be named, or all that was refused together goes through. The group stays narrow for
+// the life of the session: the topic's max.message.bytes does.
+func (s *Session) narrow() {
+	if s.group == 0 {
+		s.group = 1 << 20
+	}
+	s.group = max(s.group/8, 1)
+	s.cfg.Logger.Warn("records were refused together; producing in smaller groups: is max.message.bytes of the output topic smaller than a batch?",
+		"transactional_id", s.cfg.TransactionalID, "group_bytes", s.group)
 }
 
 // abortTimeout bounds an abort. What is not aborted by then, the next producer id aborts.

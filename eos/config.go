@@ -41,7 +41,7 @@ const (
 	DefaultCommitInterval     = 10 * time.Millisecond
 	DefaultSessionTimeout     = 45 * time.Second
 	DefaultTransactionTimeout = 60 * time.Second
-	DefaultConnectTimeout     = 8 * time.Second
+	DefaultConnectTimeout     = 5 * time.Second
 )
 
 // Config is what a Session needs to know. The zero value of a field is its documented default; Validate reports

@@ -122,9 +122,16 @@ func (s *Session) gather(ctx context.Context) (Batch, error) {
 	return b, nil
 }
 
+// narrowRecords bounds a batch that is produced in groups, each of which is waited for.
+const narrowRecords = 2000
+
 // room returns how many records the next poll may take so that b stays within its bounds.
 func (s *Session) room(b *Batch) int {
-	n := s.cfg.MaxRecords - len(b.Records)
+	most := s.cfg.MaxRecords
+	if s.group > 0 {
+		most = min(most, narrowRecords)
+	}
+	n := most - len(b.Records)
 	left := s.cfg.MaxBytes - b.Bytes
 	if left <= 0 {
 		return 0

@@ -59,21 +59,37 @@ func (t *transaction) notCommitted(ctx context.Context) error {
 	return t.resolve(ctx, errNotCommitted)
 }
 
-// resolve asks the group's offsets, after the transaction has been decided, how. All of its partitions at or past its
-// offsets means committed; anything less means aborted, for a transaction commits all or nothing. (Past them are the
-// offsets of another member that owns a partition by now: it has processed the same records, once.)
+// resolve asks the group's offsets, after the transaction has been decided, how.
 func (t *transaction) resolve(ctx context.Context, cause error) error {
 	s := t.s
 	s.to(Resolving, cause)
 	stable, err := s.stableOffsets(ctx, t.batch.next)
-	switch {
-	case err != nil:
+	if err != nil {
 		return s.stop("commit", Unknown, errors.Join(cause, err))
-	case stable.Covers(t.batch.next):
+	}
+	outcome := t.outcome(stable)
+	if outcome == Committed {
 		s.cfg.Logger.Info("the answer to a commit was lost; the transaction is committed", "transactional_id", s.cfg.TransactionalID, "txn", s.txn, "err", cause)
 		return nil
 	}
-	return &Error{Op: "commit", Outcome: Aborted, Next: PollAgain, Err: cause}
+	return &Error{Op: "commit", Outcome: outcome, Next: PollAgain, Err: cause}
+}
+
+// outcome reads from the group's offsets what became of the transaction, which commits all or nothing. Its own offsets
+// carry its mark: all of them there means committed. One before its offset, or at it under another mark, means aborted.
+// What is left are offsets of another member that has gone on from there: it may have begun behind this transaction, or
+// have processed the same records after it was aborted. They are processed once, and by whom is not known.
+func (t *transaction) outcome(stable groupOffsets) Outcome {
+	outcome := Committed
+	for p, want := range t.batch.next {
+		switch at := stable[p]; {
+		case at.Offset < want.Offset, at.Offset == want.Offset && at.mark != t.mark:
+			return Aborted
+		case at.Offset > want.Offset:
+			outcome = Unknown
+		}
+	}
+	return outcome
 }
 
 // settled says, without taking the transactional id back, what became of the transaction of a session that stops.
@@ -81,10 +97,10 @@ func (t *transaction) settled(ctx context.Context) Outcome {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	stable, err := t.s.stableOffsets(bounded, t.batch.next)
-	if err != nil || stable.Covers(t.batch.next) { // covered: by us, or by the one who took over
+	if err != nil {
 		return Unknown
 	}
-	return Aborted
+	return t.outcome(stable)
 }
 
 // replace discards the client and makes another with the same ids, as often as it takes, until ctx ends. It refuses,
@@ -176,9 +192,27 @@ func (s *Session) describeGroup(ctx context.Context) (kadm.DescribedGroup, error
 	return g, g.Err
 }
 
+// groupOffsets are a group's committed offsets, with the metadata that came with them.
+type groupOffsets map[offsets.Partition]groupOffset
+
+type groupOffset struct {
+	offsets.Position
+	mark string
+}
+
+// Covers says whether each partition of want is committed at or past its offset.
+func (g groupOffsets) Covers(want offsets.Set) bool {
+	for p, pos := range want {
+		if g[p].Offset < pos.Offset {
+			return false
+		}
+	}
+	return true
+}
+
 // stableOffsets returns the group's committed offsets of the partitions of want, after every transaction with pending
 // offsets for them is decided (OffsetFetch with require_stable, KIP-447). A partition without one has offset -1.
-func (s *Session) stableOffsets(ctx context.Context, want offsets.Set) (offsets.Set, error) {
+func (s *Session) stableOffsets(ctx context.Context, want offsets.Set) (groupOffsets, error) {
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
 		got, err := s.fetchStable(ctx, want)
 		if err == nil || ctx.Err() != nil || actionFor(err, actReplay) == actStop {
@@ -193,21 +227,21 @@ func (s *Session) stableOffsets(ctx context.Context, want offsets.Set) (offsets.
 	}
 }
 
-func (s *Session) fetchStable(ctx context.Context, want offsets.Set) (offsets.Set, error) {
+func (s *Session) fetchStable(ctx context.Context, want offsets.Set) (groupOffsets, error) {
 	resp, err := s.adm.FetchOffsets(kadm.RequireStable(ctx), s.cfg.Group)
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // a group that does not exist has committed nothing
 		return nil, fmt.Errorf("fetch the offsets of group %s: %w", s.cfg.Group, err)
 	}
-	got := offsets.Set{}
+	got := groupOffsets{}
 	for p := range want {
 		o, ok := resp.Lookup(p.Topic, p.Number)
 		switch {
 		case !ok:
-			got[p] = offsets.NewPosition(-1)
+			got[p] = groupOffset{Position: offsets.NewPosition(-1)}
 		case o.Err != nil:
 			return nil, fmt.Errorf("fetch the offset of %s: %w", p, o.Err)
 		default:
-			got[p] = offsets.Position{Offset: o.At, LeaderEpoch: o.LeaderEpoch}
+			got[p] = groupOffset{Position: offsets.Position{Offset: o.At, LeaderEpoch: o.LeaderEpoch}, mark: o.Metadata}
 		}
 	}
 	return got, nil

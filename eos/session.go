@@ -36,6 +36,7 @@ type Session struct {
 	ended      time.Time        // when the last transaction ended
 	fences     []time.Time      // when a fence was found to be our own doing
 	partitions map[string]int32 // how many partitions each input topic had at Open
+	group      int              // bytes that are produced before their answers are awaited; 0: all
 	saidRetry  limiter
 }
 
@@ -84,7 +85,7 @@ func (s *Session) openError(err error) *Error {
 func (s *Session) preflight(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
 	defer cancel()
-	if err := s.plain.Ping(ctx); err != nil {
+	if err := s.reach(ctx); err != nil {
 		return fmt.Errorf("%w at %v: %w", ErrUnreachable, s.cfg.BootstrapServers, err)
 	}
 	versions, err := s.adm.ApiVersions(ctx)
@@ -103,6 +104,19 @@ func (s *Session) preflight(ctx context.Context) error {
 		}
 	}
 	return s.checkTopics(ctx)
+}
+
+// reach asks until a broker answers or ctx ends: one that starts again just now is worth some seconds.
+func (s *Session) reach(ctx context.Context) error {
+	for {
+		err := s.plain.Ping(ctx)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if !sleep(ctx, 200*time.Millisecond) {
+			return err
+		}
+	}
 }
 
 func (s *Session) checkTopics(ctx context.Context) error {

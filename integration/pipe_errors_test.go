@@ -186,3 +186,34 @@ func TestTimeoutsOutOfRange(t *testing.T) {
 	require.Zero(t, p.start("a", "--until-end").wait(time.Minute))
 	p.requireExactlyOnce(10, 10)
 }
+
+// What an output topic takes is what counts, and not what the client would send by itself: small records come over into
+// a topic whose limit is below a usual batch, and a large one into a topic that takes it.
+func TestOutputLimits(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		limit   string // max.message.bytes of input and output
+		records int
+		size    int // of the first record
+	}{{"small records, low limit", "50000", 20_000, 0}, {"large record, high limit", "5000000", 10, 2_000_000}} {
+		t.Run(c.name, func(t *testing.T) {
+			cluster := kafkatest.Shared(t)
+			p := newPipe(t, cluster, shape{from: []int32{1}}, "--until-end")
+			p.setConfig(p.from[0], "max.message.bytes", "5000000")
+			p.to = []string{kafkatest.Name(t, "out")}
+			cluster.CreateTopic(t, p.to[0], 1, "max.message.bytes="+c.limit)
+			p.record = func(n int64, at offsets.Partition, seq int64) *kgo.Record {
+				r := jsonRecord(n, at, seq)
+				if n == 0 && c.size > 0 {
+					r.Value = randomText(p, c.size)
+				}
+				return r
+			}
+			p.prepare()
+			p.feeding.cl = p.cluster.Client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(5_000_000))
+			p.fill(c.records)
+			require.Zero(t, p.start("a").wait(time.Minute))
+			p.requireExactlyOnce(int64(c.records), int64(c.records))
+		})
+	}
+}

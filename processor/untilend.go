@@ -38,16 +38,18 @@ func (p *Processor) watchEnd(ctx context.Context) (*endWatch, error) {
 	}
 	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if err := cl.Ping(bounded); err != nil {
+	err = cl.Ping(bounded)
+	for err != nil && bounded.Err() == nil {
+		pause(bounded)
+		err = cl.Ping(bounded)
+	}
+	if err != nil {
 		w.close()
 		return nil, &eos.Error{Op: "open", Next: eos.Reopen, Err: fmt.Errorf("%w at %v: %w", eos.ErrUnreachable, p.cfg.BootstrapServers, err)}
 	}
 	err = w.list(bounded)
 	for retriable(err) && bounded.Err() == nil { // a new cluster has no coordinator before somebody asked for one
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-bounded.Done():
-		}
+		pause(bounded)
 		err = w.list(bounded)
 	}
 	if err != nil {
@@ -55,6 +57,16 @@ func (p *Processor) watchEnd(ctx context.Context) (*endWatch, error) {
 		return nil, fmt.Errorf("find the end of the input: %w", err)
 	}
 	return w, nil
+}
+
+// pause is the time between two tries.
+func pause(ctx context.Context) {
+	t := time.NewTimer(100 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }
 
 func retriable(err error) bool {
