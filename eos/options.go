@@ -19,6 +19,7 @@ func (s *Session) options(c *client) []kgo.Opt {
 		kgo.ProducerLinger(0),                    // a batch is produced at once and flushed; lingering only adds latency
 		kgo.MaxBufferedRecords(cfg.MaxRecords*2), // Produce must not block on the count: bytes are the bound
 		kgo.MaxBufferedBytes(256<<20),
+		kgo.ProducerBatchMaxBytesFn(s.maxBatch),
 		kgo.UnknownTopicRetries(10), // a new topic may take a moment to be known to every broker
 		kgo.FetchMaxBytes(int32(max(cfg.MaxBytes, 1<<20))),
 		kgo.FetchMaxPartitionBytes(int32(min(max(cfg.MaxBytes, 1<<20), 4<<20))),

@@ -183,9 +183,16 @@ func (s *Session) takenOver(ctx context.Context, member string, fenced bool) (bo
 	}
 }
 
+// askTimeout bounds one question to the group's coordinator. A client goes on asking a coordinator that is gone until its
+// metadata is new; so after an error it is refreshed.
+const askTimeout = 10 * time.Second
+
 func (s *Session) describeGroup(ctx context.Context) (kadm.DescribedGroup, error) {
-	groups, err := s.adm.DescribeGroups(ctx, s.cfg.Group)
+	bounded, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	groups, err := s.adm.DescribeGroups(bounded, s.cfg.Group)
 	if err != nil {
+		s.plain.ForceMetadataRefresh()
 		return kadm.DescribedGroup{}, err
 	}
 	g := groups[s.cfg.Group]
@@ -228,7 +235,12 @@ func (s *Session) stableOffsets(ctx context.Context, want offsets.Set) (groupOff
 }
 
 func (s *Session) fetchStable(ctx context.Context, want offsets.Set) (groupOffsets, error) {
-	resp, err := s.adm.FetchOffsets(kadm.RequireStable(ctx), s.cfg.Group)
+	bounded, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	resp, err := s.adm.FetchOffsets(kadm.RequireStable(bounded), s.cfg.Group)
+	if err != nil {
+		s.plain.ForceMetadataRefresh()
+	}
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // a group that does not exist has committed nothing
 		return nil, fmt.Errorf("fetch the offsets of group %s: %w", s.cfg.Group, err)
 	}

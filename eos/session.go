@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +37,7 @@ type Session struct {
 	ended      time.Time        // when the last transaction ended
 	fences     []time.Time      // when a fence was found to be our own doing
 	partitions map[string]int32 // how many partitions each input topic had at Open
+	limits     map[string]int32 // max.message.bytes of output topics, where it is known
 	group      int              // bytes that are produced before their answers are awaited; 0: all
 	saidRetry  limiter
 }
@@ -137,8 +139,38 @@ func (s *Session) checkTopics(ctx context.Context) error {
 	for _, name := range s.cfg.Topics {
 		s.partitions[name] = int32(len(topics[name].Partitions))
 	}
+	s.readLimits(ctx)
 	return errors.Join(faults...)
 }
+
+// readLimits asks for max.message.bytes of the output topics, so that records above the client's own limit of 1 MB can be
+// produced where the topic takes them. Who may not ask (DESCRIBE_CONFIGS) goes on with 1 MB.
+func (s *Session) readLimits(ctx context.Context) {
+	s.limits = map[string]int32{}
+	if len(s.cfg.Outputs) == 0 {
+		return
+	}
+	configs, err := s.adm.DescribeTopicConfigs(ctx, s.cfg.Outputs...)
+	if err != nil {
+		return
+	}
+	for _, topic := range configs {
+		for _, c := range topic.Configs {
+			if c.Key == "max.message.bytes" {
+				if n, err := strconv.ParseInt(c.MaybeValue(), 10, 32); err == nil {
+					s.limits[topic.Name] = int32(n)
+				}
+			}
+		}
+	}
+}
+
+// maxBatch is the size of the largest batch that the client produces to topic. Where the topic takes less than the
+// client's default, the records may still fit when they are compressed: the broker decides, see narrow.
+func (s *Session) maxBatch(topic string) int32 { return max(defaultMaxBatch, s.limits[topic]) }
+
+// defaultMaxBatch is kgo's default: max.message.bytes of a topic that sets none.
+const defaultMaxBatch = 1000012
 
 // Close ends the session: it gives back what was polled and not committed, closes the client and leaves the group, so
 // that other members take the partitions over at once. No transaction is open afterwards. Close after Close does

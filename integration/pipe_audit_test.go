@@ -43,6 +43,9 @@ func (p *pipe) requireConsistent() checker.Report {
 	p.t.Helper()
 	p.requireNothingOpen()
 	report, err := p.audit(p.t.Context())
+	if err != nil {
+		p.autopsy()
+	}
 	require.NoError(p.t, err)
 	return report
 }

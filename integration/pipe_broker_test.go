@@ -45,7 +45,7 @@ func TestThreeBrokers(t *testing.T) {
 // Of three brokers each is killed and started again in turn, and with it the coordinators of the group and of the
 // transactions. Commits go on while one is away, and every record comes over once.
 func testKilledInTurn(t *testing.T, cluster *kafkatest.Cluster) {
-	p := newPipe(t, cluster, sixToSix, "--session-timeout", "10s", "--transaction-timeout", "20s", "--max-records", "500")
+	p := newPipe(t, cluster, sixToSix, "--session-timeout", "6s", "--transaction-timeout", "10s", "--max-records", "500")
 	stop := p.feed(2_000)
 	a, b := p.start("a"), p.start("b")
 	p.awaitOwners(30*time.Second, "a", "b")
@@ -68,7 +68,7 @@ func testKilledInTurn(t *testing.T, cluster *kafkatest.Cluster) {
 // The broker that coordinates the group dies and does not come back: the pipe goes on with the two others, finds out that
 // it has come to the end, and ends.
 func testWithoutCoordinator(t *testing.T, cluster *kafkatest.Cluster) {
-	p := newPipe(t, cluster, sixToSix, "--session-timeout", "10s", "--transaction-timeout", "20s", "--max-records", "200", "--until-end")
+	p := newPipe(t, cluster, sixToSix, "--session-timeout", "6s", "--transaction-timeout", "10s", "--max-records", "200", "--until-end")
 	p.fill(60_000)
 	a := p.start("a")
 	p.awaitMore(2_000)

@@ -215,6 +215,9 @@ func (b *sessionBench) untilError(s *eos.Session) error {
 		if err == nil {
 			err = s.Commit(ctx, batch, b.copies(batch))
 		}
+		if e, ok := errors.AsType[*eos.Error](err); ok && e.Next == eos.PollAgain {
+			continue
+		}
 		if err != nil {
 			require.NoError(b.t, ctx.Err(), "the session reports nothing")
 			return err

@@ -113,7 +113,12 @@ func listed(l kadm.ListedOffsets) error {
 
 // committed returns the group's committed offsets.
 func (w *endWatch) committed(ctx context.Context) (offsets.Set, error) {
-	resp, err := w.adm.FetchOffsets(ctx, w.p.cfg.Group)
+	bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	resp, err := w.adm.FetchOffsets(bounded, w.p.cfg.Group)
+	if err != nil {
+		w.cl.ForceMetadataRefresh() // the client goes on asking a coordinator that is gone until its metadata is new
+	}
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // a group that does not exist yet has committed nothing
 		return nil, err
 	}
