@@ -201,7 +201,7 @@ func (s *Session) Close(ctx context.Context) error {
 // leave takes the static member out of the group, so that its partitions go to others now and not after the session
 // timeout. It names the member id beside the instance id: another process that has taken the instance id stays in.
 func (s *Session) leave(ctx context.Context, member string) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	req := kmsg.NewPtrLeaveGroupRequest()
 	req.Group = s.cfg.Group

@@ -15,7 +15,7 @@ import (
 const InstanceIDEnv = "EOS_PIPE_INSTANCE_ID"
 
 // DefaultDrainTimeout is how long a drain may take where Config.DrainTimeout is zero.
-const DefaultDrainTimeout = 8 * time.Second
+const DefaultDrainTimeout = 6 * time.Second
 
 // Config is what a Processor needs to know. The zero value of a field is its documented default; New reports every
 // fault at once.
