@@ -228,8 +228,8 @@ func (t *transaction) tag() string {
 	return fmt.Sprintf("%s/%d/%d/%d", t.s.cfg.TransactionalID, c.producerID, c.producerEpoch, t.s.txn)
 }
 
-// checkOffsets marks the offsets that the client is about to commit, and compares them with what the batch holds; they differ only by a bug, and
-// then nothing is committed. The client commits all it has handed out, so this also finds a batch cut short.
+// checkOffsets marks the offsets that the client is about to commit, and compares them with what the batch holds; they
+// differ only by a bug, and then nothing is committed. The client commits all it has handed out, so this also finds a batch cut short.
 func (t *transaction) checkOffsets(req *kmsg.TxnOffsetCommitRequest) error {
 	got := offsets.Set{}
 	for _, topic := range req.Topics {
@@ -252,7 +252,7 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 	s.to(Aborting, cause)
 	act := actionFor(cause, actReplay)
 	if act == actFenced || act == actTaken {
-		return t.replaced(ctx, Aborted, cause)
+		return t.replaced(ctx, cause)
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
 	defer cancel()
@@ -261,9 +261,9 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 	case act == actStop:
 		return s.stop("commit", Aborted, cause)
 	case err != nil || act == actReplace || errors.Is(cause, errBegin) || errors.Is(cause, errTooOld):
-		return t.replaced(ctx, Aborted, errors.Join(cause, err))
+		return t.replaced(ctx, errors.Join(cause, err))
 	case t.refused > 1:
-		t.s.narrow()
+		s.narrow()
 		return &Error{Op: "commit", Outcome: Aborted, Next: PollAgain, Err: fmt.Errorf("%w: %w", ErrProduce, errRefusedTogether)}
 	case isRejected(cause):
 		return &Error{Op: "commit", Outcome: Aborted, Next: Stop, Err: cause}
@@ -296,13 +296,13 @@ func isRejected(err error) bool {
 	return ok
 }
 
-// replaced goes on with a new client and reports the outcome, which is known.
-func (t *transaction) replaced(ctx context.Context, outcome Outcome, cause error) error {
+// replaced goes on with a new client after an abort; its outcome is certain even if that fails.
+func (t *transaction) replaced(ctx context.Context, cause error) error {
 	if err := t.s.replace(ctx, cause); err != nil {
-		err.Op, err.Outcome = "commit", outcome
+		err.Op, err.Outcome = "commit", Aborted
 		return err
 	}
-	return &Error{Op: "commit", Outcome: outcome, Next: PollAgain, Err: explain(cause)}
+	return &Error{Op: "commit", Outcome: Aborted, Next: PollAgain, Err: explain(cause)}
 }
 
 // report tells the Observer how the transaction ended.

@@ -34,11 +34,16 @@ func (l *lane) run() error {
 
 // backOff waits before another try, longer from failure to failure: what fails again and again shall not spin.
 func (l *lane) backOff(failures int) {
-	t := time.NewTimer(min(10*time.Millisecond<<min(failures, 10), 5*time.Second))
+	pause(l.soft, min(10*time.Millisecond<<min(failures, 10), 5*time.Second))
+}
+
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-l.soft.Done():
+	case <-ctx.Done():
 	}
 }
 

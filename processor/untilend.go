@@ -40,7 +40,7 @@ func (p *Processor) watchEnd(ctx context.Context) (*endWatch, error) {
 	defer cancel()
 	err = cl.Ping(bounded)
 	for err != nil && bounded.Err() == nil {
-		pause(bounded)
+		pause(bounded, betweenTries)
 		err = cl.Ping(bounded)
 	}
 	if err != nil {
@@ -49,7 +49,7 @@ func (p *Processor) watchEnd(ctx context.Context) (*endWatch, error) {
 	}
 	err = w.list(bounded)
 	for retriable(err) && bounded.Err() == nil { // a new cluster has no coordinator before somebody asked for one
-		pause(bounded)
+		pause(bounded, betweenTries)
 		err = w.list(bounded)
 	}
 	if err != nil {
@@ -59,15 +59,8 @@ func (p *Processor) watchEnd(ctx context.Context) (*endWatch, error) {
 	return w, nil
 }
 
-// pause is the time between two tries.
-func pause(ctx context.Context) {
-	t := time.NewTimer(100 * time.Millisecond)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}
+// betweenTries is the time between two tries to reach the brokers.
+const betweenTries = 100 * time.Millisecond
 
 func retriable(err error) bool {
 	e, ok := errors.AsType[*kerr.Error](err)
