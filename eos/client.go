@@ -26,6 +26,9 @@ type client struct {
 	// rebalanced is set when partitions are taken away and cleared when the client has been rewound since: the
 	// transaction after a rebalance would be aborted for it, though nothing of it had begun (franz-go #754).
 	rebalanced atomic.Bool
+	// life ends when the client is to be discarded, by discard: from then on nothing that it does is waited for.
+	life    context.Context
+	discard context.CancelFunc
 	// hurry ends the wait for more records, so that a rebalance that waits for the batch may go on.
 	hurry atomic.Pointer[context.CancelFunc]
 }
@@ -36,12 +39,13 @@ type client struct {
 // transaction times out.)
 func (s *Session) connect(ctx context.Context) (*client, error) {
 	c := &client{s: s, producerID: -1, producerEpoch: -1}
+	c.life, c.discard = context.WithCancel(context.Background())
 	gts, err := kgo.NewGroupTransactSession(s.options(c)...)
 	if err != nil {
 		return nil, fmt.Errorf("make the client: %w", err)
 	}
 	c.gts = gts
-	if c.producerID, c.producerEpoch, err = c.initProducerID(ctx); err != nil {
+	if c.producerID, c.producerEpoch, err = s.initProducerID(ctx, gts.Client()); err != nil {
 		c.close()
 		return nil, fmt.Errorf("initialize the producer id: %w", err)
 	}
@@ -51,16 +55,16 @@ func (s *Session) connect(ctx context.Context) (*client, error) {
 
 // initProducerID sends InitProducerId until it is answered, ctx ends, or the answer is final. While the predecessor's
 // transaction is being ended, the broker answers CONCURRENT_TRANSACTIONS.
-func (c *client) initProducerID(ctx context.Context) (int64, int16, error) {
+func (s *Session) initProducerID(ctx context.Context, cl *kgo.Client) (int64, int16, error) {
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		id, epoch, err := c.gts.Client().ProducerID(ctx)
+		id, epoch, err := cl.ProducerID(ctx)
 		if err == nil || ctx.Err() != nil {
 			return id, epoch, err
 		}
 		if ke, ok := errors.AsType[*kerr.Error](err); ok && !ke.Retriable && ke != kerr.UnknownServerError {
 			return id, epoch, err
 		}
-		c.s.retrying("initialize the producer id", err)
+		s.retrying("initialize the producer id", err)
 		if !sleep(ctx, wait) {
 			return id, epoch, err
 		}
@@ -68,7 +72,20 @@ func (c *client) initProducerID(ctx context.Context) (int64, int16, error) {
 }
 
 // close discards the client and waits for it. A static member does not leave the group by this: see leave.
-func (c *client) close() { c.gts.CloseAllowingRebalance() }
+func (c *client) close() {
+	c.discard()
+	c.gts.CloseAllowingRebalance()
+}
+
+// bound returns a context that ends with ctx, and when the client is to be discarded.
+func (c *client) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	unbind := context.AfterFunc(c.life, cancel)
+	return ctx, func() { unbind(); cancel() }
+}
+
+// discarded says whether the client is to be discarded.
+func (c *client) discarded() bool { return c.life.Err() != nil }
 
 // rebalancing is called by kgo before partitions are taken away or when they are lost.
 func (c *client) rebalancing(context.Context, *kgo.Client, map[string][]int32) {

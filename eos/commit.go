@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -45,7 +44,7 @@ func (s *Session) Commit(ctx context.Context, b Batch, outs iter.Seq[*kgo.Record
 		return &Error{Op: "commit", Outcome: Aborted, Next: PollAgain, Err: fmt.Errorf("%w: this is not the batch that was polled last", ErrMisuse)}
 	}
 	s.txn++
-	t := &transaction{s: s, batch: b}
+	t := &transaction{s: s, batch: b, decided: Unknown, outputs: map[offsets.Partition]int64{}}
 	err := t.run(ctx, outs)
 	if err != nil {
 		s.tracker.Reset() // the client has gone back
@@ -64,23 +63,39 @@ type transaction struct {
 	s     *Session
 	batch Batch
 
+	producerID     int64
+	epoch          int16
 	mark           string      // see tag
 	commits        offsets.Set // what the tracker gives to be committed
 	began, flushed time.Time
-	cause          error // why it was not committed at once
+	cause          error   // why it was not committed at once
+	ending         bool    // its offsets may have been sent
+	neverEnded     bool    // EndTxn(commit) was not sent: the next producer id aborts what was begun
+	ended          bool    // the coordinator has decided it
+	resolved       bool    // the group's offsets were asked
+	decided        Outcome // Unknown until it is certain
 	sent           int64
-	acked          atomic.Int64
 
 	mu      sync.Mutex
-	failed  error // the first produce that failed
-	refused int   // how many records were refused for what they are
+	acked   int64
+	failed  error                       // the first produce that failed
+	refused int                         // how many records were refused for what they are
+	outputs map[offsets.Partition]int64 // last offset of each partition that records were produced to; see dueMarkers
+	at      offsets.Partition           // where the newest confirmed record is; its offset is not in outputs yet
+	last    int64
 }
 
 // run goes through the states of a transaction from left to right; every branch of it is here.
 func (t *transaction) run(ctx context.Context, outs iter.Seq[*kgo.Record]) error {
 	s := t.s
-	t.began, t.mark = time.Now(), t.tag()
+	t.began = time.Now()
 	s.to(InTxn, nil)
+	if s.client.discarded() {
+		return t.abort(ctx, errMarkers)
+	}
+	if err := t.identify(ctx); err != nil {
+		return t.abort(ctx, err)
+	}
 	if err := t.finish(); err != nil {
 		return t.abort(ctx, err)
 	}
@@ -89,7 +104,9 @@ func (t *transaction) run(ctx context.Context, outs iter.Seq[*kgo.Record]) error
 	}
 	// The broker aborts a transaction at its timeout; we stop before that. The records' context is our own: that of a
 	// caller, cancelled, would fail records that the broker may have.
-	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.TransactionTimeout*9/10)
+	alive, unbind := s.client.bound(context.WithoutCancel(ctx))
+	defer unbind()
+	own, cancel := context.WithTimeout(alive, s.cfg.TransactionTimeout*9/10)
 	defer cancel()
 	if err := t.produce(ctx, own, outs); err != nil {
 		return t.abort(ctx, err)
@@ -107,7 +124,39 @@ func (t *transaction) run(ctx context.Context, outs iter.Seq[*kgo.Record]) error
 	case !committed:
 		return t.notCommitted(ctx)
 	}
+	t.decide(Committed)
 	return nil
+}
+
+// identify notes by which producer epoch the transaction will be known.
+func (t *transaction) identify(ctx context.Context) (err error) {
+	if t.producerID, t.epoch, err = t.s.client.gts.Client().ProducerID(ctx); err != nil {
+		return fmt.Errorf("%w: %w", errBegin, err)
+	}
+	t.mark = t.tag()
+	return nil
+}
+
+// decide notes how the transaction has ended, and so which markers are due.
+func (t *transaction) decide(outcome Outcome) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.decided != Unknown {
+		return
+	}
+	t.decided = outcome
+	t.note()
+	switch outcome {
+	case Committed:
+		t.s.due.committed(t.outputs, t.batch.next)
+	case Aborted:
+		var inputs offsets.Set
+		if t.ending {
+			inputs = t.batch.next
+		}
+		t.s.due.aborted(t.outputs, inputs)
+	case Unknown: // by whose markers an output ends is not known either
+	}
 }
 
 // finish notes that all of the batch is processed, and takes from the tracker what there is to commit.
@@ -167,12 +216,20 @@ func (s *Session) checkOutput(r *kgo.Record) error {
 
 // promise takes the answer for one record. It is called by the client's goroutines.
 func (t *transaction) promise(r *kgo.Record, err error) {
-	if err == nil {
-		t.acked.Add(1)
-		return
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	at := offsets.Partition{Topic: r.Topic, Number: r.Partition}
+	if err == nil {
+		if at != t.at {
+			t.note()
+			t.at = at
+		}
+		t.last = r.Offset
+		t.acked++
+		return
+	}
+	t.note()
+	t.outputs[at] = unknownOffset
 	if actionFor(err, actReplay) == actRejected {
 		err = &RejectedError{Record: r, Err: err}
 		t.refused++
@@ -180,6 +237,14 @@ func (t *transaction) promise(r *kgo.Record, err error) {
 	if t.failed == nil {
 		t.failed = err
 	}
+}
+
+// note moves the last confirmed offset into outputs. The caller holds mu.
+func (t *transaction) note() {
+	if t.at.Topic != "" && t.outputs[t.at] != unknownOffset {
+		t.outputs[t.at] = t.last
+	}
+	t.at = offsets.Partition{}
 }
 
 // flush waits for the answers to all that was produced. nil means that every record is in the log.
@@ -191,14 +256,16 @@ func (t *transaction) flush(ctx, own context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
+	case t.s.client.discarded():
+		return errMarkers
 	case t.failed != nil && own.Err() == nil:
 		return fmt.Errorf("%w: %w", ErrProduce, t.failed)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil || t.failed != nil:
 		return fmt.Errorf("%w: %w", errTooOld, errors.Join(err, t.failed))
-	case t.acked.Load() != t.sent:
-		return fmt.Errorf("%w: %d of %d are confirmed", ErrProduce, t.acked.Load(), t.sent)
+	case t.acked != t.sent:
+		return fmt.Errorf("%w: %d of %d are confirmed", ErrProduce, t.acked, t.sent)
 	}
 	return nil
 }
@@ -212,7 +279,10 @@ func (t *transaction) flush(ctx, own context.Context) error {
 // for every rebalance that it learns of before EndTxn is sent; one that comes later waits for it.
 func (t *transaction) end(caller context.Context) (committed bool, err error) {
 	s := t.s
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.TransactionTimeout)
+	t.ending = true
+	alive, unbind := s.client.bound(context.Background())
+	defer unbind()
+	ctx, cancel := context.WithTimeout(alive, s.cfg.TransactionTimeout)
 	defer cancel()
 	defer context.AfterFunc(caller, func() { time.AfterFunc(endGrace, cancel) })()
 	defer time.AfterFunc(min(time.Second, s.cfg.SessionTimeout/3), s.client.gts.AllowRebalance).Stop()
@@ -224,8 +294,7 @@ const endGrace = 2 * time.Second
 
 // tag is what the offsets of this transaction carry as their metadata: by it they are told from those of another member.
 func (t *transaction) tag() string {
-	c := t.s.client
-	return fmt.Sprintf("%s/%d/%d/%d", t.s.cfg.TransactionalID, c.producerID, c.producerEpoch, t.s.txn)
+	return fmt.Sprintf("%s/%d/%d/%d", t.s.cfg.TransactionalID, t.producerID, t.epoch, t.s.txn)
 }
 
 // checkOffsets marks the offsets that the client is about to commit, and compares them with what the batch holds; they
@@ -251,12 +320,16 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 	t.cause = cause
 	s.to(Aborting, cause)
 	act := actionFor(cause, actReplay)
-	if act == actFenced || act == actTaken {
+	if act == actFenced || act == actTaken || errors.Is(cause, errMarkers) {
 		return t.replaced(ctx, cause)
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
 	defer cancel()
 	_, err := s.client.gts.End(bounded, kgo.TryAbort)
+	if err == nil {
+		t.ended = true
+		t.decide(Aborted)
+	}
 	switch {
 	case act == actStop:
 		return s.stop("commit", Aborted, cause)
@@ -298,7 +371,8 @@ func isRejected(err error) bool {
 
 // replaced goes on with a new client after an abort; its outcome is certain even if that fails.
 func (t *transaction) replaced(ctx context.Context, cause error) error {
-	if err := t.s.replace(ctx, cause); err != nil {
+	t.neverEnded = true
+	if err := t.s.replace(ctx, cause, t); err != nil {
 		err.Op, err.Outcome = "commit", Aborted
 		return err
 	}

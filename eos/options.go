@@ -46,6 +46,7 @@ func (s *Session) options(c *client) []kgo.Opt {
 		kgo.AdjustFetchOffsetsFn(c.startOffsets),
 		kgo.OnPartitionsRevoked(c.rebalancing),
 		kgo.OnPartitionsLost(c.rebalancing),
+		kgo.WithHooks(gate{s: s, c: c}),
 	)
 }
 

@@ -48,6 +48,9 @@ func (s *Session) Poll(ctx context.Context) (Batch, error) {
 	for {
 		s.client.gts.AllowRebalance()
 		b, err := s.gather(ctx)
+		if s.client.discarded() && ctx.Err() == nil {
+			err = errMarkers
+		}
 		if err == nil && s.client.rebalanced.Load() {
 			err = s.rewind(ctx) // what came before or after the rebalance is read again, in a transaction that can commit
 			b = Batch{}
@@ -96,6 +99,8 @@ func (s *Session) rewind(ctx context.Context) error {
 // and Config.MaxAge after its first record. It hurries when the group waits with a rebalance.
 func (s *Session) gather(ctx context.Context) (Batch, error) {
 	b := Batch{from: offsets.Set{}, next: offsets.Set{}}
+	ctx, unbind := s.client.bound(ctx)
+	defer unbind()
 	if err := s.take(ctx, &b); err != nil {
 		return b, err
 	}
@@ -216,7 +221,7 @@ func (s *Session) pollFailed(ctx context.Context, err error) error {
 		return s.stop("poll", Aborted, dataLoss(err))
 	}
 	act := actionFor(err, actReplay)
-	if errors.Is(err, errOrder) || errors.Is(err, kgo.ErrClientClosed) {
+	if errors.Is(err, errMarkers) || errors.Is(err, errOrder) || errors.Is(err, kgo.ErrClientClosed) {
 		act = actReplace
 	}
 	switch act {
@@ -225,7 +230,7 @@ func (s *Session) pollFailed(ctx context.Context, err error) error {
 	case actStop, actRejected:
 		return s.stop("poll", Aborted, err)
 	case actReplace, actFenced:
-		if failed := s.replace(ctx, err); failed != nil {
+		if failed := s.replace(ctx, err, nil); failed != nil {
 			return failed
 		}
 		return nil

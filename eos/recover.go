@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
@@ -20,23 +21,34 @@ const (
 )
 
 // inDoubt finds out what became of a transaction when End returned an error. The error may hide a commit: the answer
-// was lost. To go on with this client would then produce every record again, so it is discarded. The new client's
-// producer id makes the coordinator finish what it has decided, or abort what it has not; then the group's offsets say
-// which it was.
+// was lost. To go on with this client would then produce every record again, so it is discarded. The coordinator knows
+// whether it has decided; if it has not, the new client's producer id makes it abort, or finish what it has begun to
+// decide, and then the group's offsets say which it was.
 func (t *transaction) inDoubt(ctx context.Context, cause error) error {
 	s := t.s
 	t.cause = cause
 	if act := actionFor(cause, actReplace); act == actStop || act == actTaken {
 		return s.stop("commit", t.settled(ctx), cause)
 	}
-	if err := s.replace(ctx, cause); err != nil {
-		err.Op, err.Outcome = "commit", Unknown
-		if errors.Is(err, ErrFenced) {
+	t.askCoordinator(ctx)
+	return t.conclude(ctx, cause)
+}
+
+// conclude makes a new client and says how the transaction has ended.
+func (t *transaction) conclude(ctx context.Context, cause error) error {
+	s := t.s
+	if err := s.replace(ctx, cause, t); err != nil {
+		err.Op, err.Outcome = "commit", t.decided
+		if t.decided == Unknown && errors.Is(err, ErrFenced) {
 			err.Outcome = t.settled(ctx)
 		}
 		return err
 	}
-	return t.resolve(ctx, cause)
+	if t.decided == Committed {
+		s.cfg.Logger.Info("the answer to a commit was lost; the transaction is committed", "transactional_id", s.cfg.TransactionalID, "txn", s.txn, "err", cause)
+		return nil
+	}
+	return &Error{Op: "commit", Outcome: t.decided, Next: PollAgain, Err: cause}
 }
 
 // notCommitted deals with an end that was turned into an abort. The client has gone back to the offsets it remembers;
@@ -49,30 +61,80 @@ func (t *transaction) notCommitted(ctx context.Context) error {
 	defer cancel()
 	stable, err := s.stableOffsets(bounded, t.batch.next)
 	if err == nil && !stable.Covers(t.batch.next) {
+		t.decide(Aborted)
 		s.client.rebalanced.Store(false)
 		return &Error{Op: "commit", Outcome: Aborted, Next: PollAgain, Err: errNotCommitted}
 	}
-	if failed := s.replace(ctx, errors.Join(errNotCommitted, err)); failed != nil {
-		failed.Op, failed.Outcome = "commit", Unknown
-		return failed
+	return t.conclude(ctx, errors.Join(errNotCommitted, err))
+}
+
+// askCoordinator takes the coordinator's word for how the transaction has ended, if it has: with transaction.version 2
+// every transaction has an epoch of its own, and the coordinator stands at the one behind it.
+func (t *transaction) askCoordinator(ctx context.Context) {
+	s := t.s
+	if !s.epochs {
+		return
 	}
-	return t.resolve(ctx, errNotCommitted)
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.TransactionTimeout)
+	defer cancel()
+	d, err := s.describeTransaction(ctx)
+	if err != nil || d.ProducerID != t.producerID || d.ProducerEpoch != t.epoch+1 {
+		return
+	}
+	if outcome, decided := outcomeOf(d.State); decided {
+		t.ended = true
+		t.decide(outcome)
+	}
+}
+
+// outcomeOf reads the outcome of a transaction from the state of its transactional id.
+func outcomeOf(state string) (outcome Outcome, decided bool) {
+	switch state {
+	case "PrepareCommit", "CompleteCommit":
+		return Committed, true
+	case "PrepareAbort", "CompleteAbort":
+		return Aborted, true
+	}
+	return Unknown, false
+}
+
+// describeTransaction asks the coordinator for the state of the transactional id, again and again while it does not
+// answer. Brokers before 3.0 cannot say it.
+func (s *Session) describeTransaction(ctx context.Context) (kadm.DescribedTransaction, error) {
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		d, err := s.describeTransactionOnce(ctx)
+		if err == nil || ctx.Err() != nil || actionFor(err, actReplay) == actStop || errors.Is(err, kerr.TransactionalIDNotFound) {
+			return d, err
+		}
+		s.plain.ForceMetadataRefresh()
+		s.retrying("describe the transaction", err)
+		if !sleep(ctx, wait) {
+			return d, err
+		}
+	}
+}
+
+func (s *Session) describeTransactionOnce(ctx context.Context) (kadm.DescribedTransaction, error) {
+	bounded, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	described, err := s.adm.DescribeTransactions(bounded, s.cfg.TransactionalID)
+	if err != nil {
+		return kadm.DescribedTransaction{}, err
+	}
+	d := described[s.cfg.TransactionalID]
+	return d, d.Err
 }
 
 // resolve asks the group's offsets, after the transaction has been decided, how.
-func (t *transaction) resolve(ctx context.Context, cause error) error {
-	s := t.s
-	s.to(Resolving, cause)
-	stable, err := s.stableOffsets(ctx, t.batch.next)
+func (t *transaction) resolve(ctx context.Context) error {
+	t.s.to(Resolving, t.cause)
+	stable, err := t.s.stableOffsets(ctx, t.batch.next)
 	if err != nil {
-		return s.stop("commit", Unknown, errors.Join(cause, err))
+		return err
 	}
-	outcome := t.outcome(stable)
-	if outcome == Committed {
-		s.cfg.Logger.Info("the answer to a commit was lost; the transaction is committed", "transactional_id", s.cfg.TransactionalID, "txn", s.txn, "err", cause)
-		return nil
-	}
-	return &Error{Op: "commit", Outcome: outcome, Next: PollAgain, Err: cause}
+	t.decide(t.outcome(stable))
+	t.resolved = true
+	return nil
 }
 
 // outcome reads from the group's offsets what became of the transaction, which commits all or nothing. Its own offsets
@@ -105,11 +167,15 @@ func (t *transaction) settled(ctx context.Context) Outcome {
 
 // replace discards the client and makes another with the same ids, as often as it takes, until ctx ends. It refuses,
 // and stops the session, when another instance holds the ids by now: to take them back would start a war of fences.
-func (s *Session) replace(ctx context.Context, cause error) *Error {
+// If t is not nil, it is the transaction in which the client has failed.
+func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Error {
 	s.to(Replacing, cause)
 	s.cfg.Logger.Warn("making a new client with the same ids", "transactional_id", s.cfg.TransactionalID, "txn", s.txn, "err", cause)
 	member, _ := s.client.gts.Client().GroupMetadata()
 	s.client.close()
+	if t != nil && t.neverEnded {
+		t.decide(Aborted)
+	}
 	s.tracker.Reset()
 	s.pending = false
 	fenced := actionFor(cause, actReplay) == actFenced
@@ -121,7 +187,7 @@ func (s *Session) replace(ctx context.Context, cause error) *Error {
 		return s.stop("replace", Aborted, fmt.Errorf("%w (transactional id %s): %w", ErrFenced, s.cfg.TransactionalID, cause))
 	}
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		c, err := s.connect(ctx)
+		c, err := s.renew(ctx, cause, t)
 		if err == nil {
 			s.client = c
 			s.to(Polling, nil)
@@ -138,6 +204,52 @@ func (s *Session) replace(ctx context.Context, cause error) *Error {
 			return s.stop("replace", Aborted, ctx.Err())
 		}
 	}
+}
+
+// renew makes the new client, after all that was begun with the old one is over and its markers are there.
+func (s *Session) renew(ctx context.Context, cause error, t *transaction) (*client, error) {
+	if t != nil || s.due.any() {
+		if err := s.windUp(ctx, cause, t); err != nil {
+			return nil, err
+		}
+	}
+	return s.connect(ctx)
+}
+
+// windUp has the coordinator end the old client's transaction, finds out how it ended, and sees to its markers and those
+// of the transactions before.
+func (s *Session) windUp(ctx context.Context, cause error, t *transaction) error {
+	patience := markersPatience
+	if open := t != nil && !t.ended; !open {
+		if t == nil && errors.Is(cause, errMarkers) {
+			patience = 0 // they have been waited for
+		}
+		if s.awaitMarkers(ctx, patience) == nil {
+			return nil
+		}
+		patience = 0
+	}
+	cl, err := kgo.NewClient(s.connection(kgo.TransactionalID(s.cfg.TransactionalID), kgo.TransactionTimeout(s.cfg.TransactionTimeout))...)
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	defer cl.Close()
+	id, epoch, err := s.initProducerID(ctx, cl)
+	if err != nil {
+		return fmt.Errorf("initialize the producer id: %w", err)
+	}
+	if t != nil && t.decided == Unknown && !t.resolved {
+		if err := t.resolve(ctx); err != nil {
+			return err
+		}
+	}
+	if s.awaitMarkers(ctx, patience) == nil {
+		return nil
+	}
+	if _, err := s.lookForMarkers(ctx); err != nil {
+		return err // without a leader, a partition's marker would be forgotten again
+	}
+	return s.repeatMarkers(ctx, cl, id, epoch)
 }
 
 // allowFence counts fences of the session's own doing against the budget.
@@ -217,15 +329,18 @@ func (g groupOffsets) Covers(want offsets.Set) bool {
 	return true
 }
 
+// unstableWait is the longest time between two questions for offsets that are not stable yet.
+const unstableWait = 500 * time.Millisecond
+
 // stableOffsets returns the group's committed offsets of the partitions of want, after every transaction with pending
 // offsets for them is decided (OffsetFetch with require_stable, KIP-447). A partition without one has offset -1.
 func (s *Session) stableOffsets(ctx context.Context, want offsets.Set) (groupOffsets, error) {
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
-		got, err := s.fetchStable(ctx, want)
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, unstableWait) {
+		got, err := s.fetchOffsets(kadm.RequireStable(ctx), want)
 		if err == nil || ctx.Err() != nil || actionFor(err, actReplay) == actStop {
 			return got, err
 		}
-		if !errors.Is(err, kerr.UnstableOffsetCommit) {
+		if !errors.Is(err, kerr.UnstableOffsetCommit) || wait == unstableWait { // unstable they are after every transaction
 			s.retrying("fetch the group's offsets", err)
 		}
 		if !sleep(ctx, wait) {
@@ -234,10 +349,11 @@ func (s *Session) stableOffsets(ctx context.Context, want offsets.Set) (groupOff
 	}
 }
 
-func (s *Session) fetchStable(ctx context.Context, want offsets.Set) (groupOffsets, error) {
+// fetchOffsets asks once for the group's committed offsets; with kadm.RequireStable in ctx, for stable ones.
+func (s *Session) fetchOffsets(ctx context.Context, want offsets.Set) (groupOffsets, error) {
 	bounded, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	resp, err := s.adm.FetchOffsets(kadm.RequireStable(bounded), s.cfg.Group)
+	resp, err := s.adm.FetchOffsets(bounded, s.cfg.Group)
 	if err != nil {
 		s.plain.ForceMetadataRefresh()
 	}

@@ -40,6 +40,8 @@ type Session struct {
 	limits     map[string]int32 // max.message.bytes of output topics, where it is known
 	group      int              // bytes that are produced before their answers are awaited; 0: all
 	saidRetry  limiter
+	epochs     bool       // transaction.version 2 or higher: every transaction has a producer epoch of its own
+	due        dueMarkers // of the transactions that have ended; see markers.go
 }
 
 // Open makes a session: it checks the configuration, the brokers' versions and the topics, fences a predecessor with the same
@@ -67,7 +69,8 @@ func (s *Session) open(ctx context.Context) (err error) {
 	if err := s.preflight(ctx); err != nil {
 		return err
 	}
-	if s.client, err = s.connect(ctx); err != nil {
+	s.inheritMarkers(ctx)
+	if s.client, err = s.renew(ctx, errMarkers, nil); err != nil {
 		return err
 	}
 	s.to(Polling, nil)
@@ -97,6 +100,9 @@ func (s *Session) preflight(ctx context.Context) error {
 	for _, v := range versions {
 		if v.Err != nil {
 			continue // a broker that is down just now is not one that is too old
+		}
+		for _, f := range v.Raw().FinalizedFeatures {
+			s.epochs = s.epochs || f.Name == "transaction.version" && f.MaxVersionLevel >= 2
 		}
 		// KIP-447: a commit in a transaction that knows the member, and offsets that wait for open transactions.
 		commit, _ := v.KeyMaxVersion(kmsg.TxnOffsetCommit.Int16())

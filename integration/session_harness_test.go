@@ -63,7 +63,12 @@ func parseSessionRecord(value []byte) (r sessionRecord, ok bool) {
 // newSessionBench makes the topics; configs are those of the output, each "name=value".
 func newSessionBench(t *testing.T, configs ...string) *sessionBench {
 	t.Helper()
-	kafka := kafkatest.Shared(t)
+	return newSessionBenchOn(t, kafkatest.Shared(t), configs...)
+}
+
+// newSessionBenchOn is newSessionBench on that cluster.
+func newSessionBenchOn(t *testing.T, kafka *kafkatest.Cluster, configs ...string) *sessionBench {
+	t.Helper()
 	b := &sessionBench{
 		t: t, kafka: kafka, dropped: map[sessionRecord]bool{},
 		in: kafkatest.Name(t, "in"), out: kafkatest.Name(t, "out"), group: kafkatest.Name(t, "g"),

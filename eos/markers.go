@@ -1,0 +1,369 @@
+package eos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eos-pipe/eos-pipe/offsets"
+)
+
+// A transaction ends with a marker in each of its partitions, which the coordinator has written after EndTxn is answered.
+// A partition that has no leader just then gets none: the coordinator takes it for deleted and completes the transaction
+// without it (Kafka's TransactionMarkerChannelManager.addTxnMarkersToBrokerQueue; seen on 4.3.1 whenever a lone broker is
+// killed between the two). What the transaction wrote there hangs, until the next marker of the same producer decides it
+// together with the next transaction: an abort loses what was committed, a commit brings back what was aborted.
+//
+// So a session remembers where the markers of its last transactions are due. They are known to be there as long as the
+// connections live over which the transaction was written, for a partition that loses its last replica loses its broker.
+// When the client connects anew, it waits for them first (gate). If they do not come, the client is discarded, and a
+// transaction without records, of the same partitions and the same outcome, writes them (repeatMarkers).
+
+// markersPatience is how long markers may take before they are taken for forgotten. They take milliseconds; what also
+// takes time is the transactions of others that began before them, behind which the last stable offset waits.
+const markersPatience = 2 * time.Second
+
+// errMarkers is the cause when a client is discarded because markers are missing.
+var errMarkers = errors.New("the brokers have not written all markers of the transaction before; they are written again")
+
+// ending is how a transaction has ended in a partition.
+type ending struct {
+	commit bool
+	last   int64 // the offset of its last record there; unknownOffset if an answer was lost
+	// behind is set when an aborted transaction may have written behind it: its answers were lost, or nothing was sent.
+	behind bool
+}
+
+const unknownOffset = math.MaxInt64
+
+// dueMarkers are the markers of decided transactions that have not been seen. It may be used by many goroutines.
+type dueMarkers struct {
+	check sync.Mutex // one check at a time
+
+	mu      sync.Mutex
+	outputs map[offsets.Partition]ending
+	inputs  offsets.Set // what the last transaction that came so far committed, or would have; nil: nothing is due
+	commit  bool        // whether it committed them
+}
+
+// committed notes the markers of a transaction that has just been committed.
+func (d *dueMarkers) committed(outputs map[offsets.Partition]int64, inputs offsets.Set) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.outputs == nil {
+		d.outputs = map[offsets.Partition]ending{}
+	}
+	for p, last := range outputs {
+		d.outputs[p] = ending{commit: true, last: last}
+	}
+	d.inputs, d.commit = inputs, true
+}
+
+// aborted notes the markers of a transaction that has just been aborted. inputs is nil if its offsets were not sent.
+// Where it is not certain that anything of it was written, what was due there stays due.
+func (d *dueMarkers) aborted(outputs map[offsets.Partition]int64, inputs offsets.Set) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.outputs == nil {
+		d.outputs = map[offsets.Partition]ending{}
+	}
+	for p, last := range outputs {
+		before, due := d.outputs[p]
+		if due && last == unknownOffset {
+			before.behind = true
+			d.outputs[p] = before
+			continue
+		}
+		d.outputs[p] = ending{last: last}
+	}
+	if len(d.inputs) == 0 {
+		d.inputs, d.commit = inputs, false
+	}
+}
+
+// snapshot returns what is due now.
+func (d *dueMarkers) snapshot() (outputs map[offsets.Partition]ending, inputs offsets.Set, commit bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return maps.Clone(d.outputs), d.inputs, d.commit
+}
+
+func (d *dueMarkers) any() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.outputs) > 0 || len(d.inputs) > 0
+}
+
+// seen takes a partition's marker from the due ones; if something may stand behind it, an abort of that is due now.
+func (d *dueMarkers) seen(p offsets.Partition) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.outputs[p].behind {
+		d.outputs[p] = ending{last: unknownOffset}
+		return
+	}
+	delete(d.outputs, p)
+}
+
+// inputsSeen takes the marker in the group's offsets from the due ones. pending says that there are offsets of a
+// transaction after it, which can only be an aborted one.
+func (d *dueMarkers) inputsSeen(pending bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if pending {
+		d.commit = false
+		return
+	}
+	d.inputs = nil
+}
+
+// written takes from the due markers those that have been written again.
+func (d *dueMarkers) written(outputs []offsets.Partition, inputs bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, p := range outputs {
+		delete(d.outputs, p)
+	}
+	if inputs {
+		d.inputs = nil
+	}
+}
+
+// gate is a kgo hook: no request goes over a new connection before the due markers are seen. kgo calls it when a
+// connection is made and before it is used.
+type gate struct {
+	s *Session
+	c *client
+}
+
+// OnBrokerConnect implements kgo.HookBrokerConnect.
+func (g gate) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, conn net.Conn, err error) {
+	if err != nil || !g.s.due.any() {
+		return
+	}
+	if g.s.awaitMarkers(g.c.life, markersPatience) != nil {
+		g.c.discard() // whoever waits for this client is woken up, and replaces it
+		conn.Close()
+	}
+}
+
+// awaitMarkers returns nil as soon as all due markers are there, or why they are not: when patience is over, or ctx.
+func (s *Session) awaitMarkers(ctx context.Context, patience time.Duration) error {
+	s.due.check.Lock()
+	defer s.due.check.Unlock()
+	deadline := time.Now().Add(patience)
+	for wait := 5 * time.Millisecond; s.due.any(); wait = min(2*wait, 100*time.Millisecond) {
+		missing, err := s.lookForMarkers(ctx)
+		if err == nil && missing == "" {
+			continue
+		}
+		if time.Now().After(deadline) || !sleep(ctx, wait) {
+			return errors.Join(err, fmt.Errorf("no marker is seen in: %s", missing))
+		}
+	}
+	return nil
+}
+
+// lookForMarkers asks the brokers once and takes what it sees from the due markers; missing names the others. A
+// partition's marker is there when its last stable offset has passed the transaction's last record; that of the group's
+// offsets when they are stable. An error means that not all could be asked.
+func (s *Session) lookForMarkers(ctx context.Context) (missing string, err error) {
+	bounded, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	outputs, inputs, commit := s.due.snapshot()
+	var left []string
+	if len(outputs) > 0 {
+		stable, ends, err := s.listEnds(bounded, outputs)
+		if err != nil {
+			return "", err
+		}
+		for p, e := range outputs {
+			last := e.last
+			if last == unknownOffset {
+				last = ends[p] - 1
+			}
+			if at, exists := stable[p]; exists && at <= last {
+				left = append(left, p.String())
+				continue
+			}
+			s.due.seen(p) // also where the topic is gone
+		}
+	}
+	if len(inputs) > 0 {
+		at, err := s.lookForOffsets(bounded, inputs, commit)
+		if err != nil {
+			return "", err
+		}
+		left = append(left, at...)
+	}
+	return strings.Join(left, ", "), nil
+}
+
+// lookForOffsets looks for the marker in the group's offsets: they are stable when it is there. If they are not though
+// what was committed is, it is a later transaction that hangs.
+func (s *Session) lookForOffsets(ctx context.Context, inputs offsets.Set, commit bool) (missing []string, err error) {
+	_, err = s.fetchOffsets(kadm.RequireStable(ctx), inputs)
+	if !errors.Is(err, kerr.UnstableOffsetCommit) {
+		if err == nil {
+			s.due.inputsSeen(false)
+		}
+		return nil, err
+	}
+	if commit {
+		now, err := s.fetchOffsets(ctx, inputs)
+		if err != nil {
+			return nil, err
+		}
+		if now.Covers(inputs) {
+			s.due.inputsSeen(true)
+		}
+	}
+	return []string{"the offsets of group " + s.cfg.Group}, nil
+}
+
+// listEnds returns the last stable offsets and the ends of these partitions; those of topics that are gone are not there.
+func (s *Session) listEnds(ctx context.Context, of map[offsets.Partition]ending) (stable, ends map[offsets.Partition]int64, err error) {
+	seen := map[string]bool{}
+	var topics []string
+	for p := range of {
+		if !seen[p.Topic] {
+			seen[p.Topic] = true
+			topics = append(topics, p.Topic)
+		}
+	}
+	list := func(list func(context.Context, ...string) (kadm.ListedOffsets, error)) (map[offsets.Partition]int64, error) {
+		listed, err := list(ctx, topics...)
+		if err != nil {
+			s.plain.ForceMetadataRefresh()
+			return nil, fmt.Errorf("list last stable offsets: %w", err)
+		}
+		got := map[offsets.Partition]int64{}
+		for p := range of {
+			o, ok := listed.Lookup(p.Topic, p.Number)
+			if !ok || errors.Is(o.Err, kerr.UnknownTopicOrPartition) {
+				continue
+			}
+			if o.Err != nil {
+				s.plain.ForceMetadataRefresh()
+				return nil, fmt.Errorf("list the last stable offset of %s: %w", p, o.Err)
+			}
+			got[p] = o.Offset
+		}
+		return got, nil
+	}
+	if ends, err = list(s.adm.ListEndOffsets); err == nil { // first: what is open now ends behind them
+		stable, err = list(s.adm.ListCommittedOffsets)
+	}
+	return stable, ends, err
+}
+
+// repeatMarkers writes the due markers again, by transactions without records. cl has the producer id, so all that the
+// producer had begun is over; every leader has just answered.
+func (s *Session) repeatMarkers(ctx context.Context, cl *kgo.Client, id int64, epoch int16) error {
+	outputs, inputs, commit := s.due.snapshot()
+	for _, verdict := range []bool{true, false} {
+		e := emptyTransaction{cl: cl, transactionalID: s.cfg.TransactionalID, producerID: id, epoch: epoch}
+		for p, end := range outputs {
+			if end.commit == verdict {
+				e.outputs = append(e.outputs, p)
+			}
+		}
+		if len(inputs) > 0 && commit == verdict {
+			e.group = s.cfg.Group
+		}
+		if len(e.outputs) == 0 && e.group == "" {
+			continue
+		}
+		if err := e.run(ctx, verdict); err != nil {
+			return fmt.Errorf("write markers again: %w", err)
+		}
+		id, epoch = e.producerID, e.epoch
+		s.due.written(e.outputs, e.group != "")
+		s.cfg.Logger.Warn("the brokers had completed a transaction without all of its markers; they are written again, nothing is lost or doubled",
+			"transactional_id", s.cfg.TransactionalID, "commit", verdict, "partitions", fmt.Sprint(e.outputs), "group", e.group)
+	}
+	return nil
+}
+
+// emptyTransaction is a transaction without records: it only writes markers to the partitions, and to the group's offsets.
+type emptyTransaction struct {
+	cl              *kgo.Client
+	transactionalID string
+	producerID      int64
+	epoch           int16
+	outputs         []offsets.Partition
+	group           string // empty: not the group's offsets
+}
+
+// run ends the transaction. It leaves producer id and epoch as the broker says they are afterwards.
+func (e *emptyTransaction) run(ctx context.Context, commit bool) error {
+	if len(e.outputs) > 0 {
+		if err := e.addPartitions(ctx); err != nil {
+			return err
+		}
+	}
+	if e.group != "" {
+		req := kmsg.NewPtrAddOffsetsToTxnRequest()
+		req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Group = e.transactionalID, e.producerID, e.epoch, e.group
+		resp, err := req.RequestWith(ctx, e.cl)
+		if err == nil {
+			err = kerr.ErrorForCode(resp.ErrorCode)
+		}
+		if err != nil {
+			return fmt.Errorf("add the group's offsets: %w", err)
+		}
+	}
+	req := kmsg.NewPtrEndTxnRequest()
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Commit = e.transactionalID, e.producerID, e.epoch, commit
+	resp, err := req.RequestWith(ctx, e.cl)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.ErrorCode)
+	}
+	if err != nil {
+		return fmt.Errorf("end: %w", err)
+	}
+	if resp.Version >= 5 {
+		e.producerID, e.epoch = resp.ProducerID, resp.ProducerEpoch
+	}
+	return nil
+}
+
+func (e *emptyTransaction) addPartitions(ctx context.Context) error {
+	req := kmsg.NewPtrAddPartitionsToTxnRequest()
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch = e.transactionalID, e.producerID, e.epoch
+	at := map[string]int{}
+	for _, p := range e.outputs {
+		i, ok := at[p.Topic]
+		if !ok {
+			i = len(req.Topics)
+			at[p.Topic] = i
+			topic := kmsg.NewAddPartitionsToTxnRequestTopic()
+			topic.Topic = p.Topic
+			req.Topics = append(req.Topics, topic)
+		}
+		req.Topics[i].Partitions = append(req.Topics[i].Partitions, p.Number)
+	}
+	resp, err := req.RequestWith(ctx, e.cl)
+	if err != nil {
+		return fmt.Errorf("add partitions: %w", err)
+	}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return fmt.Errorf("add partition %s-%d: %w", t.Topic, p.Partition, err)
+			}
+		}
+	}
+	return nil
+}

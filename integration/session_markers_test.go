@@ -1,0 +1,233 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
+	"github.com/eos-pipe/eos-pipe/internal/wiretap"
+)
+
+// Finding 4: a partition without a leader when its transaction ends never gets a marker; the coordinator takes it for
+// deleted, and the transaction is complete without it. What it committed there hangs, and the next transaction of the
+// same producer takes it along: into its abort, and the records are lost; into its commit, and what was aborted is
+// there after all. A session sees to the markers of its last transaction before it produces over a new connection.
+func TestFindingForgottenMarkers(t *testing.T) {
+	cluster := kafkatest.Start(t, kafkatest.Brokers(3))
+
+	t.Run("plain loop", func(t *testing.T) {
+		b := newMarkersBench(t, cluster)
+		tap := wiretap.New()
+		t.Cleanup(tap.Close)
+		s, err := kgo.NewGroupTransactSession(kgo.SeedBrokers(cluster.Bootstrap()...), kgo.ConsumerGroup(b.group), kgo.ConsumeTopics(b.in),
+			kgo.TransactionalID(b.group+"-a"), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+			kgo.Dialer(tap.Dial))
+		require.NoError(t, err)
+		t.Cleanup(s.Close)
+		round := func(end kgo.TransactionEndTry) {
+			t.Helper()
+			var polled []*kgo.Record
+			for len(polled) < 300 {
+				fetches := s.PollFetches(t.Context())
+				require.NoError(t, fetches.Err())
+				polled = append(polled, fetches.Records()...)
+			}
+			require.NoError(t, s.Begin())
+			for _, r := range polled {
+				s.Produce(t.Context(), &kgo.Record{Topic: b.out, Partition: r.Partition, Value: r.Value}, nil)
+			}
+			require.NoError(t, s.Client().Flush(t.Context()))
+			committed, err := s.End(t.Context(), end)
+			require.NoError(t, err)
+			require.Equal(t, bool(end), committed)
+		}
+		b.write(300)
+		b.forgetMarker(tap, func() { round(kgo.TryCommit) })
+		b.write(300)
+		round(kgo.TryAbort)
+		round(kgo.TryCommit)
+		lost := b.verdict()
+		t.Logf("plain loop: %s, and no error", lost)
+		require.EqualValues(t, 100, lost.Lost)
+	})
+
+	t.Run("session", func(t *testing.T) {
+		b := newMarkersBench(t, cluster)
+		s, tap := b.openTapped()
+		b.write(300)
+		b.forgetMarker(tap, func() { b.commitOne(s) })
+		b.write(300)
+		b.abortOne(s)
+		b.work(s)
+		b.requireOnce()
+	})
+
+	// The process dies together with the broker; its successor finds what hangs.
+	t.Run("successor", func(t *testing.T) {
+		b := newMarkersBench(t, cluster)
+		dead, tap := b.openTapped()
+		b.write(300)
+		b.forgetMarker(tap, func() {
+			b.commitOne(dead)
+			tap.Cut()
+		})
+		s, _ := b.openTapped()
+		b.write(300)
+		b.abortOne(s)
+		b.work(s)
+		b.requireOnce()
+	})
+
+	// What is aborted stays aborted, though its marker was forgotten and the next transaction commits.
+	t.Run("abort", func(t *testing.T) {
+		b := newMarkersBench(t, cluster)
+		s, tap := b.openTapped()
+		b.write(300)
+		b.forgetMarker(tap, func() { b.abortOne(s) })
+		b.work(s)
+		b.requireOnce()
+	})
+}
+
+// markersBench is a sessionBench whose output has one replica of each partition.
+type markersBench struct {
+	*sessionBench
+	forgotten int32 // the partition of the output that gets no marker
+}
+
+// newMarkersBench is a bench on a cluster of three brokers whose output has one replica and takes small records only.
+func newMarkersBench(t *testing.T, cluster *kafkatest.Cluster) *markersBench {
+	t.Helper()
+	b := &markersBench{sessionBench: newSessionBenchOn(t, cluster)}
+	b.out = kafkatest.Name(t, "single")
+	limit := "100000"
+	_, err := b.adm.CreateTopic(t.Context(), sessionPartitions, 1, map[string]*string{"max.message.bytes": &limit}, b.out)
+	require.NoError(t, err)
+	b.eventually("the output has leaders", func() bool { return len(b.leaders()) == sessionPartitions })
+	return b
+}
+
+// leaders returns the leaders of the output's partitions, of those that have one.
+func (b *markersBench) leaders() map[int32]int32 {
+	b.t.Helper()
+	leaders := map[int32]int32{}
+	topics, err := b.adm.ListTopics(b.t.Context(), b.out)
+	require.NoError(b.t, err)
+	for p, detail := range topics[b.out].Partitions {
+		if detail.Leader >= 0 {
+			leaders[p] = detail.Leader
+		}
+	}
+	return leaders
+}
+
+// forgetMarker has end end a transaction with the id of session "a" while one of the output's partitions has no leader,
+// though it took records of it. It returns when the transaction is complete, the partition has a leader again, and the
+// transaction is open there.
+func (b *markersBench) forgetMarker(tap *wiretap.Tap, end func()) {
+	b.t.Helper()
+	id := b.group + "-a"
+	var txn, group kadm.FindCoordinatorResponse
+	b.eventually("there are coordinators", func() bool {
+		txn = b.adm.FindTxnCoordinators(b.t.Context(), id)[id]
+		group = b.adm.FindGroupCoordinators(b.t.Context(), b.group)[b.group]
+		return txn.Err == nil && group.Err == nil
+	})
+	victim := int32(-1)
+	for p, leader := range b.leaders() {
+		if leader != txn.NodeID && leader != group.NodeID {
+			b.forgotten, victim = p, leader
+		}
+	}
+	require.NotEqual(b.t, int32(-1), victim, "no broker leads a partition and coordinates nothing")
+
+	held := tap.Hold(wiretap.Rule{API: kmsg.EndTxn, Action: wiretap.HoldRequest})
+	ended := make(chan struct{})
+	go func() { defer close(ended); end() }()
+	b.await(held.Reached(), "EndTxn is sent")
+	b.kafka.Kill(b.t, int(victim))
+	b.eventually("the partition has no leader", func() bool { return len(b.leaders()) == sessionPartitions-1 })
+	held.Release()
+	b.await(ended, "the end of the transaction")
+	b.eventually("the transaction is complete", func() bool {
+		d, err := b.adm.DescribeTransactions(b.t.Context(), id)
+		return err == nil && (d[id].State == "CompleteCommit" || d[id].State == "CompleteAbort")
+	})
+	b.kafka.Restart(b.t, int(victim))
+	b.eventually("the transaction hangs in the partition", func() bool { return b.hangs() })
+}
+
+// hangs says whether a transaction is open in the forgotten partition.
+func (b *markersBench) hangs() (open bool) {
+	b.t.Helper()
+	topics := kadm.TopicsSet{}
+	topics.Add(b.out, b.forgotten)
+	producers, err := b.adm.DescribeProducers(b.t.Context(), topics)
+	if err != nil {
+		return false // the broker has just come back
+	}
+	producers.EachProducer(func(p kadm.DescribedProducer) { open = open || p.CurrentTxnStartOffset >= 0 })
+	return open
+}
+
+// openTapped opens a session that takes all 300 records that a test writes into one batch.
+func (b *markersBench) openTapped() (*eos.Session, *wiretap.Tap) {
+	b.t.Helper()
+	cfg, tap := b.tapped("a")
+	cfg.MaxRecords, cfg.MaxAge = 300, 5*time.Second
+	return b.open(cfg), tap
+}
+
+// commitOne commits one batch of 300 records.
+func (b *markersBench) commitOne(s *eos.Session) {
+	b.t.Helper()
+	batch := b.poll(s)
+	require.Len(b.t, batch.Records, 300)
+	require.NoError(b.t, s.Commit(b.t.Context(), batch, b.copies(batch)))
+}
+
+// abortOne has a batch of 300 records aborted after all of them are in the log: one record more is too large. A session
+// that has lost its client meanwhile aborts for that first, and does it again.
+func (b *markersBench) abortOne(s *eos.Session) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), sessionDeadline)
+	defer cancel()
+	for {
+		batch, err := s.Poll(ctx)
+		require.NoError(b.t, err)
+		if len(batch.Records) > 0 {
+			err = s.Commit(ctx, batch, b.tooLarge(batch))
+			require.Error(b.t, err)
+			b.t.Logf("aborted: %v", err)
+			if errors.Is(err, eos.ErrProduce) {
+				return
+			}
+		} else {
+			require.NoError(b.t, s.Commit(ctx, batch, b.copies(batch)))
+		}
+	}
+}
+
+// tooLarge are copies of a batch and one record more that the output does not take, in a partition that gets its marker.
+func (b *markersBench) tooLarge(batch eos.Batch) iter.Seq[*kgo.Record] {
+	return func(yield func(*kgo.Record) bool) {
+		for r := range b.copies(batch) {
+			if !yield(r) {
+				return
+			}
+		}
+		large := make([]byte, 200_000)
+		_, _ = rand.NewChaCha8([32]byte{}).Read(large) // it does not compress
+		yield(&kgo.Record{Topic: b.out, Partition: (b.forgotten + 1) % sessionPartitions, Value: large})
+	}
+}
