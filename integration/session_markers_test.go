@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -23,7 +24,8 @@ import (
 // same producer takes it along: into its abort, and the records are lost; into its commit, and what was aborted is
 // there after all. A session sees to the markers of its last transaction before it produces over a new connection.
 func TestFindingForgottenMarkers(t *testing.T) {
-	cluster := kafkatest.Start(t, kafkatest.Brokers(3))
+	cluster := kafkatest.Start(t, kafkatest.Brokers(3), kafkatest.Set("offsets.topic.replication.factor", "1"),
+		kafkatest.Set("broker.session.timeout.ms", "1500"), kafkatest.Set("broker.heartbeat.interval.ms", "300"))
 
 	t.Run("plain loop", func(t *testing.T) {
 		b := newMarkersBench(t, cluster)
@@ -97,6 +99,32 @@ func TestFindingForgottenMarkers(t *testing.T) {
 		b.work(s)
 		b.requireOnce()
 	})
+
+	// The marker in the group's offsets is the one that is forgotten.
+	t.Run("offsets", func(t *testing.T) {
+		b := newMarkersBench(t, cluster)
+		s, tap := b.openTapped()
+		b.write(300)
+		b.forgetOffsets(tap, func() { b.commitOne(s) })
+		b.write(300)
+		b.abortOne(s)
+		b.work(s)
+		b.requireOnce()
+	})
+
+	// The same, and the answer to the commit is lost too: the group's offsets, which hang, cannot say what became of it.
+	t.Run("offsets, in doubt", func(t *testing.T) {
+		b := newMarkersBench(t, cluster)
+		s, tap := b.openTapped()
+		b.write(300)
+		lost := tap.Add(wiretap.Rule{API: kmsg.EndTxn, Action: wiretap.DropReply, Count: 3})
+		b.forgetOffsets(tap, func() { b.commitOne(s) })
+		require.Positive(t, lost.Hits())
+		b.write(300)
+		b.abortOne(s)
+		b.work(s)
+		b.requireOnce()
+	})
 }
 
 // markersBench is a sessionBench whose output has one replica of each partition.
@@ -111,19 +139,22 @@ func newMarkersBench(t *testing.T, cluster *kafkatest.Cluster) *markersBench {
 	b := &markersBench{sessionBench: newSessionBenchOn(t, cluster)}
 	b.out = kafkatest.Name(t, "single")
 	limit := "100000"
+	for txn, group := b.coordinators(); txn == group; txn, group = b.coordinators() {
+		b.group = kafkatest.Name(t, "g") // that one of them can die and the other live
+	}
 	_, err := b.adm.CreateTopic(t.Context(), sessionPartitions, 1, map[string]*string{"max.message.bytes": &limit}, b.out)
 	require.NoError(t, err)
-	b.eventually("the output has leaders", func() bool { return len(b.leaders()) == sessionPartitions })
+	b.eventually("the output has leaders", func() bool { return len(b.leaders(b.out)) == sessionPartitions })
 	return b
 }
 
-// leaders returns the leaders of the output's partitions, of those that have one.
-func (b *markersBench) leaders() map[int32]int32 {
+// leaders returns the leaders of a topic's partitions, of those that have one.
+func (b *markersBench) leaders(topic string) map[int32]int32 {
 	b.t.Helper()
 	leaders := map[int32]int32{}
-	topics, err := b.adm.ListTopics(b.t.Context(), b.out)
+	topics, err := b.adm.ListTopicsWithInternal(b.t.Context(), topic)
 	require.NoError(b.t, err)
-	for p, detail := range topics[b.out].Partitions {
+	for p, detail := range topics[topic].Partitions {
 		if detail.Leader >= 0 {
 			leaders[p] = detail.Leader
 		}
@@ -132,39 +163,64 @@ func (b *markersBench) leaders() map[int32]int32 {
 }
 
 // forgetMarker has end end a transaction with the id of session "a" while one of the output's partitions has no leader,
-// though it took records of it. It returns when the transaction is complete, the partition has a leader again, and the
-// transaction is open there.
+// though it took records of it. It returns when the partition has a leader again, and the transaction is open there.
 func (b *markersBench) forgetMarker(tap *wiretap.Tap, end func()) {
 	b.t.Helper()
-	id := b.group + "-a"
-	var txn, group kadm.FindCoordinatorResponse
-	b.eventually("there are coordinators", func() bool {
-		txn = b.adm.FindTxnCoordinators(b.t.Context(), id)[id]
-		group = b.adm.FindGroupCoordinators(b.t.Context(), b.group)[b.group]
-		return txn.Err == nil && group.Err == nil
-	})
+	txn, group := b.coordinators()
 	victim := int32(-1)
-	for p, leader := range b.leaders() {
-		if leader != txn.NodeID && leader != group.NodeID {
+	for p, leader := range b.leaders(b.out) {
+		if leader != txn && leader != group {
 			b.forgotten, victim = p, leader
 		}
 	}
 	require.NotEqual(b.t, int32(-1), victim, "no broker leads a partition and coordinates nothing")
+	b.endWithout(victim, b.out, tap, end)
+	b.eventually("the transaction hangs in the partition", b.hangs)
+}
 
+// forgetOffsets is the same for the partition of the group's offsets.
+func (b *markersBench) forgetOffsets(tap *wiretap.Tap, end func()) {
+	b.t.Helper()
+	_, group := b.coordinators()
+	b.endWithout(group, "__consumer_offsets", tap, end)
+	b.eventually("the group's offsets hang", func() bool {
+		resp, err := b.adm.FetchOffsets(kadm.RequireStable(b.t.Context()), b.group)
+		return err == nil && errors.Is(resp.Error(), kerr.UnstableOffsetCommit)
+	})
+}
+
+// coordinators returns which brokers coordinate the transactions of session "a", and the group.
+func (b *markersBench) coordinators() (txn, group int32) {
+	b.t.Helper()
+	id := b.group + "-a"
+	b.eventually("there are coordinators", func() bool {
+		t := b.adm.FindTxnCoordinators(b.t.Context(), id)[id]
+		g := b.adm.FindGroupCoordinators(b.t.Context(), b.group)[b.group]
+		txn, group = t.NodeID, g.NodeID
+		return t.Err == nil && g.Err == nil
+	})
+	return txn, group
+}
+
+// endWithout has end end a transaction while the victim is dead, which leads partitions of the topic that have no other
+// replica. It returns when the transaction is complete and the victim is back.
+func (b *markersBench) endWithout(victim int32, topic string, tap *wiretap.Tap, end func()) {
+	b.t.Helper()
+	all := len(b.leaders(topic))
 	held := tap.Hold(wiretap.Rule{API: kmsg.EndTxn, Action: wiretap.HoldRequest})
 	ended := make(chan struct{})
 	go func() { defer close(ended); end() }()
 	b.await(held.Reached(), "EndTxn is sent")
 	b.kafka.Kill(b.t, int(victim))
-	b.eventually("the partition has no leader", func() bool { return len(b.leaders()) == sessionPartitions-1 })
+	b.eventually("partitions have no leader", func() bool { return len(b.leaders(topic)) < all })
 	held.Release()
-	b.await(ended, "the end of the transaction")
+	id := b.group + "-a"
 	b.eventually("the transaction is complete", func() bool {
 		d, err := b.adm.DescribeTransactions(b.t.Context(), id)
 		return err == nil && (d[id].State == "CompleteCommit" || d[id].State == "CompleteAbort")
 	})
 	b.kafka.Restart(b.t, int(victim))
-	b.eventually("the transaction hangs in the partition", func() bool { return b.hangs() })
+	b.await(ended, "the end of the transaction")
 }
 
 // hangs says whether a transaction is open in the forgotten partition.
