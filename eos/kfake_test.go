@@ -60,8 +60,14 @@ func (b *testBench) open(cfg eos.Config) *eos.Session {
 // produce writes n records "0".."n-1", round robin over three partitions.
 func (b *testBench) produce(n int) {
 	b.t.Helper()
+	b.produceFrom(0, n)
+}
+
+// produceFrom writes n records whose values begin at first.
+func (b *testBench) produceFrom(first, n int) {
+	b.t.Helper()
 	var rs []*kgo.Record
-	for i := range n {
+	for i := first; i < first+n; i++ {
 		rs = append(rs, &kgo.Record{Topic: "in", Partition: int32(i % 3), Value: fmt.Append(nil, i)})
 	}
 	require.NoError(b.t, b.cl.ProduceSync(b.t.Context(), rs...).FirstErr())
