@@ -106,10 +106,12 @@ func TestFindingForgottenMarkers(t *testing.T) {
 		s, tap := b.openTapped()
 		b.write(300)
 		b.forgetOffsets(tap, func() { b.commitOne(s) })
+		b.eventually("the group's offsets hang", b.offsetsHang)
 		b.write(300)
-		b.loseCommit(tap, wiretap.DropRequest)
+		lost := b.loseCommit(tap, wiretap.DropRequest)
 		b.work(s)
 		b.requireOnce()
+		require.Positive(t, lost.Hits())
 	})
 
 	// The same, and the answer to the commit is lost too: the group's offsets, which hang, cannot say what became of it.
@@ -117,11 +119,12 @@ func TestFindingForgottenMarkers(t *testing.T) {
 		b := newMarkersBench(t, cluster)
 		s, tap := b.openTapped()
 		b.write(300)
-		b.loseCommit(tap, wiretap.DropReply)
+		lost := b.loseCommit(tap, wiretap.DropReply)
 		b.forgetOffsets(tap, func() { b.commitOne(s) })
 		b.write(300)
 		b.work(s)
 		b.requireOnce()
+		require.Positive(t, lost.Hits())
 	})
 }
 
@@ -181,10 +184,13 @@ func (b *markersBench) forgetOffsets(tap *wiretap.Tap, end func()) {
 	b.t.Helper()
 	_, group := b.coordinators()
 	b.endWithout(group, "__consumer_offsets", tap, end)
-	b.eventually("the group's offsets hang", func() bool {
-		resp, err := b.adm.FetchOffsets(kadm.RequireStable(b.t.Context()), b.group)
-		return err == nil && errors.Is(resp.Error(), kerr.UnstableOffsetCommit)
-	})
+}
+
+// offsetsHang says whether offsets of the group wait for the end of a transaction.
+func (b *markersBench) offsetsHang() bool {
+	b.t.Helper()
+	resp, err := b.adm.FetchOffsets(kadm.RequireStable(b.t.Context()), b.group)
+	return err == nil && errors.Is(resp.Error(), kerr.UnstableOffsetCommit)
 }
 
 // coordinators returns which brokers coordinate the transactions of session "a", and the group.
@@ -272,10 +278,15 @@ func (b *markersBench) abortOne(s *eos.Session) {
 	}
 }
 
-// loseCommit has a commit, or all answers to it, lost until the client is given up for a new one.
-func (b *markersBench) loseCommit(tap *wiretap.Tap, how wiretap.Action) {
+// loseCommit has the next commit, or all answers to it, lost until the client is given up for a new one.
+func (b *markersBench) loseCommit(tap *wiretap.Tap, how wiretap.Action) *wiretap.Fault {
 	fault := tap.Add(wiretap.Rule{API: kmsg.EndTxn, Action: how, Count: wiretap.Always})
-	tap.Add(wiretap.Rule{API: kmsg.InitProducerID, Action: wiretap.CallOnRequest, Call: func(wiretap.Event) { fault.Remove() }})
+	tap.Add(wiretap.Rule{API: kmsg.InitProducerID, Action: wiretap.CallOnRequest, Count: wiretap.Always, Call: func(wiretap.Event) {
+		if fault.Hits() > 0 {
+			fault.Remove()
+		}
+	}})
+	return fault
 }
 
 // tooLarge are copies of a batch and one record more that the output does not take, in a partition that gets its marker.
