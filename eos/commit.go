@@ -282,11 +282,18 @@ func (t *transaction) end(caller context.Context) (committed bool, err error) {
 	t.ending = true
 	alive, unbind := s.client.bound(context.Background())
 	defer unbind()
-	ctx, cancel := context.WithTimeout(alive, s.cfg.TransactionTimeout)
+	ctx, cancel := s.graceful(caller, alive)
 	defer cancel()
-	defer context.AfterFunc(caller, func() { time.AfterFunc(endGrace, cancel) })()
 	defer time.AfterFunc(min(time.Second, s.cfg.SessionTimeout/3), s.client.gts.AllowRebalance).Stop()
 	return s.client.gts.End(kgo.PreTxnCommitFnContext(ctx, t.checkOffsets), kgo.TryCommit)
+}
+
+// graceful returns a context for the end of a transaction: it ends with parent, with the transaction timeout, or some time
+// after the caller's.
+func (s *Session) graceful(caller, parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(parent, s.cfg.TransactionTimeout)
+	unbind := context.AfterFunc(caller, func() { time.AfterFunc(endGrace, cancel) })
+	return ctx, func() { unbind(); cancel() }
 }
 
 // endGrace is how long a commit on its way is waited for after the caller's context has ended.

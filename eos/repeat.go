@@ -2,7 +2,9 @@ package eos
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -16,75 +18,70 @@ import (
 func (s *Session) repeatMarkers(ctx context.Context, cl *kgo.Client, id int64, epoch int16) error {
 	outputs, inputs, commit := s.due.snapshot()
 	for _, verdict := range []bool{true, false} {
-		e := emptyTransaction{cl: cl, transactionalID: s.cfg.TransactionalID, producerID: id, epoch: epoch}
+		e := emptyTransaction{s: s, cl: cl, producerID: id, epoch: epoch, inputs: len(inputs) > 0 && commit == verdict}
 		for p, end := range outputs {
 			if end.commit == verdict {
 				e.outputs = append(e.outputs, p)
 			}
 		}
-		if len(inputs) > 0 && commit == verdict {
-			e.group = s.cfg.Group
-		}
-		if len(e.outputs) == 0 && e.group == "" {
+		if len(e.outputs) == 0 && !e.inputs {
 			continue
 		}
 		if err := e.run(ctx, verdict); err != nil {
 			return fmt.Errorf("write markers again: %w", err)
 		}
 		id, epoch = e.producerID, e.epoch
-		s.due.written(e.outputs, e.group != "")
+		s.due.written(e.outputs, e.inputs)
 		s.cfg.Logger.Warn("the brokers had completed a transaction without all of its markers; they are written again, nothing is lost or doubled",
-			"transactional_id", s.cfg.TransactionalID, "commit", verdict, "partitions", fmt.Sprint(e.outputs), "group", e.group)
+			"transactional_id", s.cfg.TransactionalID, "commit", verdict, "partitions", fmt.Sprint(e.outputs), "offsets", e.inputs)
 	}
 	return nil
 }
 
-// emptyTransaction is a transaction without records: it only writes markers to the partitions, and to the group's offsets.
+// emptyTransaction is a transaction without records: it only writes markers.
 type emptyTransaction struct {
-	cl              *kgo.Client
-	transactionalID string
-	producerID      int64
-	epoch           int16
-	outputs         []offsets.Partition
-	group           string // empty: not the group's offsets
+	s          *Session
+	cl         *kgo.Client
+	producerID int64
+	epoch      int16
+	outputs    []offsets.Partition // partitions that get one
+	inputs     bool                // whether the group's offsets get one
 }
 
-// run ends the transaction. It leaves producer id and epoch as the broker says they are afterwards.
-func (e *emptyTransaction) run(ctx context.Context, commit bool) error {
+// run goes through the transaction and leaves producer id and epoch as they are for the next one. Once something has been
+// added, only the right end will do: left open, the next producer id would abort it, and with it what hangs. So every step
+// is tried again until it is answered, and some time longer than the caller's context.
+func (e *emptyTransaction) run(caller context.Context, commit bool) error {
+	ctx, cancel := e.s.graceful(caller, context.Background())
+	defer cancel()
 	if len(e.outputs) > 0 {
-		if err := e.addPartitions(ctx); err != nil {
+		if err := e.retry(ctx, "add partitions", e.addPartitions); err != nil {
 			return err
 		}
 	}
-	if e.group != "" {
-		req := kmsg.NewPtrAddOffsetsToTxnRequest()
-		req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Group = e.transactionalID, e.producerID, e.epoch, e.group
-		resp, err := req.RequestWith(ctx, e.cl)
+	var failed error
+	if e.inputs {
+		failed = e.retry(ctx, "add the group's offsets", e.addOffsets)
+	}
+	return errors.Join(failed, e.retry(ctx, "end", func(ctx context.Context) error { return e.end(ctx, commit) }))
+}
+
+func (e *emptyTransaction) retry(ctx context.Context, what string, step func(context.Context) error) error {
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		err := step(ctx)
 		if err == nil {
-			err = kerr.ErrorForCode(resp.ErrorCode)
+			return nil
 		}
-		if err != nil {
-			return fmt.Errorf("add the group's offsets: %w", err)
+		if ke, ok := errors.AsType[*kerr.Error](err); ok && !ke.Retriable && ke != kerr.ConcurrentTransactions || !sleep(ctx, wait) {
+			return fmt.Errorf("%s: %w", what, err)
 		}
+		e.s.retrying(what+" to write markers again", err)
 	}
-	req := kmsg.NewPtrEndTxnRequest()
-	req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Commit = e.transactionalID, e.producerID, e.epoch, commit
-	resp, err := req.RequestWith(ctx, e.cl)
-	if err == nil {
-		err = kerr.ErrorForCode(resp.ErrorCode)
-	}
-	if err != nil {
-		return fmt.Errorf("end: %w", err)
-	}
-	if resp.Version >= 5 {
-		e.producerID, e.epoch = resp.ProducerID, resp.ProducerEpoch
-	}
-	return nil
 }
 
 func (e *emptyTransaction) addPartitions(ctx context.Context) error {
 	req := kmsg.NewPtrAddPartitionsToTxnRequest()
-	req.TransactionalID, req.ProducerID, req.ProducerEpoch = e.transactionalID, e.producerID, e.epoch
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch = e.s.cfg.TransactionalID, e.producerID, e.epoch
 	at := map[string]int{}
 	for _, p := range e.outputs {
 		i, ok := at[p.Topic]
@@ -99,14 +96,38 @@ func (e *emptyTransaction) addPartitions(ctx context.Context) error {
 	}
 	resp, err := req.RequestWith(ctx, e.cl)
 	if err != nil {
-		return fmt.Errorf("add partitions: %w", err)
+		return err
 	}
 	for _, t := range resp.Topics {
 		for _, p := range t.Partitions {
 			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return fmt.Errorf("add partition %s-%d: %w", t.Topic, p.Partition, err)
+				return fmt.Errorf("%s-%d: %w", t.Topic, p.Partition, err)
 			}
 		}
 	}
 	return nil
+}
+
+func (e *emptyTransaction) addOffsets(ctx context.Context) error {
+	req := kmsg.NewPtrAddOffsetsToTxnRequest()
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Group = e.s.cfg.TransactionalID, e.producerID, e.epoch, e.s.cfg.Group
+	resp, err := req.RequestWith(ctx, e.cl)
+	if err != nil {
+		return err
+	}
+	return kerr.ErrorForCode(resp.ErrorCode)
+}
+
+// end ends the transaction. Sent again after its answer was lost, it is answered the same.
+func (e *emptyTransaction) end(ctx context.Context, commit bool) error {
+	req := kmsg.NewPtrEndTxnRequest()
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Commit = e.s.cfg.TransactionalID, e.producerID, e.epoch, commit
+	resp, err := req.RequestWith(ctx, e.cl)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.ErrorCode)
+	}
+	if err == nil && resp.Version >= 5 {
+		e.producerID, e.epoch = resp.ProducerID, resp.ProducerEpoch
+	}
+	return err
 }

@@ -3,8 +3,10 @@ package integration
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,28 +38,35 @@ func TestFindingForgottenMarkers(t *testing.T) {
 			kgo.Dialer(tap.Dial))
 		require.NoError(t, err)
 		t.Cleanup(s.Close)
-		round := func(end kgo.TransactionEndTry) {
-			t.Helper()
+		round := func(end kgo.TransactionEndTry) error {
 			var polled []*kgo.Record
 			for len(polled) < 300 {
 				fetches := s.PollFetches(t.Context())
-				require.NoError(t, fetches.Err())
+				if err := fetches.Err(); err != nil {
+					return err
+				}
 				polled = append(polled, fetches.Records()...)
 			}
-			require.NoError(t, s.Begin())
+			if err := s.Begin(); err != nil {
+				return err
+			}
 			for _, r := range polled {
 				s.Produce(t.Context(), &kgo.Record{Topic: b.out, Partition: r.Partition, Value: r.Value}, nil)
 			}
-			require.NoError(t, s.Client().Flush(t.Context()))
+			if err := s.Client().Flush(t.Context()); err != nil {
+				return err
+			}
 			committed, err := s.End(t.Context(), end)
-			require.NoError(t, err)
-			require.Equal(t, bool(end), committed)
+			if err == nil && committed != bool(end) {
+				err = errors.New("it was aborted")
+			}
+			return err
 		}
 		b.write(300)
-		b.forgetMarker(tap, func() { round(kgo.TryCommit) })
+		b.forgetMarker(tap, func() error { return round(kgo.TryCommit) })
 		b.write(300)
-		round(kgo.TryAbort)
-		round(kgo.TryCommit)
+		require.NoError(t, round(kgo.TryAbort))
+		require.NoError(t, round(kgo.TryCommit))
 		lost := b.verdict()
 		t.Logf("plain loop: %s, and no error", lost)
 		require.EqualValues(t, 100, lost.Lost)
@@ -67,9 +76,9 @@ func TestFindingForgottenMarkers(t *testing.T) {
 		b := newMarkersBench(t, cluster)
 		s, tap := b.openTapped()
 		b.write(300)
-		b.forgetMarker(tap, func() { b.commitOne(s) })
+		b.forgetMarker(tap, func() error { return b.commitOne(s) })
 		b.write(300)
-		b.abortOne(s)
+		require.NoError(t, b.abortOne(s))
 		b.work(s)
 		b.requireOnce()
 	})
@@ -79,13 +88,13 @@ func TestFindingForgottenMarkers(t *testing.T) {
 		b := newMarkersBench(t, cluster)
 		dead, tap := b.openTapped()
 		b.write(300)
-		b.forgetMarker(tap, func() {
-			b.commitOne(dead)
-			tap.Cut()
+		b.forgetMarker(tap, func() error {
+			defer tap.Cut()
+			return b.commitOne(dead)
 		})
 		s, _ := b.openTapped()
 		b.write(300)
-		b.abortOne(s)
+		require.NoError(t, b.abortOne(s))
 		b.work(s)
 		b.requireOnce()
 	})
@@ -95,7 +104,7 @@ func TestFindingForgottenMarkers(t *testing.T) {
 		b := newMarkersBench(t, cluster)
 		s, tap := b.openTapped()
 		b.write(300)
-		b.forgetMarker(tap, func() { b.abortOne(s) })
+		b.forgetMarker(tap, func() error { return b.abortOne(s) })
 		b.work(s)
 		b.requireOnce()
 	})
@@ -105,12 +114,14 @@ func TestFindingForgottenMarkers(t *testing.T) {
 		b := newMarkersBench(t, cluster)
 		s, tap := b.openTapped()
 		b.write(300)
-		b.forgetOffsets(tap, func() { b.commitOne(s) })
+		b.forgetOffsets(tap, func() error { return b.commitOne(s) })
 		b.eventually("the group's offsets hang", b.offsetsHang)
 		b.write(300)
 		lost := b.loseCommit(tap, wiretap.DropRequest)
+		again := tap.Add(wiretap.Rule{API: kmsg.EndTxn, Action: wiretap.DropRequest, Count: 2}) // of what writes the marker again
 		b.work(s)
 		b.requireOnce()
+		require.Equal(t, 2, again.Hits())
 		require.Positive(t, lost.Hits())
 	})
 
@@ -120,7 +131,7 @@ func TestFindingForgottenMarkers(t *testing.T) {
 		s, tap := b.openTapped()
 		b.write(300)
 		lost := b.loseCommit(tap, wiretap.DropReply)
-		b.forgetOffsets(tap, func() { b.commitOne(s) })
+		b.forgetOffsets(tap, func() error { return b.commitOne(s) })
 		b.write(300)
 		b.work(s)
 		b.requireOnce()
@@ -165,7 +176,7 @@ func (b *markersBench) leaders(topic string) map[int32]int32 {
 
 // forgetMarker has end end a transaction with the id of session "a" while one of the output's partitions has no leader,
 // though it took records of it. It returns when the partition has a leader again, and the transaction is open there.
-func (b *markersBench) forgetMarker(tap *wiretap.Tap, end func()) {
+func (b *markersBench) forgetMarker(tap *wiretap.Tap, end func() error) {
 	b.t.Helper()
 	txn, group := b.coordinators()
 	victim := int32(-1)
@@ -180,7 +191,7 @@ func (b *markersBench) forgetMarker(tap *wiretap.Tap, end func()) {
 }
 
 // forgetOffsets is the same for the partition of the group's offsets.
-func (b *markersBench) forgetOffsets(tap *wiretap.Tap, end func()) {
+func (b *markersBench) forgetOffsets(tap *wiretap.Tap, end func() error) {
 	b.t.Helper()
 	_, group := b.coordinators()
 	b.endWithout(group, "__consumer_offsets", tap, end)
@@ -208,12 +219,12 @@ func (b *markersBench) coordinators() (txn, group int32) {
 
 // endWithout has end end a transaction while the victim is dead, which leads partitions of the topic that have no other
 // replica. It returns when the transaction is complete and the victim is back.
-func (b *markersBench) endWithout(victim int32, topic string, tap *wiretap.Tap, end func()) {
+func (b *markersBench) endWithout(victim int32, topic string, tap *wiretap.Tap, end func() error) {
 	b.t.Helper()
 	all := len(b.leaders(topic))
 	held := tap.Hold(wiretap.Rule{API: kmsg.EndTxn, Action: wiretap.HoldRequest})
-	ended := make(chan struct{})
-	go func() { defer close(ended); end() }()
+	ended := make(chan error, 1)
+	go func() { ended <- end() }()
 	b.await(held.Reached(), "EndTxn is sent")
 	b.kafka.Kill(b.t, int(victim))
 	b.eventually("partitions have no leader", func() bool { return len(b.leaders(topic)) < all })
@@ -224,7 +235,12 @@ func (b *markersBench) endWithout(victim int32, topic string, tap *wiretap.Tap, 
 		return err == nil && (d[id].State == "CompleteCommit" || d[id].State == "CompleteAbort")
 	})
 	b.kafka.Restart(b.t, int(victim))
-	b.await(ended, "the end of the transaction")
+	select {
+	case err := <-ended:
+		require.NoError(b.t, err)
+	case <-time.After(sessionDeadline):
+		require.FailNow(b.t, "the transaction does not end")
+	}
 }
 
 // hangs says whether a transaction is open in the forgotten partition.
@@ -249,39 +265,51 @@ func (b *markersBench) openTapped() (*eos.Session, *wiretap.Tap) {
 }
 
 // commitOne commits one batch of 300 records.
-func (b *markersBench) commitOne(s *eos.Session) {
-	b.t.Helper()
-	batch := b.poll(s)
-	require.Len(b.t, batch.Records, 300)
-	require.NoError(b.t, s.Commit(b.t.Context(), batch, b.copies(batch)))
+func (b *markersBench) commitOne(s *eos.Session) error {
+	batch, err := s.Poll(b.t.Context())
+	if err != nil {
+		return err
+	}
+	if len(batch.Records) != 300 {
+		return fmt.Errorf("a batch of %d records", len(batch.Records))
+	}
+	return s.Commit(b.t.Context(), batch, b.copies(batch))
 }
 
 // abortOne has a batch of 300 records aborted after all of them are in the log: one record more is too large. A session
 // that has lost its client meanwhile aborts for that first, and does it again.
-func (b *markersBench) abortOne(s *eos.Session) {
-	b.t.Helper()
+func (b *markersBench) abortOne(s *eos.Session) error {
 	ctx, cancel := context.WithTimeout(b.t.Context(), sessionDeadline)
 	defer cancel()
 	for {
 		batch, err := s.Poll(ctx)
-		require.NoError(b.t, err)
+		if err != nil {
+			return err
+		}
+		outs := b.copies(batch)
 		if len(batch.Records) > 0 {
-			err = s.Commit(ctx, batch, b.tooLarge(batch))
-			require.Error(b.t, err)
+			outs = b.tooLarge(batch)
+		}
+		switch err := s.Commit(ctx, batch, outs); {
+		case errors.Is(err, eos.ErrProduce):
 			b.t.Logf("aborted: %v", err)
-			if errors.Is(err, eos.ErrProduce) {
-				return
-			}
-		} else {
-			require.NoError(b.t, s.Commit(ctx, batch, b.copies(batch)))
+			return nil
+		case err != nil && sessionNext(err) != eos.PollAgain:
+			return err
 		}
 	}
 }
 
-// loseCommit has the next commit, or all answers to it, lost until the client is given up for a new one.
+// loseCommit has the next commit of a session, or all answers to it, lost until the client is given up for a new one.
+// What is to write markers again is told by its AddOffsetsToTxn, which a session's own transactions do not need.
 func (b *markersBench) loseCommit(tap *wiretap.Tap, how wiretap.Action) *wiretap.Fault {
-	fault := tap.Add(wiretap.Rule{API: kmsg.EndTxn, Action: how, Count: wiretap.Always})
+	var repeating atomic.Bool
+	tap.Add(wiretap.Rule{API: kmsg.AddOffsetsToTxn, Action: wiretap.CallOnRequest, Count: wiretap.Always,
+		Call: func(wiretap.Event) { repeating.Store(true) }})
+	fault := tap.Add(wiretap.Rule{API: kmsg.EndTxn, Action: how, Count: wiretap.Always,
+		When: func(wiretap.Request) bool { return !repeating.Load() }})
 	tap.Add(wiretap.Rule{API: kmsg.InitProducerID, Action: wiretap.CallOnRequest, Count: wiretap.Always, Call: func(wiretap.Event) {
+		repeating.Store(false)
 		if fault.Hits() > 0 {
 			fault.Remove()
 		}
