@@ -30,7 +30,7 @@ func TestFindingForgottenMarkers(t *testing.T) {
 		kafkatest.Set("broker.session.timeout.ms", "1500"), kafkatest.Set("broker.heartbeat.interval.ms", "300"))
 
 	t.Run("plain loop", func(t *testing.T) {
-		b := newMarkersBench(t, cluster)
+		b := newMarkersBench(t, cluster, 1)
 		tap := wiretap.New()
 		t.Cleanup(tap.Close)
 		s, err := kgo.NewGroupTransactSession(kgo.SeedBrokers(cluster.Bootstrap()...), kgo.ConsumerGroup(b.group), kgo.ConsumeTopics(b.in),
@@ -73,7 +73,7 @@ func TestFindingForgottenMarkers(t *testing.T) {
 	})
 
 	t.Run("session", func(t *testing.T) {
-		b := newMarkersBench(t, cluster)
+		b := newMarkersBench(t, cluster, 1)
 		s, tap := b.openTapped()
 		b.write(300)
 		b.forgetMarker(tap, func() error { return b.commitOne(s) })
@@ -85,7 +85,7 @@ func TestFindingForgottenMarkers(t *testing.T) {
 
 	// The process dies together with the broker; its successor finds what hangs.
 	t.Run("successor", func(t *testing.T) {
-		b := newMarkersBench(t, cluster)
+		b := newMarkersBench(t, cluster, 1)
 		dead, tap := b.openTapped()
 		b.write(300)
 		b.forgetMarker(tap, func() error {
@@ -101,7 +101,7 @@ func TestFindingForgottenMarkers(t *testing.T) {
 
 	// What is aborted stays aborted, though its marker was forgotten and the next transaction commits.
 	t.Run("abort", func(t *testing.T) {
-		b := newMarkersBench(t, cluster)
+		b := newMarkersBench(t, cluster, 1)
 		s, tap := b.openTapped()
 		b.write(300)
 		b.forgetMarker(tap, func() error { return b.abortOne(s) })
@@ -111,7 +111,7 @@ func TestFindingForgottenMarkers(t *testing.T) {
 
 	// The marker in the group's offsets is the one that is forgotten.
 	t.Run("offsets", func(t *testing.T) {
-		b := newMarkersBench(t, cluster)
+		b := newMarkersBench(t, cluster, 3)
 		s, tap := b.openTapped()
 		b.write(300)
 		b.forgetOffsets(tap, func() error { return b.commitOne(s) })
@@ -127,7 +127,7 @@ func TestFindingForgottenMarkers(t *testing.T) {
 
 	// The same, and the answer to the commit is lost too: the group's offsets, which hang, cannot say what became of it.
 	t.Run("offsets, in doubt", func(t *testing.T) {
-		b := newMarkersBench(t, cluster)
+		b := newMarkersBench(t, cluster, 3)
 		s, tap := b.openTapped()
 		b.write(300)
 		lost := b.loseCommit(tap, wiretap.DropReply)
@@ -139,14 +139,14 @@ func TestFindingForgottenMarkers(t *testing.T) {
 	})
 }
 
-// markersBench is a sessionBench whose output has one replica of each partition.
+// markersBench is a sessionBench whose group's offsets, and output if so asked, have one replica.
 type markersBench struct {
 	*sessionBench
 	forgotten int32 // the partition of the output that gets no marker
 }
 
-// newMarkersBench is a bench on a cluster of three brokers whose output has one replica and takes small records only.
-func newMarkersBench(t *testing.T, cluster *kafkatest.Cluster) *markersBench {
+// newMarkersBench is a bench on a cluster of three brokers whose output has so many replicas and takes small records only.
+func newMarkersBench(t *testing.T, cluster *kafkatest.Cluster, replicas int16) *markersBench {
 	t.Helper()
 	b := &markersBench{sessionBench: newSessionBenchOn(t, cluster)}
 	b.out = kafkatest.Name(t, "single")
@@ -154,7 +154,7 @@ func newMarkersBench(t *testing.T, cluster *kafkatest.Cluster) *markersBench {
 	for txn, group := b.coordinators(); txn == group; txn, group = b.coordinators() {
 		b.group = kafkatest.Name(t, "g") // that one of them can die and the other live
 	}
-	_, err := b.adm.CreateTopic(t.Context(), sessionPartitions, 1, map[string]*string{"max.message.bytes": &limit}, b.out)
+	_, err := b.adm.CreateTopic(t.Context(), sessionPartitions, replicas, map[string]*string{"max.message.bytes": &limit}, b.out)
 	require.NoError(t, err)
 	b.eventually("the output has leaders", func() bool { return len(b.leaders(b.out)) == sessionPartitions })
 	return b
