@@ -6,6 +6,9 @@ here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # The version of Kafka: $EOS_TEST_KAFKA_VERSION, or what the file `version` says.
 version=${EOS_TEST_KAFKA_VERSION:-$(<"$here/version")}
 
+# What an image that was built here was built from: when that changes, it is built again.
+image_source() { cat "$here"/image-build/build "$here"/image-build/*/* | sha256sum | cut -c1-16; }
+
 # Where downloads and state outlive a run.
 cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/eos-pipe
 
