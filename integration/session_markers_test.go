@@ -34,7 +34,7 @@ func TestFindingForgottenMarkers(t *testing.T) {
 		tap := wiretap.New()
 		t.Cleanup(tap.Close)
 		s, err := kgo.NewGroupTransactSession(kgo.SeedBrokers(cluster.Bootstrap()...), kgo.ConsumerGroup(b.group), kgo.ConsumeTopics(b.in),
-			kgo.TransactionalID(b.group+"-a"), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+			kgo.TransactionalID(b.group+"-"+string(b.name)), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 			kgo.Dialer(tap.Dial))
 		require.NoError(t, err)
 		t.Cleanup(s.Close)
@@ -142,6 +142,7 @@ func TestFindingForgottenMarkers(t *testing.T) {
 // markersBench is a sessionBench whose group's offsets, and output if so asked, have one replica.
 type markersBench struct {
 	*sessionBench
+	name      rune  // of its sessions
 	forgotten int32 // the partition of the output that gets no marker
 }
 
@@ -151,8 +152,10 @@ func newMarkersBench(t *testing.T, cluster *kafkatest.Cluster, replicas int16) *
 	b := &markersBench{sessionBench: newSessionBenchOn(t, cluster)}
 	b.out = kafkatest.Name(t, "single")
 	limit := "100000"
-	for txn, group := b.coordinators(); txn == group; txn, group = b.coordinators() {
-		b.group = kafkatest.Name(t, "g") // that one of them can die and the other live
+	for b.name = 'a'; ; b.name++ { // until the one coordinator can die and the other lives
+		if txn, group := b.coordinators(); txn != group {
+			break
+		}
 	}
 	_, err := b.adm.CreateTopic(t.Context(), sessionPartitions, replicas, map[string]*string{"max.message.bytes": &limit}, b.out)
 	require.NoError(t, err)
@@ -174,7 +177,7 @@ func (b *markersBench) leaders(topic string) map[int32]int32 {
 	return leaders
 }
 
-// forgetMarker has end end a transaction with the id of session "a" while one of the output's partitions has no leader,
+// forgetMarker has end end a transaction with the id of the bench's session while one of the output's partitions has no leader,
 // though it took records of it. It returns when the partition has a leader again, and the transaction is open there.
 func (b *markersBench) forgetMarker(tap *wiretap.Tap, end func() error) {
 	b.t.Helper()
@@ -204,10 +207,10 @@ func (b *markersBench) offsetsHang() bool {
 	return err == nil && errors.Is(resp.Error(), kerr.UnstableOffsetCommit)
 }
 
-// coordinators returns which brokers coordinate the transactions of session "a", and the group.
+// coordinators returns which brokers coordinate the transactions of the bench's session, and the group.
 func (b *markersBench) coordinators() (txn, group int32) {
 	b.t.Helper()
-	id := b.group + "-a"
+	id := b.group + "-" + string(b.name)
 	b.eventually("there are coordinators", func() bool {
 		t := b.adm.FindTxnCoordinators(b.t.Context(), id)[id]
 		g := b.adm.FindGroupCoordinators(b.t.Context(), b.group)[b.group]
@@ -229,7 +232,7 @@ func (b *markersBench) endWithout(victim int32, topic string, tap *wiretap.Tap, 
 	b.kafka.Kill(b.t, int(victim))
 	b.eventually("partitions have no leader", func() bool { return len(b.leaders(topic)) < all })
 	held.Release()
-	id := b.group + "-a"
+	id := b.group + "-" + string(b.name)
 	b.eventually("the transaction is complete", func() bool {
 		d, err := b.adm.DescribeTransactions(b.t.Context(), id)
 		return err == nil && (d[id].State == "CompleteCommit" || d[id].State == "CompleteAbort")
@@ -259,7 +262,7 @@ func (b *markersBench) hangs() (open bool) {
 // openTapped opens a session that takes all 300 records that a test writes into one batch.
 func (b *markersBench) openTapped() (*eos.Session, *wiretap.Tap) {
 	b.t.Helper()
-	cfg, tap := b.tapped("a")
+	cfg, tap := b.tapped(string(b.name))
 	cfg.MaxRecords, cfg.MaxAge = 300, 5*time.Second
 	return b.open(cfg), tap
 }
