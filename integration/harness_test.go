@@ -292,6 +292,9 @@ func (p *pipe) await(what string, within time.Duration, ok func(context.Context)
 				require.FailNow(p.t, "a process failed", "%s: exit code %d, %q", pr.name, pr.code, pr.said())
 			}
 		}
+		if err := p.feeding.err.Load(); err != nil {
+			require.FailNow(p.t, "the input is not fed any more", "%v", *err)
+		}
 		select {
 		case <-ctx.Done():
 			require.FailNow(p.t, "it does not come true within "+within.String(), "%s; last error: %v", what, err)

@@ -18,9 +18,10 @@ import (
 // feeding is the producer of a pipe's input and what it has made so far.
 type feeding struct {
 	cl   *kgo.Client
-	at   []offsets.Partition // all input partitions; records go to them in turn
-	seq  []int64             // of the next record of each
-	made atomic.Int64        // records that were confirmed or at least made
+	at   []offsets.Partition   // all input partitions; records go to them in turn
+	seq  []int64               // of the next record of each
+	made atomic.Int64          // records that were confirmed or at least made
+	err  atomic.Pointer[error] // why feeding ended before it was stopped
 }
 
 // prepare finds out the input's partitions, once.
@@ -98,6 +99,7 @@ func (p *pipe) feed(perSecond int) (stop func() int64) {
 		defer tick.Stop()
 		for {
 			if err := p.produce(p.t.Context(), perSecond/100); err != nil {
+				p.feeding.err.Store(&err)
 				failed <- err
 				return
 			}

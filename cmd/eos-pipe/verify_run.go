@@ -86,6 +86,11 @@ func (v *verifier) run(ctx context.Context, cl *kgo.Client) (verifyResult, error
 	if err := cl.Ping(bounded); err != nil {
 		return verifyResult{}, fmt.Errorf("%w at %v: %w", eos.ErrUnreachable, v.opts.BootstrapServers, err)
 	}
+	for _, topic := range append([]string{v.opts.To}, v.opts.From...) {
+		if _, err := v.ends(ctx, topic, v.adm.ListEndOffsets); err != nil {
+			return verifyResult{}, err
+		}
+	}
 	var err error
 	if v.until, err = v.committed(ctx); err != nil {
 		return verifyResult{}, err
@@ -139,14 +144,11 @@ func (v *verifier) outputEnds(ctx context.Context, topic string, ends offsets.Se
 	return open, nil
 }
 
-// committed returns how far the group has committed each partition of the input.
+// committed returns what the group has committed of the input, after every transaction that may change it has ended.
 func (v *verifier) committed(ctx context.Context) (offsets.Set, error) {
-	resp, err := v.adm.FetchOffsets(kadm.RequireStable(ctx), v.opts.Group)
-	if errors.Is(err, kerr.CoordinatorNotAvailable) || errors.Is(err, kerr.GroupIDNotFound) {
-		return nil, fmt.Errorf("group %s has committed nothing: %w", v.opts.Group, err)
-	}
+	resp, err := v.stableOffsets(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("fetch the offsets of group %s: %w", v.opts.Group, err)
+		return nil, err
 	}
 	set := offsets.Set{}
 	for _, topic := range v.opts.From {
@@ -156,7 +158,7 @@ func (v *verifier) committed(ctx context.Context) (offsets.Set, error) {
 		}
 		known := false
 		for p, end := range ends {
-			if o, ok := resp.Lookup(p.Topic, p.Number); ok && o.Err == nil && o.At >= 0 {
+			if o, ok := resp.Lookup(p.Topic, p.Number); ok && o.At >= 0 {
 				known = true
 				set[p] = offsets.NewPosition(min(o.At, end.Offset))
 			}
@@ -168,20 +170,54 @@ func (v *verifier) committed(ctx context.Context) (offsets.Set, error) {
 	return set, nil
 }
 
+// settleTimeout bounds how long verify waits for a coordinator, and for the end of transactions that are committing offsets.
+const settleTimeout = 30 * time.Second
+
+// stableOffsets asks for all offsets of the group until they are stable and the group has a coordinator: a new cluster has
+// none before somebody asks.
+func (v *verifier) stableOffsets(ctx context.Context) (kadm.OffsetResponses, error) {
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	again := time.NewTicker(200 * time.Millisecond)
+	defer again.Stop()
+	for {
+		resp, err := v.adm.FetchOffsets(kadm.RequireStable(ctx), v.opts.Group)
+		if errors.Is(err, kerr.GroupIDNotFound) { // it has committed nothing
+			return nil, nil
+		}
+		if err == nil {
+			err = resp.Error()
+		}
+		if err == nil {
+			return resp, nil
+		}
+		ke, ok := errors.AsType[*kerr.Error](err)
+		if err = fmt.Errorf("fetch the offsets of group %s: %w", v.opts.Group, err); !ok || !ke.Retriable {
+			return nil, err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
 func (v *verifier) ends(ctx context.Context, topic string, list func(context.Context, ...string) (kadm.ListedOffsets, error)) (offsets.Set, error) {
 	listed, err := list(ctx, topic)
+	if err == nil {
+		err = listed.Error()
+	}
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return nil, fmt.Errorf("%w: %s", eos.ErrNoTopic, topic)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list the offsets of %s: %w", topic, err)
 	}
 	set := offsets.Set{}
-	for _, parts := range listed {
-		for _, o := range parts {
-			if o.Err != nil {
-				return nil, fmt.Errorf("%w: %s", eos.ErrNoTopic, topic)
-			}
-			set[offsets.Partition{Topic: o.Topic, Number: o.Partition}] = offsets.NewPosition(o.Offset)
-		}
-	}
+	listed.Each(func(o kadm.ListedOffset) {
+		set[offsets.Partition{Topic: o.Topic, Number: o.Partition}] = offsets.NewPosition(o.Offset)
+	})
 	return set, nil
 }
 
