@@ -31,7 +31,7 @@
 //
 //   - Commit only if every produce was confirmed: transaction.flush (commit.go).
 //   - An error from the end of a transaction is "unknown", never "aborted". The client is discarded; a new one with the
-//     same ids makes the coordinator decide, and the group's stable offsets tell: transaction.inDoubt (recover.go).
+//     same ids makes the coordinator decide, and the group's stable offsets tell: transaction.inDoubt (doubt.go).
 //   - The producer id comes before the group: Session.connect (client.go).
 //   - No transaction goes on where the marker of the one before is missing: gate (markers.go).
 //   - Every partition has a committed offset before any of its records is handed out: client.startOffsets (client.go).

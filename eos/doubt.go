@@ -1,0 +1,157 @@
+package eos
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// inDoubt finds out what became of a transaction when End returned an error. The error may hide a commit: the answer
+// was lost. To go on with this client would then produce every record again, so it is discarded. The coordinator knows
+// whether it has decided; if it has not, the new client's producer id makes it abort, or finish what it has begun to
+// decide, and then the group's offsets say which it was.
+func (t *transaction) inDoubt(ctx context.Context, cause error) error {
+	s := t.s
+	t.cause = cause
+	if act := actionFor(cause, actReplace); act == actStop || act == actTaken {
+		return s.stop("commit", t.settled(ctx), cause)
+	}
+	t.askCoordinator(ctx)
+	return t.conclude(ctx, cause)
+}
+
+// conclude makes a new client and says how the transaction has ended.
+func (t *transaction) conclude(ctx context.Context, cause error) error {
+	s := t.s
+	err := s.replace(ctx, cause, t)
+	switch {
+	case t.decided == Committed: // if there is no new client, the next call says so
+		s.cfg.Logger.Info("the answer to a commit was lost; the transaction is committed", "transactional_id", s.cfg.TransactionalID, "txn", s.txn, "err", cause)
+		return nil
+	case err == nil:
+		return &Error{Op: "commit", Outcome: t.decided, Next: PollAgain, Err: cause}
+	case t.decided == Unknown && errors.Is(err, ErrFenced):
+		err.Outcome = t.settled(ctx)
+	default:
+		err.Outcome = t.decided
+	}
+	err.Op = "commit"
+	return err
+}
+
+// notCommitted deals with an end that was turned into an abort. The client has gone back to the offsets it remembers;
+// it has seen UNKNOWN_SERVER_ERROR as an abort, though the broker may have committed. So the brokers are asked here too.
+func (t *transaction) notCommitted(ctx context.Context) error {
+	s := t.s
+	t.cause = errNotCommitted
+	s.to(Resolving, t.cause)
+	bounded, cancel := context.WithTimeout(ctx, s.cfg.TransactionTimeout)
+	defer cancel()
+	stable, err := s.stableOffsets(bounded, t.batch.next)
+	if err == nil && !stable.Covers(t.batch.next) {
+		t.decide(Aborted)
+		s.client.rebalanced.Store(false)
+		return &Error{Op: "commit", Outcome: Aborted, Next: PollAgain, Err: errNotCommitted}
+	}
+	return t.conclude(ctx, errors.Join(errNotCommitted, err))
+}
+
+// askCoordinator takes the coordinator's word for how the transaction has ended, if it has: with transaction.version 2
+// every transaction has an epoch of its own, and the coordinator stands at the one behind it.
+func (t *transaction) askCoordinator(ctx context.Context) {
+	s := t.s
+	if !s.epochs {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.TransactionTimeout)
+	defer cancel()
+	d, err := s.describeTransaction(ctx)
+	if err != nil || d.ProducerID != t.producerID || d.ProducerEpoch != t.epoch+1 {
+		return
+	}
+	if outcome, decided := outcomeOf(d.State); decided {
+		t.ended = true
+		t.decide(outcome)
+	}
+}
+
+// outcomeOf reads the outcome of a transaction from the state of its transactional id.
+func outcomeOf(state string) (outcome Outcome, decided bool) {
+	switch state {
+	case "PrepareCommit", "CompleteCommit":
+		return Committed, true
+	case "PrepareAbort", "CompleteAbort":
+		return Aborted, true
+	}
+	return Unknown, false
+}
+
+// describeTransaction asks the coordinator for the state of the transactional id, again and again while it does not
+// answer. Brokers before 3.0 cannot say it.
+func (s *Session) describeTransaction(ctx context.Context) (kadm.DescribedTransaction, error) {
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		d, err := s.describeTransactionOnce(ctx)
+		if err == nil || ctx.Err() != nil || actionFor(err, actReplay) == actStop || errors.Is(err, kerr.TransactionalIDNotFound) {
+			return d, err
+		}
+		s.plain.ForceMetadataRefresh()
+		s.retrying("describe the transaction", err)
+		if !sleep(ctx, wait) {
+			return d, err
+		}
+	}
+}
+
+func (s *Session) describeTransactionOnce(ctx context.Context) (kadm.DescribedTransaction, error) {
+	bounded, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	described, err := s.adm.DescribeTransactions(bounded, s.cfg.TransactionalID)
+	if err != nil {
+		return kadm.DescribedTransaction{}, err
+	}
+	d := described[s.cfg.TransactionalID]
+	return d, d.Err
+}
+
+// resolve asks the group's offsets, after the transaction has been decided, how.
+func (t *transaction) resolve(ctx context.Context) error {
+	t.s.to(Resolving, t.cause)
+	stable, err := t.s.stableOffsets(ctx, t.batch.next)
+	if err != nil {
+		return err
+	}
+	t.decide(t.outcome(stable))
+	t.resolved = true
+	return nil
+}
+
+// outcome reads from the group's offsets what became of the transaction, which commits all or nothing. Its own offsets
+// carry its mark: all of them there means committed. One before its offset, or at it under another mark, means aborted.
+// What is left are offsets of another member that has gone on from there: it may have begun behind this transaction, or
+// have processed the same records after it was aborted. They are processed once, and by whom is not known.
+func (t *transaction) outcome(stable groupOffsets) Outcome {
+	outcome := Committed
+	for p, want := range t.batch.next {
+		switch at := stable[p]; {
+		case at.Offset < want.Offset, at.Offset == want.Offset && at.mark != t.mark:
+			return Aborted
+		case at.Offset > want.Offset:
+			outcome = Unknown
+		}
+	}
+	return outcome
+}
+
+// settled says, without taking the transactional id back, what became of the transaction of a session that stops.
+func (t *transaction) settled(ctx context.Context) Outcome {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	stable, err := t.s.stableOffsets(bounded, t.batch.next)
+	if err != nil {
+		return Unknown
+	}
+	return t.outcome(stable)
+}
