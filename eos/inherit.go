@@ -2,6 +2,7 @@ package eos
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -76,7 +77,7 @@ func (s *Session) unstableInputs(ctx context.Context) offsets.Set {
 		return nil
 	}
 	resp.Each(func(o kadm.OffsetResponse) {
-		if o.Err == kerr.UnstableOffsetCommit {
+		if errors.Is(o.Err, kerr.UnstableOffsetCommit) {
 			unstable[offsets.Partition{Topic: o.Topic, Number: o.Partition}] = offsets.NewPosition(unknownOffset)
 		}
 	})

@@ -153,7 +153,7 @@ func (g gate) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, conn net.Co
 	}
 	if g.s.awaitMarkers(g.c.life, markersPatience) != nil {
 		g.c.discard() // whoever waits for this client is woken up, and replaces it
-		conn.Close()
+		_ = conn.Close() // the next write fails, and kgo connects again
 	}
 }
 

@@ -153,12 +153,12 @@ func (a *auditor) output(r *kgo.Record) {
 	a.add(from.Partition, from.Offset, -fingerprint(from.Index, r))
 }
 
-func (a *auditor) add(at offsets.Partition, offset int64, print uint64) {
+func (a *auditor) add(at offsets.Partition, offset int64, mark uint64) {
 	prints := a.prints[at]
 	for int64(len(prints)) <= offset {
 		prints = append(prints, 0)
 	}
-	prints[offset] += print
+	prints[offset] += mark
 	a.prints[at] = prints
 }
 
@@ -222,8 +222,10 @@ func (p *pipe) read(ctx context.Context, ends offsets.Set, f func(*kgo.Record), 
 	if len(left) == 0 {
 		return nil
 	}
-	options := []kgo.Opt{kgo.SeedBrokers(p.cluster.Bootstrap()...), kgo.ConsumePartitions(starts), kgo.KeepControlRecords(),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted())}
+	options := []kgo.Opt{
+		kgo.SeedBrokers(p.cluster.Bootstrap()...), kgo.ConsumePartitions(starts), kgo.KeepControlRecords(),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	}
 	cl, err := kgo.NewClient(append(options, more...)...)
 	if err != nil {
 		return err

@@ -54,11 +54,11 @@ func (p *pipe) next() *kgo.Record {
 // nextFor makes record n, for the partition at index i.
 func (p *pipe) nextFor(n int64, i int) *kgo.Record {
 	f := &p.feeding
-	make := p.record
-	if make == nil {
-		make = anyRecord
+	record := p.record
+	if record == nil {
+		record = anyRecord
 	}
-	r := make(n, f.at[i], f.seq[i])
+	r := record(n, f.at[i], f.seq[i])
 	f.seq[i]++
 	r.Topic, r.Partition = f.at[i].Topic, f.at[i].Number
 	return r

@@ -212,7 +212,7 @@ func TestPlantedByID(t *testing.T) {
 				code, v := p.verify("--id", ".value.n")
 				require.Zero(t, code)
 				require.Empty(t, v.Examples)
-				require.Equal(t, c.want.String(), v.Report.String())
+				require.Equal(t, c.want.String(), v.String())
 				return
 			}
 			p.requireVerifyFinds(c.want, "the id of "+p.from[0]+"-0@7 ", "--id", ".value.n")

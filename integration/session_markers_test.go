@@ -307,10 +307,14 @@ func (b *markersBench) abortOne(s *eos.Session) error {
 // What is to write markers again is told by its AddOffsetsToTxn, which a session's own transactions do not need.
 func (b *markersBench) loseCommit(tap *wiretap.Tap, how wiretap.Action) *wiretap.Fault {
 	var repeating atomic.Bool
-	tap.Add(wiretap.Rule{API: kmsg.AddOffsetsToTxn, Action: wiretap.CallOnRequest, Count: wiretap.Always,
-		Call: func(wiretap.Event) { repeating.Store(true) }})
-	fault := tap.Add(wiretap.Rule{API: kmsg.EndTxn, Action: how, Count: wiretap.Always,
-		When: func(wiretap.Request) bool { return !repeating.Load() }})
+	tap.Add(wiretap.Rule{
+		API: kmsg.AddOffsetsToTxn, Action: wiretap.CallOnRequest, Count: wiretap.Always,
+		Call: func(wiretap.Event) { repeating.Store(true) },
+	})
+	fault := tap.Add(wiretap.Rule{
+		API: kmsg.EndTxn, Action: how, Count: wiretap.Always,
+		When: func(wiretap.Request) bool { return !repeating.Load() },
+	})
 	tap.Add(wiretap.Rule{API: kmsg.InitProducerID, Action: wiretap.CallOnRequest, Count: wiretap.Always, Call: func(wiretap.Event) {
 		repeating.Store(false)
 		if fault.Hits() > 0 {
