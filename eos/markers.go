@@ -152,7 +152,7 @@ func (g gate) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, conn net.Co
 		return
 	}
 	if g.s.awaitMarkers(g.c.life, markersPatience) != nil {
-		g.c.discard() // whoever waits for this client is woken up, and replaces it
+		g.c.discard()    // whoever waits for this client is woken up, and replaces it
 		_ = conn.Close() // the next write fails, and kgo connects again
 	}
 }
