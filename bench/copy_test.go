@@ -52,7 +52,7 @@ func BenchmarkCopy(b *testing.B) {
 }
 
 func benchmarkCopy(b *testing.B, size int, interval time.Duration) {
-	n := 100_000_000 / size
+	n := 300_000_000 / size // some seconds of work, beside which joining the group is little
 	c := kafkatest.Shared(b)
 	in, out := kafkatest.Name(b, "in"), kafkatest.Name(b, "out")
 	c.CreateTopic(b, in, partitions)
