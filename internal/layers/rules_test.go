@@ -14,11 +14,14 @@ type rule struct {
 	light bool
 }
 
-// rules is the direction of imports: cmd/eos-pipe → processor → eos → offsets. Add a package by a line.
+// rules is the direction of imports: cmd/eos-pipe → processor → eos → offsets, and eos/model → eos/trace. Add a package by a line.
 var rules = []rule{
 	{pkg: "offsets", required: true, isPure: true, light: true},
 	{pkg: "internal/checker", required: true, isPure: true, light: true, module: []string{"offsets"}},
 	{pkg: "eos", required: true, light: true, module: []string{"offsets"}},
+	{pkg: "eos/trace", required: true, isPure: true, light: true},
+	{pkg: "eos/model", required: true, isPure: true, light: true, module: []string{"eos/trace"}},
+	{pkg: "internal/brokerscript", required: true, isPure: true, module: []string{"eos/model", "eos/trace"}},
 	{pkg: "processor", required: true, light: true, module: []string{"eos", "offsets"}},
 }
 

@@ -1,0 +1,238 @@
+package model
+
+import (
+	"slices"
+
+	"github.com/eos-pipe/eos-pipe/eos/trace"
+)
+
+// A world is one state that the brokers may be in, given all that was seen. There is more than one when an answer is missing:
+// the request may have been carried out, or not, or it may still be under way. And brokers do things by themselves, such as
+// writing markers, which a trace need not show.
+//
+// A world does not decide such a thing before it matters. When an event touches the same transaction or partition, the
+// world splits into those where it happened before and those where it did not, and the event's answer says which of them
+// go on.
+type world struct {
+	broker *Broker
+	late   []trace.Event // requests without answer that have not taken effect here, and still may
+}
+
+func (w *world) clone() *world {
+	return &world{broker: w.broker.Clone(), late: slices.Clone(w.late)}
+}
+
+// hash tells worlds apart.
+func (w *world) hash() uint64 {
+	h := w.broker.Hash()
+	for _, e := range w.late {
+		h = mixString(h, e.String())
+	}
+	return h
+}
+
+// maxLate is how many requests without answer a world waits for.
+const maxLate = 6
+
+// reach is what an event can read or change: transactional ids, and partitions.
+type reach struct {
+	txns       []string
+	partitions []trace.Partition
+}
+
+func (r *reach) addTxn(id string) bool {
+	if id == "" || slices.Contains(r.txns, id) {
+		return false
+	}
+	r.txns = append(r.txns, id)
+	return true
+}
+
+func (r *reach) addPartition(p trace.Partition) bool {
+	if slices.Contains(r.partitions, p) {
+		return false
+	}
+	r.partitions = append(r.partitions, p)
+	return true
+}
+
+// addEvent adds what the event names, and reports whether that was new.
+func (r *reach) addEvent(e trace.Event, b *Broker) bool {
+	grown := false
+	switch e := e.(type) {
+	case trace.InitProducerID:
+		grown = r.addTxn(e.TxnID.Value)
+	case trace.Produce:
+		grown = r.addTxn(e.TxnID.Value)
+		grown = r.addPartition(e.Partition) || grown
+	case trace.AddPartitions:
+		grown = r.addTxn(e.TxnID)
+	case trace.AddOffsets:
+		grown = r.addTxn(e.TxnID)
+	case trace.OffsetCommit:
+		grown = r.addTxn(e.TxnID.Value)
+		grown = r.addPartition(b.OffsetsPartition(e.Group)) || grown
+	case trace.OffsetFetch:
+		grown = r.addPartition(b.OffsetsPartition(e.Group))
+	case trace.EndTxn:
+		grown = r.addTxn(e.TxnID)
+	case trace.Marker:
+		grown = r.addPartition(e.Partition)
+	case trace.Complete:
+		grown = r.addTxn(e.TxnID)
+	case trace.Drop:
+		grown = r.addTxn(e.TxnID)
+	case trace.Fetch:
+		grown = r.addPartition(e.Partition)
+	}
+	return grown
+}
+
+// reachOf follows the event through the world: a transaction reaches its partitions, a partition the transactions in it, and
+// both reach the late requests that name them.
+func (w *world) reachOf(e trace.Event) *reach {
+	r := &reach{}
+	r.addEvent(e, w.broker)
+	if touchesAll(e) {
+		w.addAll(r)
+	}
+	for grown := true; grown; {
+		grown = false
+		for _, t := range w.broker.txns.txns {
+			isIn := slices.Contains(r.txns, t.ID) || slices.ContainsFunc(t.Partitions, func(p trace.Partition) bool { return slices.Contains(r.partitions, p) })
+			if isIn {
+				grown = r.addTxn(t.ID) || grown
+				for _, p := range t.Partitions {
+					grown = r.addPartition(p) || grown
+				}
+			}
+		}
+		for _, late := range w.late {
+			if w.touches(r, late) {
+				grown = r.addEvent(late, w.broker) || grown
+			}
+		}
+	}
+	return r
+}
+
+// touchesAll reports whether it matters for everything under way if it happened before the event or behind it: what the clock,
+// a new coordinator or a restarted leader makes of it differs.
+func touchesAll(e trace.Event) bool {
+	switch e.(type) {
+	case trace.Time, trace.Reload, trace.Restart:
+		return true
+	}
+	return false
+}
+
+func (w *world) addAll(r *reach) {
+	for _, t := range w.broker.txns.txns {
+		r.addTxn(t.ID)
+	}
+	for _, p := range w.broker.partitions {
+		r.addPartition(p.Name)
+	}
+	for _, late := range w.late {
+		r.addEvent(late, w.broker)
+	}
+}
+
+func (w *world) touches(r *reach, e trace.Event) bool {
+	named := &reach{}
+	named.addEvent(e, w.broker)
+	return slices.ContainsFunc(named.txns, func(id string) bool { return slices.Contains(r.txns, id) }) ||
+		slices.ContainsFunc(named.partitions, func(p trace.Partition) bool { return slices.Contains(r.partitions, p) })
+}
+
+// occurrence is one thing that may have happened unseen before an event.
+type occurrence struct {
+	late   int    // index in late, if finish is "" and step is zero
+	finish string // all markers of this transactional id, and its completion
+	step   Step
+}
+
+// occurrences lists what may have happened, as far as it concerns the event. With hasSteps the trace shows markers and
+// completions itself.
+func (w *world) occurrences(e trace.Event, hasSteps bool) []occurrence {
+	if len(w.late) == 0 && !w.broker.hasSteps() {
+		return nil
+	}
+	r := w.reachOf(e)
+	var list []occurrence
+	for i, late := range w.late {
+		if w.touches(r, late) {
+			list = append(list, occurrence{late: i})
+		}
+	}
+	if e.Kind() == (trace.Time{}).Kind() {
+		return list // that brokers did something a little earlier or later does not matter
+	}
+	for _, s := range w.broker.Steps(nil) {
+		isOfTxn, isOfPartition := slices.Contains(r.txns, s.TxnID), slices.Contains(r.partitions, s.Partition)
+		switch {
+		case s.Kind <= StepComplete && hasSteps:
+		case s.Kind == StepMarker && isOfPartition, s.Kind == StepExpireProducers && isOfPartition, s.Kind >= StepTimeout && isOfTxn:
+			list = append(list, occurrence{late: -1, step: s})
+		}
+		if s.Kind <= StepComplete && !hasSteps && isOfTxn {
+			list = append(list, occurrence{late: -1, finish: s.TxnID})
+		}
+	}
+	return slices.CompactFunc(list, func(a, b occurrence) bool { return a.finish != "" && a == b })
+}
+
+// hasSteps is a quick look whether Steps can find any.
+func (b *Broker) hasSteps() bool {
+	for _, t := range b.txns.txns {
+		if t.State.isPrepare() || t.State == Ongoing && t.isTimedOut(b.nowMs, &b.rules) || t.UpdateMs <= b.nowMs-b.rules.TxnIDExpiryMs {
+			return true
+		}
+	}
+	return slices.ContainsFunc(b.partitions, func(p *Partition) bool {
+		return slices.ContainsFunc(p.producers, func(e ProducerEntry) bool { return isExpired(&e, b.nowMs, &b.rules) })
+	})
+}
+
+// take lets it happen.
+func (w *world) take(o occurrence) {
+	switch {
+	case o.finish != "":
+		w.broker.Settle(o.finish)
+	case o.late >= 0:
+		e := w.late[o.late]
+		w.late = slices.Delete(w.late, o.late, o.late+1)
+		judge(w.broker, e)
+	default:
+		w.broker.Take(o.step)
+	}
+}
+
+// explore returns the world and all that it can have become before the event, each once; at most limit. It reports
+// false if there are more. Requests that came to nothing are not followed: the world in which they are still under way
+// can do all that this one can.
+func (w *world) explore(e trace.Event, hasSteps bool, limit int) ([]*world, bool) {
+	all := []*world{w}
+	seen := map[uint64]bool{}
+	for i := 0; i < len(all); i++ {
+		occurrences := all[i].occurrences(e, hasSteps)
+		if len(occurrences) == 0 {
+			continue
+		}
+		before := all[i].broker.Hash()
+		seen[all[i].hash()] = true
+		for _, o := range occurrences {
+			next := all[i].clone()
+			next.take(o)
+			if next.broker.Hash() == before || seen[next.hash()] {
+				continue
+			}
+			if len(all) == limit {
+				return all, false
+			}
+			seen[next.hash()] = true
+			all = append(all, next)
+		}
+	}
+	return all, true
+}
