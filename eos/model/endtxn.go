@@ -106,6 +106,9 @@ func (c *coordinator) end(t *Txn, q EndTxnRequest, nowMs int64, r *Rules) (trace
 	case t.State != Ongoing && q.IsCommit && !r.has(BugEndIgnoresState):
 		return trace.InvalidTxnState, EndWrongState
 	}
+	if t.Epoch == maxMarkerEpoch && q.IsCommit { // behind a TV1 abort of the coordinator: it cannot count on, and says so
+		return trace.UnknownServerError, EpochsExhausted
+	}
 	t.prepare(prepareOf(q.IsCommit), 2, c.nextIDIfExhausted(t, r), nowMs, r)
 	return trace.None, EndPrepared
 }

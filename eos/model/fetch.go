@@ -44,7 +44,10 @@ func (b *Broker) Fetch(q FetchRequest) FetchAnswer {
 	limit := p.highWatermark
 	if q.IsReadCommitted {
 		limit = a.LastStableOffset
-		a.Aborted = p.abortedFrom(q.Offset)
+		a.Aborted = []AbortedTxn{} // nothing is looked up where there is nothing to read
+		if q.Offset < limit {
+			a.Aborted = p.abortedFrom(q.Offset)
+		}
 	}
 	if q.MaxBatches == 0 {
 		q.MaxBatches = math.MaxInt

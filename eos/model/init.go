@@ -70,6 +70,13 @@ func (b *Broker) initProducerID(q InitProducerIDRequest) InitProducerIDAnswer {
 		}
 		b.txns.put(t)
 	}
+	if r.FencesAtOnce && t.State == Ongoing && t.mayBe(q.Expected) {
+		b.txns.fence(t, b.nowMs, r)
+		b.Settle(t.ID)
+		t.transit(Empty, b.nowMs)
+		t.TimeoutMs, t.Partitions, t.StartMs = q.TimeoutMs, nil, -1
+		return InitProducerIDAnswer{Reason: InitAborts, Producer: trace.Producer{ID: t.ProducerID, Epoch: t.Epoch}}
+	}
 	return b.txns.init(t, q, b.nowMs, r)
 }
 

@@ -65,7 +65,20 @@ func (p *Partition) LastStableOffset(r *Rules) int64 {
 			stable = min(stable, t.first)
 		}
 	}
-	return max(stable, p.start)
+	if stable < p.start {
+		return p.baseOf(p.start)
+	}
+	return stable
+}
+
+// baseOf is the base offset of the batch that holds an offset. To that the last stable offset moves when the start of the log is
+// moved into an open transaction, so it may lie below the start.
+func (p *Partition) baseOf(offset int64) int64 {
+	i := sort.Search(p.log.len(), func(i int) bool { return p.log.at(i).LastOffset >= offset })
+	if i == p.log.len() {
+		return offset
+	}
+	return p.log.at(i).BaseOffset
 }
 
 // OpenTransactions returns the producer ids with an open transaction, oldest first.

@@ -98,6 +98,10 @@ func (b *Broker) WriteTxnMarkers(q WriteTxnMarkersRequest) []Appended {
 	}
 	answers := make([]Appended, len(q.Partitions))
 	for i, name := range q.Partitions {
+		if m.Epoch < 0 { // an internal error of the broker: it cannot build such a marker
+			answers[i] = refused(trace.UnknownServerError, MarkerEpochOld, false)
+			continue
+		}
 		answers[i] = b.writeMarker(name, m)
 	}
 	return answers

@@ -33,9 +33,10 @@ type ProduceAnswer struct {
 	Message        string
 }
 
-// The two messages that clients may rely on.
+// The messages that clients may rely on.
 const (
 	messageNotAdded    = "Partition was not added to the transaction"
+	messageSeveral     = "Transactional records contained more than one producer ID"
 	messageUnverified  = "Unable to verify the partition has been added to the transaction. Underlying error: "
 	firstVersionTV2    = 12
 	firstVersionOf120  = 11
@@ -47,8 +48,11 @@ func (b *Broker) Produce(q *ProduceRequest, out []ProduceAnswer) []ProduceAnswer
 	code, why := b.checkProduce(q)
 	for i := range q.Batches {
 		a := ProduceAnswer{Code: code, Reason: why, BaseOffset: -1, LogAppendTime: -1, LogStartOffset: -1}
-		if code == trace.None {
+		switch {
+		case code == trace.None:
 			a = b.produce(q, &q.Batches[i])
+		case why == SeveralProducers:
+			a.Message = messageSeveral
 		}
 		if q.Acks == 0 {
 			a.Code = trace.NoReply
@@ -67,7 +71,7 @@ func (b *Broker) checkProduce(q *ProduceRequest) (trace.Code, Reason) {
 	for i := range q.Batches {
 		batch := &q.Batches[i].Batch
 		switch {
-		case !batch.IsTransactional:
+		case !batch.IsTransactional, batch.Flaw == FlawNoBatch, batch.Flaw == FlawMagic: // the bit is not there to be seen
 		case !q.TxnID.Valid:
 			return trace.TransactionalIDAuthorizationFailed, TxnIDMissing
 		case batch.ProducerID < 0, batch.Flaw.isSeenFirst(), b.Partition(q.Batches[i].Partition) == nil:

@@ -23,6 +23,7 @@ type Rules struct {
 	VerifiesPartitions bool // transaction.partition.verification.enable
 	TwoPhaseCommit     bool // transaction.two.phase.commit.enable
 	UnstableAPIs       bool // unstable.api.versions.enable
+	FencesAtOnce       bool // no broker: kfake aborts an open transaction before it answers InitProducerId
 
 	MaxTxnTimeoutMs  int64 // transaction.max.timeout.ms
 	TimeoutScanMs    int64 // transaction.abort.timed.out.transaction.cleanup.interval.ms

@@ -158,11 +158,9 @@ type OffsetCommitRequest struct {
 	Offsets  []OffsetToCommit
 }
 
-// OffsetCommit answers for each offset; they are visible at once, and win over pending ones that were written before.
+// OffsetCommit answers for each offset; they are visible at once, and win over pending ones that were written before. The group ""
+// is allowed here, as it was before groups had names.
 func (b *Broker) OffsetCommit(q OffsetCommitRequest) []PartitionAnswer {
-	if q.Group == "" {
-		return b.answerOffsets(q.Offsets, trace.InvalidGroupID, GroupID)
-	}
 	g, code, why := b.groupForCommit(q.Group, q.Metadata, false, q.Offsets)
 	if code != trace.None {
 		return b.answerOffsets(q.Offsets, code, why)

@@ -67,8 +67,12 @@ func (r *reach) addEvent(e trace.Event, b *Broker) bool {
 		grown = r.addPartition(e.Partition) || grown
 	case trace.AddPartitions:
 		grown = r.addTxn(e.TxnID)
+		for _, p := range e.Partitions { // where markers may come of it
+			grown = r.addPartition(p) || grown
+		}
 	case trace.AddOffsets:
 		grown = r.addTxn(e.TxnID)
+		grown = r.addPartition(b.OffsetsPartition(e.Group)) || grown
 	case trace.OffsetCommit:
 		grown = r.addTxn(e.TxnID.Value)
 		grown = r.addPartition(b.OffsetsPartition(e.Group)) || grown
