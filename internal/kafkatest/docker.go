@@ -165,6 +165,8 @@ func (n dockerNode) kill(ctx context.Context) error {
 	return err
 }
 
+func (n dockerNode) stop(ctx context.Context) error { return n.Stop(ctx, nil) }
+
 // start returns as soon as the container runs: the line of the log that stands for readiness is there from the last time.
 func (n dockerNode) start(ctx context.Context) error { return n.Start(ctx) }
 

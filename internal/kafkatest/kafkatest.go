@@ -50,6 +50,8 @@ type Cluster struct {
 type node interface {
 	// kill ends the broker as SIGKILL does and returns when it is gone; its data stay.
 	kill(ctx context.Context) error
+	// stop ends the broker as an operator does, and returns when it is gone.
+	stop(ctx context.Context) error
 	// start starts a killed broker again, with its port and its data. It need not wait until the broker serves.
 	start(ctx context.Context) error
 	// log returns what the broker has logged since the cluster was started.
@@ -177,13 +179,25 @@ func (c *Cluster) Bootstrap() []string { return append([]string(nil), c.bootstra
 
 // Kill ends a broker as SIGKILL does; nodes count from 1, as node.id does. It returns when the process is gone. The
 // rest of the cluster notices after broker.session.timeout.ms; the broker's data stay for [Cluster.Restart].
-func (c *Cluster) Kill(t testing.TB, node int) {
+func (c *Cluster) Kill(t testing.TB, id int) {
 	t.Helper()
-	i := c.index(t, node, false)
+	c.end(t, id, "kill", node.kill)
+}
+
+// Stop ends a broker as an operator does: it writes what it needs for a clean start, such as the snapshots of its producers.
+// Otherwise it is like [Cluster.Kill].
+func (c *Cluster) Stop(t testing.TB, id int) {
+	t.Helper()
+	c.end(t, id, "stop", node.stop)
+}
+
+func (c *Cluster) end(t testing.TB, id int, verb string, how func(node, context.Context) error) {
+	t.Helper()
+	i := c.index(t, id, false)
 	ctx, cancel := context.WithTimeout(t.Context(), stopTimeout)
 	defer cancel()
-	if err := c.nodes[i].kill(ctx); err != nil {
-		t.Fatalf("kill broker %d: %v", node, err)
+	if err := how(c.nodes[i], ctx); err != nil {
+		t.Fatalf("%s broker %d: %v", verb, id, err)
 	}
 	c.dead[i] = true
 }

@@ -48,6 +48,10 @@ func (n nativeNode) kill(ctx context.Context) error {
 	return n.native(ctx, "kill", "--dir", n.dir, "--node", strconv.Itoa(n.id))
 }
 
+func (n nativeNode) stop(ctx context.Context) error {
+	return n.native(ctx, "stop", "--dir", n.dir, "--node", strconv.Itoa(n.id))
+}
+
 func (n nativeNode) start(ctx context.Context) error {
 	return n.native(ctx, "start", "--dir", n.dir, "--node", strconv.Itoa(n.id))
 }
