@@ -7,15 +7,28 @@ import "github.com/eos-pipe/eos-pipe/eos/trace"
 func (b *Broker) Hash() uint64 {
 	h := mix(0, uint64(b.nowMs), uint64(b.txns.ids.next), uint64(b.txns.ids.end), uint64(b.txns.epoch))
 	for _, p := range b.partitions {
-		h = p.hash(h)
+		if b.rules.mergesAlike && p.isInternal {
+			h = p.hashOfOffsets(h, &b.rules)
+		} else {
+			h = p.hash(h, &b.rules)
+		}
 	}
 	for _, t := range b.txns.txns {
-		h = t.hash(h)
+		h = t.hash(h, &b.rules)
 	}
 	for _, g := range b.groups {
-		h = g.hash(h)
+		h = g.hash(h, b.rules.mergesAlike)
 	}
 	return h
+}
+
+// about is a time after which something is forgotten. If it was a little earlier or later, as with a marker that was written before or after
+// an event at another partition, brokers that are alike are taken for the same: each such pair would double the worlds for good.
+func (r *Rules) about(ms, expiryMs int64) uint64 {
+	if r.mergesAlike {
+		ms /= max(expiryMs/1000, 1)
+	}
+	return uint64(ms)
 }
 
 // mix adds values to a hash (the constants are those of FNV and of a 64-bit finalizer).
@@ -51,7 +64,7 @@ func bit(b bool) uint64 {
 }
 
 // hash leaves out a partition that was never used, so that when it came to be does not count.
-func (p *Partition) hash(h uint64) uint64 {
+func (p *Partition) hash(h uint64, r *Rules) uint64 {
 	if p.isUnused() {
 		return h
 	}
@@ -59,13 +72,13 @@ func (p *Partition) hash(h uint64) uint64 {
 		bit(p.IsLeaderless)|bit(p.IsLagging)<<1, uint64(len(p.producers)), uint64(len(p.verify)))
 	for i := range p.producers {
 		e := &p.producers[i]
-		h = mix(h, uint64(e.ID), uint64(uint16(e.Epoch)), uint64(e.LastTimestamp), uint64(e.TxnFirstOffset), uint64(uint32(e.CoordinatorEpoch)), uint64(e.count))
+		h = mix(h, uint64(e.ID), uint64(uint16(e.Epoch)), r.about(e.LastTimestamp, r.ProducerExpiryMs), uint64(e.TxnFirstOffset), uint64(uint32(e.CoordinatorEpoch)), uint64(e.count))
 		for _, m := range e.Batches() {
 			h = mix(h, uint64(m.LastOffset), uint64(m.Timestamp), uint64(uint32(m.LastSequence))<<32|uint64(uint32(m.OffsetDelta)))
 		}
 	}
 	for _, v := range p.verify {
-		h = mix(h, uint64(v.ID), uint64(uint16(v.Epoch)), uint64(uint32(v.LowestSequence)), uint64(v.Guard), bit(v.SupportsBump), uint64(v.CreatedMs))
+		h = mix(h, uint64(v.ID), uint64(uint16(v.Epoch)), uint64(uint32(v.LowestSequence)), uint64(v.Guard), bit(v.SupportsBump), r.about(v.CreatedMs, r.ProducerExpiryMs))
 	}
 	for _, list := range [][]openTxn{p.ongoing, p.unreplicated} {
 		h = mix(h, uint64(len(list)))
@@ -76,16 +89,34 @@ func (p *Partition) hash(h uint64) uint64 {
 	return h
 }
 
+// hashOfOffsets leaves out where in the log something stands, and in which order producers came: of a partition with groups' offsets, which
+// no client reads, that does not show.
+func (p *Partition) hashOfOffsets(h uint64, r *Rules) uint64 {
+	if p.isUnused() {
+		return h
+	}
+	all := uint64(0) // sums, so that the order does not count
+	for i := range p.producers {
+		e := &p.producers[i]
+		all += mix(1, uint64(e.ID), uint64(uint16(e.Epoch)), r.about(e.LastTimestamp, r.ProducerExpiryMs), bit(e.TxnFirstOffset >= 0), uint64(uint32(e.CoordinatorEpoch)))
+	}
+	for _, v := range p.verify {
+		all += mix(2, uint64(v.ID), uint64(uint16(v.Epoch)), uint64(uint32(v.LowestSequence)), bit(v.SupportsBump), r.about(v.CreatedMs, r.ProducerExpiryMs))
+	}
+	return mix(mixString(h, p.Name.Topic), uint64(p.Name.Number), bit(p.IsLeaderless), all)
+}
+
 func (p *Partition) isUnused() bool { return p.end == 0 && len(p.producers) == 0 && len(p.verify) == 0 }
 
-func (t *Txn) hash(h uint64) uint64 {
+func (t *Txn) hash(h uint64, r *Rules) uint64 {
 	h = mix(mixString(h, t.ID), uint64(t.ProducerID), uint64(t.PrevProducerID), uint64(t.NextProducerID),
 		uint64(uint16(t.Epoch))<<32|uint64(uint16(t.LastEpoch)), uint64(t.TimeoutMs), uint64(t.State)<<8|uint64(uint8(t.Pending)),
-		uint64(t.StartMs), uint64(t.UpdateMs), uint64(t.Protocol))
+		uint64(t.StartMs), r.about(t.UpdateMs, r.TxnIDExpiryMs), uint64(t.Protocol))
 	return mixPartitions(mixPartitions(mixPartitions(h, t.Partitions), t.prepared), t.refused)
 }
 
-func (g *Group) hash(h uint64) uint64 {
+// hash may leave out where the records of offsets stand in the log, but not which of those for one partition is newer.
+func (g *Group) hash(h uint64, isMerged bool) uint64 {
 	h = mix(mixString(h, g.ID), uint64(g.Kind), uint64(uint32(g.Generation)), uint64(len(g.Members)))
 	for _, m := range g.Members {
 		h = mix(mixString(mixString(h, m.ID), m.Instance), uint64(uint32(m.Epoch)), uint64(len(m.Assigned)))
@@ -95,9 +126,27 @@ func (g *Group) hash(h uint64) uint64 {
 	}
 	for _, list := range [][]groupOffset{g.offsets, g.pending} {
 		h = mix(h, uint64(len(list)))
+		all := uint64(0)
 		for _, o := range list {
-			h = mix(mixString(h, o.partition.Topic), uint64(o.partition.Number), uint64(o.offset), uint64(o.record), uint64(o.producerID))
+			if isMerged {
+				all += mix(mixString(1, o.partition.Topic), uint64(o.partition.Number), uint64(o.offset), uint64(g.age(o)), uint64(o.producerID))
+			} else {
+				h = mix(mixString(h, o.partition.Topic), uint64(o.partition.Number), uint64(o.offset), uint64(o.record), uint64(o.producerID))
+			}
 		}
+		h = mix(h, all)
 	}
 	return h
+}
+
+// age counts the offsets of the same partition whose records are older.
+func (g *Group) age(o groupOffset) (older int) {
+	for _, list := range [][]groupOffset{g.offsets, g.pending} {
+		for _, other := range list {
+			if other.partition == o.partition && other.record < o.record {
+				older++
+			}
+		}
+	}
+	return older
 }

@@ -105,20 +105,15 @@ func (p *Partition) judgeBatch(e *ProducerEntry, batch *Batch, l *recordedLog, r
 
 // isExcused reports whether a sequence that does not follow can come of what is missing in the log.
 func (l *recordedLog) isExcused(e *ProducerEntry, batch *Batch, why Reason) bool {
-	switch why {
-	case SequenceGap:
-		if l.unknown[e.ID] {
-			return true
-		}
-		lost := int64(batch.BaseSequence) - int64(e.LastSequence()) - 1
-		if lost < 0 { // modulo 2^31
-			lost += 1 << 31
-		}
-		return l.mayHaveHoles && lost <= l.missing-l.missingAt[e.ID]
-	case NewEpochZero:
-		return l.mayHaveHoles && int64(batch.BaseSequence) <= l.missing-l.missingAt[e.ID]
+	lost := int64(batch.BaseSequence) - int64(e.LastSequence()) - 1
+	if lost < 0 { // modulo 2^31
+		lost += 1 << 31
 	}
-	return false
+	if why == NewEpochZero {
+		lost = int64(batch.BaseSequence)
+	}
+	isOfSequence, isUnknown := why == SequenceGap || why == NewEpochZero, why == SequenceGap && l.unknown[e.ID]
+	return isUnknown || isOfSequence && l.mayHaveHoles && lost <= l.missing-l.missingAt[e.ID]
 }
 
 func (p *Partition) replicateMarker(m Marker, offset int64, l *recordedLog, b *Broker) verdict {
@@ -204,7 +199,7 @@ func (l *recordedLog) isStableRight(p *Partition, seen, want int64) bool {
 	switch {
 	case seen == want:
 		return true
-	case seen == p.start && p.start > 0 && seen < want:
+	case p.start > 0 && (seen == p.start || seen == p.baseOf(p.start)) && seen < want:
 		l.isHidden = len(p.ongoing) == 0
 		return true
 	}

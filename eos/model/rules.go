@@ -34,7 +34,8 @@ type Rules struct {
 	MaxMetadataBytes int   // offset.metadata.max.bytes
 	OffsetPartitions int32 // offsets.topic.num.partitions
 
-	bugs Bug
+	mergesAlike bool // brokers that a client can hardly tell apart have equal hashes: for a validator; see hash.go
+	bugs        Bug
 }
 
 // DefaultRules are those of Kafka 4.3.1 as a new cluster has them.

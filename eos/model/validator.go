@@ -68,6 +68,7 @@ func NewValidator(c ValidatorConfig) *Validator {
 	if c.MaxWorlds == 0 {
 		c.MaxWorlds = defaultMaxWorlds
 	}
+	c.Rules.mergesAlike = !c.HasSteps
 	b := NewBroker(c.Rules)
 	b.txns.ids.startAt(firstInventedID)
 	return &Validator{
@@ -108,6 +109,9 @@ func (v *Validator) observe(e trace.Event) []Finding {
 	findings = append(findings, v.checkGeneration(e)...)
 	if v.config.Scope == ScopeLog {
 		return append(findings, v.observeLog(e)...)
+	}
+	for _, w := range v.worlds {
+		w.dropOver()
 	}
 	if isUnanswered(e) {
 		return append(findings, v.fork(e)...)

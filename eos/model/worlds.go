@@ -34,6 +34,61 @@ func (w *world) hash() uint64 {
 // maxLate is how many requests without answer a world waits for.
 const maxLate = 6
 
+// dropOver forgets the requests without answer that can have no effect here any more, whenever they arrive.
+func (w *world) dropOver() {
+	if len(w.late) > 0 {
+		w.late = slices.DeleteFunc(w.late, w.broker.isOver)
+	}
+}
+
+// isOver reports whether the request would be refused, or answered as a repeat, from now on: its producer's epoch is past and nothing of
+// it is open, or its sequence is.
+//
+// Simplification: a producer that the partition forgets later, or a sequence that comes round, is not thought of.
+func (b *Broker) isOver(e trace.Event) bool {
+	switch e := e.(type) {
+	case trace.Produce:
+		p := b.Partition(e.Partition)
+		return p != nil && p.hasPassed(e)
+	case trace.OffsetCommit:
+		p := b.Partition(b.OffsetsPartition(e.Group))
+		return e.TxnID.Valid && b.isPast(e.TxnID.Value, e.Producer) && (p == nil || !p.isOpenFor(e.Producer))
+	case trace.EndTxn:
+		return b.isPast(e.TxnID, e.Producer)
+	case trace.AddPartitions:
+		return b.isPast(e.TxnID, e.Producer)
+	case trace.AddOffsets:
+		return b.isPast(e.TxnID, e.Producer)
+	}
+	return false
+}
+
+// isPast reports whether the coordinator has given the producer id a higher epoch. Whatever asks with the lower one changes nothing.
+func (b *Broker) isPast(id string, p trace.Producer) bool {
+	t := b.txns.index[id]
+	return t != nil && t.ProducerID == p.ID && t.Epoch > p.Epoch
+}
+
+func (p *Partition) isOpenFor(producer trace.Producer) bool {
+	e := p.producer(producer.ID)
+	return e != nil && e.InTransaction(producer.Epoch)
+}
+
+// hasPassed reports whether a batch can not be appended any more: its epoch is lower, or its sequence is not above the last one. Of a
+// transactional one the transaction must be open: else it is verified before it is refused, which leaves a trace.
+func (p *Partition) hasPassed(batch trace.Produce) bool {
+	e := p.producer(batch.Producer.ID)
+	if e != nil && e.Epoch == -1 { // takes any sequence, and any epoch
+		return false
+	}
+	if e == nil || batch.Producer.Epoch != e.Epoch || e.count == 0 || batch.Transactional && !p.isOpenFor(batch.Producer) {
+		return e != nil && batch.Producer.Epoch < e.Epoch
+	}
+	b := batchOf(batch)
+	ahead := int64(b.LastSequence()) - int64(e.LastSequence())
+	return ahead <= 0 && ahead > -1<<30 // a sequence far below has come round
+}
+
 // reach is what an event can read or change: transactional ids, and partitions.
 type reach struct {
 	txns       []string

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/eos-pipe/eos-pipe/eos/model"
+)
+
+// validateOptions is what `eos-pipe validate` was asked to judge, and how, checked.
+type validateOptions struct {
+	Trace        string // path, or "-" for stdin
+	Duplicates   string // what content that was written twice is: note, error or ignore
+	HangingAfter time.Duration
+	Rules        model.Rules
+}
+
+const validateLong = `Judge a trace by what Kafka's brokers do: each line that no broker would have written or answered so
+is a finding, with the line's number, what was expected instead, and the rule with the class of
+Kafka or the KIP that it comes from.
+
+A trace is either the log of a topic, as eos-pipe record writes it: sequences without gaps per
+producer and epoch, markers, what is aborted, the last stable offset, and transactions that
+nobody ends. Or it is the requests of clients with their answers, as eos/eostest and eos-pipe sim
+write them: then also what was answered, and what became of requests whose answer was lost.
+docs/validator.md describes both.
+
+Content that is written twice under other sequences or by other producers is a note: the brokers
+are right to take it. So is a transaction that is open for less than --hanging-after.
+
+It exits 0 if nothing was found but notes, 1 with a finding, and 2 if the trace cannot be read.`
+
+const validateExample = `  eos-pipe record -b localhost:9092 --topic orders | eos-pipe validate -
+
+  # fail on records that were sent twice, too
+  eos-pipe validate orders.trace --duplicates error --json`
+
+// releases maps a version of Kafka to the rules of its brokers.
+var releases = []struct {
+	version string
+	release model.Release
+}{
+	{"3.5", model.Release35},
+	{"3.6", model.Release36},
+	{"3.7", model.Release36},
+	{"3.8", model.Release38},
+	{"3.9", model.Release38},
+	{"4.0", model.Release40},
+	{"4.1", model.Release41},
+	{"4.2", model.Release42},
+	{"4.3", model.Release43},
+}
+
+func newValidateCommand(a *app) *cobra.Command {
+	o := validateOptions{}
+	var version string
+	cmd := &cobra.Command{Use: "validate TRACE|-", Short: "Judge a trace of a topic's log or of requests", Long: validateLong, Example: validateExample}
+	f := cmd.Flags()
+	f.StringVar(&o.Duplicates, "duplicates", "note", "what content that is written twice `is`: note, error, or ignore (needs less memory)")
+	f.DurationVar(&o.HangingAfter, "hanging-after", 15*time.Minute, "a transaction that is open for this `time`, by the timestamps of its records, is a finding; the default is the broker's longest timeout")
+	f.StringVar(&version, "kafka", "4.3", "`version` of the brokers whose rules count, 3.5 to 4.3")
+
+	a.command(cmd, action{
+		check: func(all *faults) {
+			checkOneOf(all, "duplicates", o.Duplicates, "note", "error", "ignore")
+			atLeast(all, "hanging-after", o.HangingAfter, 0)
+			o.Rules = rulesOf(all, version)
+		},
+		do: func(ctx context.Context, s streams) error { return runValidate(ctx, s, o) },
+	})
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		switch len(args) {
+		case 0:
+			return usageError("no trace is given", "name its file, or - for stdin: eos-pipe record --topic T | eos-pipe validate -")
+		case 1:
+			o.Trace = args[0]
+			return nil
+		}
+		return usageError("unexpected argument "+quote(args[1]), fmt.Sprintf("one trace at a time; see %s --help", cmd.CommandPath()))
+	}
+	return cmd
+}
+
+// rulesOf are those of a new cluster of that version.
+func rulesOf(all *faults, version string) model.Rules {
+	rules := model.DefaultRules()
+	var names []string
+	for _, r := range releases {
+		names = append(names, r.version)
+		if r.version == version {
+			rules.Release = r.release
+		}
+	}
+	checkOneOf(all, "kafka", version, names...)
+	if rules.Release < model.Release40 {
+		rules.TransactionVersion = 0
+	}
+	return rules
+}
