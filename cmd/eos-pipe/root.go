@@ -14,7 +14,10 @@ import (
 var commands = []func(*app) *cobra.Command{
 	newRunCommand,
 	newVerifyCommand,
+	newRecordCommand,
+	newValidateCommand,
 	newDemoCommand,
+	newSimCommand,
 	newVersionCommand,
 }
 
@@ -54,7 +57,7 @@ text on a terminal, JSON otherwise.
 
 Exit codes.
   0  done
-  1  a failure, or a finding (verify found a lost or duplicated record)
+  1  a failure, or a finding (of verify or validate)
   2  usage: a flag, a setting or an expression is wrong; nothing was started
   3  fenced: another instance with the same transactional id has taken over
   4  stopped for an operator: a poison record, lost offsets, or a changed topic`

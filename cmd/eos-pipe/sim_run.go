@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/eos-pipe/eos-pipe/eos/sim"
+)
+
+// simResult is what the runs of one mode have come to. Its JSON form is a contract.
+type simResult struct {
+	Mode      string         `json:"mode"`
+	Seed      uint64         `json:"seed"` // the first one
+	Seeds     int            `json:"seeds"`
+	Steps     int            `json:"steps"`
+	Faults    string         `json:"faults"` // their chances; "only" with --only
+	Events    int            `json:"events"`
+	VirtualMs int64          `json:"virtual_ms"`
+	In        int            `json:"in"`
+	Out       int            `json:"out"`
+	Lost      int            `json:"lost"`
+	Doubled   int            `json:"doubled"`
+	Reordered int            `json:"reordered"`
+	Commits   int            `json:"commits"`
+	Aborts    int            `json:"aborts"`
+	Injected  map[string]int `json:"injected"` // by fault, how often it has happened
+	Findings  []simFinding   `json:"findings"`
+	Repeat    string         `json:"repeat"` // the command that gives the same again
+
+	failing []sim.Config // of runs with findings
+}
+
+type simFinding struct {
+	Seed   uint64 `json:"seed"`
+	Kind   string `json:"kind"`
+	Detail string `json:"detail"`
+}
+
+// String gives one line of the table.
+func (r simResult) String() string {
+	return fmt.Sprintf("%-14s %9d %9d %7d %8d %10d", strings.ReplaceAll(r.Mode, "-", " "), r.In, r.Out, r.Lost, r.Doubled, r.Reordered)
+}
+
+const simTableHead = "                      in       out    lost  doubled  reordered\n"
+
+// runSim runs all modes, prints what came of them, and writes down what was asked for. A promise that is broken is an *exitError with
+// exitFailure.
+func runSim(ctx context.Context, s streams, o simOptions) error {
+	var failing []sim.Config
+	for i, mode := range o.Modes {
+		r, err := o.runMode(ctx, s, mode)
+		if err != nil {
+			return err
+		}
+		if i == 0 && !s.JSON {
+			fmt.Fprint(s.Out, simTableHead)
+		}
+		if err := s.print(r); err != nil {
+			return err
+		}
+		if err := s.tellFindings(r); err != nil {
+			return err
+		}
+		failing = append(failing, r.failing...)
+	}
+	if !s.JSON {
+		fmt.Fprintln(s.Out, "\nthe same again: "+o.command(o.Config, o.Modes, o.Seeds))
+	}
+	if len(failing) == 0 {
+		return nil
+	}
+	if err := o.shrink(s, failing[0]); err != nil {
+		return err
+	}
+	return &exitError{
+		exitFailure, errors.New("a promise of " + failing[0].Mode.String() + " is broken under these faults"),
+		"the shortest run that was found is above; --explain and --html show a run, docs/simulation.md says how to read them",
+	}
+}
+
+// runMode runs all seeds in one mode and adds up what came of them.
+func (o simOptions) runMode(ctx context.Context, s streams, mode sim.Mode) (simResult, error) {
+	cfg := o.Config
+	cfg.Mode = mode
+	cfg.HasHistory = o.Trace != "" || o.HTML != "" || o.IsExplain
+	sum := simResult{
+		Mode: mode.String(), Seed: cfg.Seed, Seeds: o.Seeds, Steps: cfg.Steps, Faults: cfg.Faults.String(), Injected: map[string]int{}, Findings: []simFinding{},
+		Repeat: o.command(cfg, []sim.Mode{mode}, o.Seeds),
+	}
+	if cfg.Only != nil {
+		sum.Faults = "only"
+	}
+	var bar *progress // of a few seeds there is nothing to wait for
+	if o.Seeds >= 50 {
+		bar = newProgress(s, "seeds run "+mode.String(), int64(o.Seeds))
+	}
+	defer bar.finish()
+	for range o.Seeds {
+		if err := ctx.Err(); err != nil {
+			return sum, err
+		}
+		r, err := sim.Run(cfg)
+		if err != nil {
+			return sum, err
+		}
+		sum.add(r)
+		if err := o.writeDown(s, r); err != nil {
+			return sum, err
+		}
+		cfg.Seed++
+		bar.add(1)
+	}
+	return sum, nil
+}
+
+func (r *simResult) add(one *sim.Result) {
+	c := one.Counts
+	r.Events, r.VirtualMs = r.Events+one.Events, r.VirtualMs+one.TimeUs/1000
+	r.In, r.Out, r.Lost, r.Doubled, r.Reordered = r.In+c.In, r.Out+c.Out, r.Lost+c.Lost, r.Doubled+c.Doubled, r.Reordered+c.Reordered
+	r.Commits, r.Aborts = r.Commits+c.Commits, r.Aborts+c.Aborts
+	for _, key := range one.Injected {
+		r.Injected[key.Fault.String()]++
+	}
+	for _, f := range one.Findings {
+		r.Findings = append(r.Findings, simFinding{one.Config.Seed, f.Kind.String(), f.Detail})
+	}
+	if len(one.Findings) > 0 {
+		r.failing = append(r.failing, one.Config)
+	}
+}
+
+// maxTold is how many findings are told as text; JSON has all.
+const maxTold = 10
+
+func (s streams) tellFindings(r simResult) error {
+	if s.JSON {
+		return nil
+	}
+	for i, f := range r.Findings {
+		if i == maxTold {
+			_, err := fmt.Fprintf(s.Out, "  … and %d more\n", len(r.Findings)-maxTold)
+			return wrapWrite(err)
+		}
+		if _, err := fmt.Fprintf(s.Out, "  seed %d: %s: %s\n", f.Seed, f.Kind, f.Detail); err != nil {
+			return wrapWrite(err)
+		}
+	}
+	return nil
+}
+
+// command is the command line that repeats runs.
+func (o simOptions) command(cfg sim.Config, modes []sim.Mode, seeds int) string {
+	words := []string{"eos-pipe sim", fmt.Sprintf("--seed %d", cfg.Seed)}
+	if cfg.Steps != sim.DefaultSteps {
+		words = append(words, fmt.Sprintf("--steps %d", cfg.Steps))
+	}
+	switch {
+	case cfg.Only != nil:
+		var keys []string
+		for _, key := range cfg.Only {
+			keys = append(keys, key.String())
+		}
+		words = append(words, "--only '"+strings.Join(keys, ",")+"'")
+	case cfg.Faults != sim.DefaultFaults():
+		words = append(words, "--faults "+cfg.Faults.String())
+	}
+	if seeds > 1 {
+		words = append(words, fmt.Sprintf("--seeds %d", seeds))
+	}
+	if len(modes) == 1 {
+		words = append(words, "--mode "+modes[0].String())
+	}
+	if o.Planted != "" {
+		words = append(words, "--plant "+o.Planted)
+	}
+	return strings.Join(words, " ")
+}
+
+// shrink tells the shortest run that was found to break the same promise. It is no result, and goes to stderr.
+func (o simOptions) shrink(s streams, cfg sim.Config) error {
+	r, short, err := sim.Shrink(cfg)
+	if err != nil || s.Quiet || len(r.Findings) == 0 {
+		return err
+	}
+	fmt.Fprintf(s.Err, "\nShrunk to %d of %d steps and %d of the faults:\n", short.Steps, cfg.Steps, len(short.Only))
+	if err := r.Explain(s.Err); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.Err, "\nto see it: %s --explain\n\n", o.command(short, []sim.Mode{cfg.Mode}, 1))
+	return err
+}
+
+// writeDown writes what was asked for about a run.
+func (o simOptions) writeDown(s streams, r *sim.Result) error {
+	if o.IsExplain {
+		out := s.Out
+		if s.JSON {
+			out = s.Err
+		}
+		if err := errors.Join(r.Explain(out), wrapWrite(printLine(out))); err != nil {
+			return err
+		}
+	}
+	if err := writeFile(o.Trace, func(w io.Writer) error { _, err := r.History.WriteTo(w); return err }); err != nil {
+		return err
+	}
+	return writeFile(o.HTML, r.WriteHTML)
+}
+
+func printLine(w io.Writer) error {
+	_, err := fmt.Fprintln(w)
+	return err
+}
+
+func writeFile(path string, write func(io.Writer) error) (err error) {
+	if path == "" {
+		return nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return write(f)
+}
