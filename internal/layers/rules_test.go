@@ -22,6 +22,7 @@ var rules = []rule{
 	{pkg: "eos/trace", required: true, isPure: true, light: true},
 	{pkg: "eos/model", required: true, isPure: true, light: true, module: []string{"eos/trace"}},
 	{pkg: "internal/brokerscript", required: true, isPure: true, module: []string{"eos/model", "eos/trace"}},
+	{pkg: "eos/sim", required: true, isPure: true, light: true, module: []string{"eos/model", "eos/trace"}},
 	{pkg: "eos/eostest", required: true, light: true, module: []string{"eos/model", "eos/trace", "internal/batches"}},
 	{pkg: "internal/batches", required: true, light: true},
 	{pkg: "internal/brokerwire", required: true, module: []string{"eos/model", "eos/trace", "internal/brokerscript"}},
