@@ -54,6 +54,7 @@ type dueMarkers struct {
 	outputs map[offsets.Partition]ending
 	inputs  offsets.Set // what the last transaction that came so far committed, or would have; nil: nothing is due
 	commit  bool        // whether it committed them
+	ends    uint64      // how many transactions have ended: what was asked before the newest one says nothing of it
 }
 
 // committed notes the markers of a transaction that has just been committed.
@@ -67,6 +68,7 @@ func (d *dueMarkers) committed(outputs map[offsets.Partition]int64, inputs offse
 		d.outputs[p] = ending{commit: true, last: last}
 	}
 	d.inputs, d.commit = inputs, true
+	d.ends++
 }
 
 // aborted notes the markers of a transaction that has just been aborted. inputs is nil if its offsets were not sent.
@@ -89,13 +91,22 @@ func (d *dueMarkers) aborted(outputs map[offsets.Partition]int64, inputs offsets
 	if len(d.inputs) == 0 {
 		d.inputs, d.commit = inputs, false
 	}
+	d.ends++
+}
+
+// dueNow is what is due at one time.
+type dueNow struct {
+	outputs map[offsets.Partition]ending
+	inputs  offsets.Set
+	commit  bool
+	ends    uint64
 }
 
 // snapshot returns what is due now.
-func (d *dueMarkers) snapshot() (outputs map[offsets.Partition]ending, inputs offsets.Set, commit bool) {
+func (d *dueMarkers) snapshot() dueNow {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return maps.Clone(d.outputs), d.inputs, d.commit
+	return dueNow{outputs: maps.Clone(d.outputs), inputs: d.inputs, commit: d.commit, ends: d.ends}
 }
 
 func (d *dueMarkers) any() bool {
@@ -104,10 +115,14 @@ func (d *dueMarkers) any() bool {
 	return len(d.outputs) > 0 || len(d.inputs) > 0
 }
 
-// seen takes a partition's marker from the due ones; if something may stand behind it, an abort of that is due now.
-func (d *dueMarkers) seen(p offsets.Partition) {
+// seen takes a partition's marker from the due ones; if something may stand behind it, an abort of that is due now. Nothing
+// is taken if a transaction has ended since asked: the marker that was seen may be the one before its.
+func (d *dueMarkers) seen(p offsets.Partition, asked dueNow) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.ends != asked.ends {
+		return
+	}
 	if d.outputs[p].behind {
 		d.outputs[p] = ending{last: unknownOffset}
 		return
@@ -116,10 +131,13 @@ func (d *dueMarkers) seen(p offsets.Partition) {
 }
 
 // inputsSeen takes the marker in the group's offsets from the due ones. pending says that there are offsets of a
-// transaction after it, which can only be an aborted one.
-func (d *dueMarkers) inputsSeen(pending bool) {
+// transaction after it, which can only be an aborted one. Like seen, it takes nothing if a transaction has ended since.
+func (d *dueMarkers) inputsSeen(pending bool, asked dueNow) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.ends != asked.ends {
+		return
+	}
 	if pending {
 		d.commit = false
 		return
@@ -185,14 +203,14 @@ func (s *Session) awaitMarkers(ctx context.Context, patience time.Duration) erro
 func (s *Session) lookForMarkers(ctx context.Context) (missing string, err error) {
 	bounded, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	outputs, inputs, commit := s.due.snapshot()
+	asked := s.due.snapshot()
 	var left []string
-	if len(outputs) > 0 {
-		stable, ends, err := s.listEnds(bounded, outputs)
+	if len(asked.outputs) > 0 {
+		stable, ends, err := s.listEnds(bounded, asked.outputs)
 		if err != nil {
 			return "", err
 		}
-		for p, e := range outputs {
+		for p, e := range asked.outputs {
 			last := e.last
 			if last == unknownOffset {
 				last = ends[p] - 1
@@ -201,11 +219,11 @@ func (s *Session) lookForMarkers(ctx context.Context) (missing string, err error
 				left = append(left, p.String())
 				continue
 			}
-			s.due.seen(p) // also where the topic is gone
+			s.due.seen(p, asked) // also where the topic is gone
 		}
 	}
-	if len(inputs) > 0 {
-		at, err := s.lookForOffsets(bounded, inputs, commit)
+	if len(asked.inputs) > 0 {
+		at, err := s.lookForOffsets(bounded, asked)
 		if err != nil {
 			return "", err
 		}
@@ -216,21 +234,21 @@ func (s *Session) lookForMarkers(ctx context.Context) (missing string, err error
 
 // lookForOffsets looks for the marker in the group's offsets: they are stable when it is there. If they are not though
 // what was committed is, it is a later transaction that hangs.
-func (s *Session) lookForOffsets(ctx context.Context, inputs offsets.Set, commit bool) (missing []string, err error) {
-	_, err = s.fetchOffsets(kadm.RequireStable(ctx), inputs)
+func (s *Session) lookForOffsets(ctx context.Context, asked dueNow) (missing []string, err error) {
+	_, err = s.fetchOffsets(kadm.RequireStable(ctx), asked.inputs)
 	if !errors.Is(err, kerr.UnstableOffsetCommit) {
 		if err == nil {
-			s.due.inputsSeen(false)
+			s.due.inputsSeen(false, asked)
 		}
 		return nil, err
 	}
-	if commit {
-		now, err := s.fetchOffsets(ctx, inputs)
+	if asked.commit {
+		now, err := s.fetchOffsets(ctx, asked.inputs)
 		if err != nil {
 			return nil, err
 		}
-		if now.Covers(inputs) {
-			s.due.inputsSeen(true)
+		if now.Covers(asked.inputs) {
+			s.due.inputsSeen(true, asked)
 		}
 	}
 	return []string{"the offsets of group " + s.cfg.Group}, nil

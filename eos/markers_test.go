@@ -18,6 +18,7 @@ import (
 func TestDueMarkers(t *testing.T) {
 	datadriven.Walk(t, "testdata/markers", func(t *testing.T, path string) {
 		var due dueMarkers
+		var asked dueNow
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {
 			case "new":
@@ -26,12 +27,17 @@ func TestDueMarkers(t *testing.T) {
 				due.committed(lastOffsets(t, d), inputsOf(t, d))
 			case "aborted":
 				due.aborted(lastOffsets(t, d), inputsOf(t, d))
-			case "seen":
+			case "ask":
+				asked = due.snapshot()
+			case "seen", "seen-of-what-was-asked":
+				if d.Cmd == "seen" {
+					asked = due.snapshot()
+				}
 				for _, arg := range d.CmdArgs {
 					if arg.Key == "inputs" {
-						due.inputsSeen(slices.Contains(arg.Vals, "pending"))
+						due.inputsSeen(slices.Contains(arg.Vals, "pending"), asked)
 					} else {
-						due.seen(offsets.Partition{Topic: "out", Number: number(t, strings.TrimPrefix(arg.Key, "out-"))})
+						due.seen(offsets.Partition{Topic: "out", Number: number(t, strings.TrimPrefix(arg.Key, "out-"))}, asked)
 					}
 				}
 			default:
@@ -77,7 +83,8 @@ func describe(due *dueMarkers) string {
 	if !due.any() {
 		return "nothing is due\n"
 	}
-	outputs, inputs, commit := due.snapshot()
+	now := due.snapshot()
+	outputs, inputs, commit := now.outputs, now.inputs, now.commit
 	verdict := map[bool]string{true: "commit", false: "abort"}
 	var b strings.Builder
 	for _, p := range slices.SortedFunc(maps.Keys(outputs), offsets.Partition.Compare) {

@@ -16,10 +16,10 @@ import (
 // repeatMarkers writes the due markers again, by transactions without records. cl has the producer id, so all that the
 // producer had begun is over; every leader has just answered.
 func (s *Session) repeatMarkers(ctx context.Context, cl *kgo.Client, id int64, epoch int16) error {
-	outputs, inputs, commit := s.due.snapshot()
+	due := s.due.snapshot()
 	for _, verdict := range []bool{true, false} {
-		e := emptyTransaction{s: s, cl: cl, producerID: id, epoch: epoch, inputs: len(inputs) > 0 && commit == verdict}
-		for p, end := range outputs {
+		e := emptyTransaction{s: s, cl: cl, producerID: id, epoch: epoch, inputs: len(due.inputs) > 0 && due.commit == verdict}
+		for p, end := range due.outputs {
 			if end.commit == verdict {
 				e.outputs = append(e.outputs, p)
 			}
