@@ -1,7 +1,7 @@
 // Command eos-pipe moves records between Kafka topics exactly once.
 //
 // One file per command: run.go and verify.go hold the flags of a command and what is right and wrong about them,
-// run_pipe.go and verify_run.go what it does. The other files are what the commands share:
+// run_pipe.go and verify_run.go what it does; so do record, validate and sim. The other files are what the commands share:
 //
 //	root.go      the tree of commands, and what every command goes through
 //	config.go    a flag's value from the environment or the configuration file

@@ -64,8 +64,8 @@ func (p *pipe) acked(partition int, item int32, offset int64) {
 }
 
 // window is how many batches may be under way, counted from the oldest that is not acknowledged: what is farther back, brokers forget.
-// Outside of transactions brokers let an unknown producer start anywhere, so a first
-// batch must not be overtaken: it goes alone. (Real clients rely on the order of their connection.)
+// Outside of transactions brokers let an unknown producer start anywhere, so a first batch must not be overtaken: it goes alone.
+// (Real clients rely on the order of their connection.)
 func (l *lane) window() int {
 	if b := &l.batches[l.first]; b.BaseSequence == 0 && !b.IsTransactional {
 		return 1
