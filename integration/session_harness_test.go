@@ -341,7 +341,9 @@ func (b *sessionBench) committed() offsets.Set {
 	set := offsets.Set{}
 	b.eventually("the group's offsets are stable", func() bool {
 		resp, err := ask.RequestWith(b.t.Context(), b.plain)
-		require.NoError(b.t, err)
+		if err != nil {
+			return false // a coordinator may just be moving
+		}
 		for _, p := range resp.Groups[0].Topics[0].Partitions {
 			if p.ErrorCode != 0 {
 				return false
@@ -367,20 +369,23 @@ func (b *sessionBench) inputs(at ...int64) offsets.Set {
 // ends returns the ends (high watermarks) of a topic's partitions.
 func (b *sessionBench) ends(topic string) offsets.Set {
 	b.t.Helper()
-	listed, err := b.adm.ListEndOffsets(b.t.Context(), topic)
-	return b.listed(listed, err)
+	return b.listed(topic, b.adm.ListEndOffsets)
 }
 
 // stable returns the last stable offsets of a topic's partitions.
 func (b *sessionBench) stable(topic string) offsets.Set {
 	b.t.Helper()
-	listed, err := b.adm.ListCommittedOffsets(b.t.Context(), topic)
-	return b.listed(listed, err)
+	return b.listed(topic, b.adm.ListCommittedOffsets)
 }
 
-func (b *sessionBench) listed(listed kadm.ListedOffsets, err error) offsets.Set {
+func (b *sessionBench) listed(topic string, list func(context.Context, ...string) (kadm.ListedOffsets, error)) offsets.Set {
 	b.t.Helper()
-	require.NoError(b.t, errors.Join(err, listed.Error()))
+	var listed kadm.ListedOffsets
+	b.eventually("the offsets of "+topic+" are listed", func() (ok bool) { // a leader may just be moving
+		var err error
+		listed, err = list(b.t.Context(), topic)
+		return err == nil && listed.Error() == nil
+	})
 	set := offsets.Set{}
 	listed.Each(func(o kadm.ListedOffset) {
 		set[offsets.Partition{Topic: o.Topic, Number: o.Partition}] = offsets.NewPosition(o.Offset)
