@@ -34,7 +34,7 @@ func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Err
 	s.tracker.Reset()
 	s.pending = false
 	fenced := actionFor(cause, actReplay) == actFenced
-	taken, err := s.takenOver(ctx, member, fenced)
+	taken, err := s.takenOver(ctx, member, fenced || errors.Is(cause, kerr.InvalidTxnState))
 	if err != nil {
 		return s.stop("replace", Aborted, err)
 	}
@@ -122,10 +122,11 @@ func (s *Session) allowFence() bool {
 
 // takenOver asks the group whether another process has joined it as this static member, which had the given member id.
 // A fence alone does not say so: a transaction that timed out, or an operator's abort, looks the same. The other one
-// joins only after it has fenced us, so when fenced we wait a little for it.
-func (s *Session) takenOver(ctx context.Context, member string, fenced bool) (bool, error) {
+// joins only after it has fenced us, so where that may be the cause we wait a little for it. (A request that was under way
+// when it fenced us is refused with INVALID_TXN_STATE.)
+func (s *Session) takenOver(ctx context.Context, member string, mayBeFenced bool) (bool, error) {
 	patience := time.Now()
-	if fenced {
+	if mayBeFenced {
 		patience = patience.Add(3 * time.Second)
 	}
 	for {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -59,6 +60,50 @@ func skipFirst(api kmsg.Key) int {
 		return 0
 	}
 	return 1
+}
+
+// Sessions that join, leave and crash, and one that is fenced by another with its ids, pass as well: one watcher sees them all. Their
+// answers come over many connections.
+func TestEostestSessionsPass(t *testing.T) {
+	t.Parallel()
+	b := newSessionBench(t)
+	tap := wiretap.New()
+	t.Cleanup(tap.Close)
+	watch := eostest.Watch(t, eostest.Over(tap.Dial))
+	config := func(name string) eos.Config {
+		cfg := b.config(name)
+		cfg.Client = []kgo.Opt{watch.Client(), sessionFastRetries}
+		cfg.MaxRecords, cfg.SessionTimeout, cfg.TransactionTimeout = 20, 1500*time.Millisecond, 2*time.Second
+		return cfg
+	}
+	first := b.work(b.open(config("a")))
+	for round := range 3 {
+		b.write(300)
+		s := b.open(config(fmt.Sprint("guest-", round)))
+		guest := b.work(s)
+		b.eventually("the guest works", func() bool { return guest.commits.Load() > 0 })
+		if round == 1 {
+			guest.cancel()
+			guest.kill()
+			continue
+		}
+		guest.stop(t)
+		require.NoError(t, s.Close(t.Context()))
+	}
+	second := b.work(b.open(config("a")))
+	b.write(300)
+	select { // the older one, unless the newer one takes seconds to join the group
+	case err := <-first.failed:
+		require.ErrorIs(t, err, eos.ErrFenced)
+		defer second.stop(t)
+	case err := <-second.failed:
+		require.ErrorIs(t, err, eos.ErrFenced)
+		defer first.stop(t)
+	case <-time.After(sessionDeadline):
+		require.FailNow(t, "two sessions with the same ids go on")
+	}
+	b.requireOnce()
+	requireJudged(t, watch.Trace())
 }
 
 // requireJudged requires that nothing is found in the trace, and that a fault anywhere in it would have been: a gap in a sequence, and a

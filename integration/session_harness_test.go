@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -89,6 +90,7 @@ func (b *sessionBench) config(name string) eos.Config {
 		BootstrapServers: b.kafka.Bootstrap(), Group: b.group, TransactionalID: b.group + "-" + name,
 		Topics: []string{b.in}, Outputs: []string{b.out},
 		SessionTimeout: 10 * time.Second, TransactionTimeout: time.Minute,
+		Logger: slog.New(slog.NewTextHandler(b.t.Output(), nil)),
 	}
 }
 
@@ -256,7 +258,14 @@ func (b *sessionBench) work(s *eos.Session) *sessionWorker {
 	life, kill := context.WithCancel(context.Background())
 	w := &sessionWorker{session: s, failed: make(chan error, 1), cancel: cancel, kill: kill}
 	w.wg.Go(func() { w.failed <- w.run(ctx, life, b) })
-	b.t.Cleanup(func() { cancel(); kill(); w.wg.Wait() })
+	b.t.Cleanup(func() {
+		cancel()
+		kill()
+		w.wg.Wait()
+		if b.t.Failed() {
+			b.t.Logf("a worker committed %d batches with records; commits failed with %q", w.commits.Load(), w.failures)
+		}
+	})
 	return w
 }
 

@@ -34,11 +34,32 @@ func (w *Watcher) items() []item {
 	var items []item
 	for _, x := range w.seen {
 		for _, e := range x.events {
+			if add, ok := implicitAdd(e, w.config.rules); ok {
+				items = append(items, item{event: add, timeMs: x.timeMs, sent: x.sent, conn: x.conn})
+			}
 			items = append(items, item{event: e, timeMs: x.timeMs, sent: x.sent, done: x.done, conn: x.conn})
 		}
 	}
 	slices.SortStableFunc(items, func(a, b item) int { return int(a.at() - b.at()) })
 	return items
+}
+
+// implicitAdd is the first half of a request that was refused. The coordinator adds the partition to the transaction (KIP-890), then the
+// partition's leader appends to it; between the two, others can end the transaction, or fence the producer. So what was refused in the
+// second half may have opened a transaction, some time since it was sent.
+func implicitAdd(e trace.Event, r model.Rules) (trace.Event, bool) {
+	switch e := e.(type) {
+	case trace.Produce:
+		if e.Transactional && e.Version >= 12 && isRefused(e) && e.Code != trace.ConcurrentTransactions {
+			return trace.AddPartitions{Client: e.Client, Version: 4, TxnID: e.TxnID.Value, Producer: e.Producer, Partitions: []trace.Partition{e.Partition}}, true
+		}
+	case trace.OffsetCommit:
+		if e.TxnID.Valid && e.Version >= 5 && isRefused(e) && !slices.Contains(e.Codes, trace.ConcurrentTransactions) {
+			to := model.NewBroker(r).OffsetsPartition(e.Group)
+			return trace.AddPartitions{Client: e.Client, Version: 4, TxnID: e.TxnID.Value, Producer: e.Producer, Partitions: []trace.Partition{to}}, true
+		}
+	}
+	return nil, false
 }
 
 // maxAttempts bounds how many orders are tried.

@@ -92,6 +92,33 @@ func TestTimeoutIsSeen(t *testing.T) {
 	}
 }
 
+// A batch was sent, and its partition added to the transaction; then another took the id over and aborted that; then the batch was refused
+// by its leader. Only the first half explains why the other's producer gets the epoch behind the abort's.
+func TestHalfOfARefusedBatch(t *testing.T) {
+	t.Parallel()
+	for _, second := range []string{
+		"produce v=12 txn=x to=t-0 producer=7/1 transactional=true seq=0 count=1 time_ms=1 acks=-1 -> INVALID_PRODUCER_EPOCH offset=-1",
+		"offset-commit v=5 txn=x producer=7/1 group=g generation=1 member=m offsets=in-0:5 -> INVALID_PRODUCER_EPOCH",
+	} {
+		w := Watch(t)
+		for _, s := range []step{
+			{1, 2, "init v=5 txn=x timeout_ms=1000 expected=-1/-1 -> NONE producer=7/0"},
+			{3, 4, "produce v=12 txn=x to=t-0 producer=7/0 transactional=true seq=0 count=1 time_ms=1 acks=-1 -> NONE offset=0"},
+			{5, 6, "end v=5 txn=x producer=7/0 commit=true -> NONE next=7/1"},
+			{8, 9, "init v=5 txn=x timeout_ms=1000 expected=-1/-1 -> CONCURRENT_TRANSACTIONS producer=-1/-1"},
+			{7, 12, second},
+			{13, 14, "init v=5 txn=x timeout_ms=1000 expected=-1/-1 -> NONE producer=7/3"},
+		} {
+			e, err := trace.Parse(s.line)
+			require.NoError(t, err)
+			w.seen = append(w.seen, &exchange{sent: s.sent, done: s.done, conn: s.sent, events: []trace.Event{e}})
+		}
+		items, v := arrange(w.items(), w.config)
+		require.Empty(t, v.findings)
+		require.Len(t, items, 7)
+	}
+}
+
 func (i *item) line(t *testing.T, line string) {
 	e, err := trace.Parse(line)
 	require.NoError(t, err)

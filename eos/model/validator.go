@@ -246,7 +246,7 @@ func (v *Validator) bounded(right []*world, isComplete *bool) []*world {
 	if len(right) == 0 {
 		return v.worlds
 	}
-	right = distinct(right)
+	right = leastAdvanced(distinct(right), v.config.HasSteps)
 	if len(right) > v.config.MaxWorlds {
 		right, *isComplete = right[:v.config.MaxWorlds], false
 	}

@@ -204,6 +204,28 @@ func (w *world) touches(r *reach, e trace.Event) bool {
 		slices.ContainsFunc(named.partitions, func(p trace.Partition) bool { return slices.Contains(r.partitions, p) })
 }
 
+// leastAdvanced leaves out the worlds that another one of them becomes when brokers do one thing more by themselves: the other one can do
+// all that they can.
+func leastAdvanced(worlds []*world, hasSteps bool) []*world {
+	if len(worlds) < 2 {
+		return worlds
+	}
+	reached := map[uint64]bool{}
+	for _, w := range worlds {
+		r := &reach{}
+		w.addAll(r)
+		own := w.hash()
+		for _, o := range w.stepsIn(r, hasSteps) {
+			next := w.clone()
+			next.take(o)
+			if h := next.hash(); h != own {
+				reached[h] = true
+			}
+		}
+	}
+	return slices.DeleteFunc(worlds, func(w *world) bool { return reached[w.hash()] })
+}
+
 // occurrence is one thing that may have happened unseen before an event.
 type occurrence struct {
 	late   int    // index in late, if finish is "" and step is zero
@@ -217,16 +239,26 @@ func (w *world) occurrences(e trace.Event, hasSteps bool) []occurrence {
 	if len(w.late) == 0 && !w.broker.hasSteps() {
 		return nil
 	}
+	if e.Kind() == (trace.Time{}).Kind() { // that brokers did something a little earlier or later does not matter
+		return w.lateIn(w.reachOf(e))
+	}
 	r := w.reachOf(e)
+	return append(w.lateIn(r), w.stepsIn(r, hasSteps)...)
+}
+
+func (w *world) lateIn(r *reach) []occurrence {
 	var list []occurrence
 	for i, late := range w.late {
 		if w.touches(r, late) {
 			list = append(list, occurrence{late: i})
 		}
 	}
-	if e.Kind() == (trace.Time{}).Kind() {
-		return list // that brokers did something a little earlier or later does not matter
-	}
+	return list
+}
+
+// stepsIn lists what brokers may do by themselves.
+func (w *world) stepsIn(r *reach, hasSteps bool) []occurrence {
+	var list []occurrence
 	for _, s := range w.broker.Steps(nil) {
 		isOfTxn, isOfPartition := slices.Contains(r.txns, s.TxnID), slices.Contains(r.partitions, s.Partition)
 		switch {
