@@ -224,7 +224,7 @@ func (v *Validator) filter(e trace.Event) []Finding {
 			}
 		}
 	}
-	v.worlds = v.bounded(right, &isComplete)
+	v.worlds = v.bounded(leastAdvanced(distinct(right), v.config.HasSteps), &isComplete)
 	var findings []Finding
 	if !isComplete {
 		findings = v.undecided(e) // before the finding below, which is in doubt then
@@ -246,7 +246,7 @@ func (v *Validator) bounded(right []*world, isComplete *bool) []*world {
 	if len(right) == 0 {
 		return v.worlds
 	}
-	right = leastAdvanced(distinct(right), v.config.HasSteps)
+	right = distinct(right)
 	if len(right) > v.config.MaxWorlds {
 		right, *isComplete = right[:v.config.MaxWorlds], false
 	}
