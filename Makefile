@@ -37,11 +37,19 @@ test: need-go race-hint ## run all tests, those on real Kafka included; installs
 	@echo 'test: the packages that need no Kafka'
 	@packages=$$($(list_others)); go test $(RACE) -count=1 -timeout 10m $$packages
 	@echo 'test: the packages that need a real Kafka, one after the other'
-	@packages=$$($(list_kafka)); $(with_kafka) go test $(RACE) -count=1 -timeout 20m -p 1 $$packages
+	@packages=$$($(list_kafka)); $(with_kafka) go test $(RACE) -count=1 -timeout 45m -p 1 $$packages
 
 .PHONY: test-unit
 test-unit: need-go race-hint ## run the tests that need nothing but Go
 	@go test $(RACE) ./...
+
+TORTURE_TIME ?= 1h
+TORTURE_OUT  ?= bin/torture
+
+.PHONY: torture
+torture: need-go ## storms of faults for TORTURE_TIME (1h) on real Kafka; the report goes to TORTURE_OUT (bin/torture)
+	@$(with_kafka) TORTURE_TIME='$(TORTURE_TIME)' TORTURE_OUT='$(abspath $(TORTURE_OUT))' \
+	  go test -tags torture -run '^TestTorture$$' -count=1 -timeout 0 -v ./integration
 
 .PHONY: check
 check: need-go ## check format, vet, module sums, and lint

@@ -37,7 +37,22 @@ type client struct {
 // its transaction; then the group, whose offsets are stable by now. (kgo would ask for the producer id with the first
 // record; until then the predecessor's transaction hides the group's offsets, so there is no first record before that
 // transaction times out.)
+//
+// A client whose InitProducerId was answered with UNKNOWN_SERVER_ERROR never asks again, so another one does.
 func (s *Session) connect(ctx context.Context) (*client, error) {
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		c, err := s.connectOnce(ctx)
+		if !errors.Is(err, kerr.UnknownServerError) {
+			return c, err
+		}
+		s.retrying("make a new client", err)
+		if !sleep(ctx, wait) {
+			return nil, err
+		}
+	}
+}
+
+func (s *Session) connectOnce(ctx context.Context) (*client, error) {
 	c := &client{s: s, producerID: -1, producerEpoch: -1}
 	c.life, c.discard = context.WithCancel(context.Background())
 	gts, err := kgo.NewGroupTransactSession(s.options(c)...)
@@ -61,7 +76,7 @@ func (s *Session) initProducerID(ctx context.Context, cl *kgo.Client) (int64, in
 		if err == nil || ctx.Err() != nil {
 			return id, epoch, err
 		}
-		if ke, ok := errors.AsType[*kerr.Error](err); ok && !ke.Retriable && ke != kerr.UnknownServerError {
+		if ke, ok := errors.AsType[*kerr.Error](err); ok && !ke.Retriable {
 			return id, epoch, err
 		}
 		s.retrying("initialize the producer id", err)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -94,6 +95,23 @@ func TestTransactionVersion1(t *testing.T) {
 	b.produce(300)
 	s := b.open(b.config())
 	require.Empty(t, run(t, s, 300))
+	b.requireOnce(300)
+}
+
+// An UNKNOWN_SERVER_ERROR in answer to InitProducerId stays with its client for good; the session takes another client, when it
+// opens and when it replaces one. Found by a schedule (internal/schedules).
+func TestUnknownServerErrorAtInitProducerID(t *testing.T) {
+	b := setup(t)
+	b.produce(300)
+	cfg, tap := b.tapped()
+	unknown := wiretap.Rule{API: kmsg.InitProducerID, Action: wiretap.RewriteError, ErrorCode: kerr.UnknownServerError.Code}
+	first := tap.Add(unknown)
+	s := b.open(cfg)
+	require.Equal(t, 1, first.Hits())
+	again := tap.Add(unknown)
+	b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.InvalidTxnState})
+	require.Len(t, run(t, s, 300), 1)
+	require.Equal(t, 1, again.Hits())
 	b.requireOnce(300)
 }
 

@@ -79,35 +79,87 @@ func (p *pipe) verify(more ...string) (code int, v verdict) {
 }
 
 // audit reads both sides and returns what the checker says of them. The error is not nil if anything is wrong, be it the
-// checker's finding or a record whose bytes or place are not what they must be.
+// checker's finding, a record whose bytes or place are not what they must be, or a log that says otherwise than the reader.
 func (p *pipe) audit(ctx context.Context) (checker.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
+	a, err := p.auditWith(ctx, checker.NewOutcomes(), nil)
+	return a.Report, err
+}
+
+// audited is what an audit found, and what it read of the output.
+type audited struct {
+	checker.Report
+	readings map[offsets.Partition]*checker.Reading // by output partition
+	log      checker.LogReport                      // of all output partitions
+}
+
+// auditWith is audit without a bound of time. It tells outcomes of the output's markers; also, if not nil, gets each output
+// record, before its provenance is taken off.
+func (p *pipe) auditWith(ctx context.Context, outcomes *checker.Outcomes, also func(*kgo.Record)) (audited, error) {
 	until, err := p.stable(ctx)
 	if err != nil {
-		return checker.Report{}, err
+		return audited{}, err
 	}
 	ends, err := p.listed(ctx, p.adm.ListCommittedOffsets, p.to)
 	if err != nil {
-		return checker.Report{}, err
+		return audited{}, err
 	}
 	widths := map[string]int{}
 	for at := range ends {
 		widths[at.Topic]++
 	}
-	a := auditor{check: checker.New(), prints: map[offsets.Partition][]uint64{}, widths: widths, expect: p.expect}
+	a := auditor{check: checker.New(), prints: map[offsets.Partition][]uint64{}, widths: widths, expect: p.expect, also: also, readings: newReadings(ends)}
 	if a.expect == nil {
 		a.expect = func(r *kgo.Record) []*kgo.Record {
 			return []*kgo.Record{{Topic: p.to[0], Key: r.Key, Value: r.Value, Headers: r.Headers}}
 		}
 	}
 	if err := p.read(ctx, until, a.input); err != nil {
-		return checker.Report{}, err
+		return audited{}, err
 	}
 	if err := p.read(ctx, ends, a.output); err != nil {
-		return checker.Report{}, err
+		return audited{}, err
 	}
-	return a.report()
+	got := audited{readings: a.readings}
+	if got.Report, err = a.report(); err != nil {
+		return got, err
+	}
+	return got, p.auditLogs(ctx, ends, outcomes, &got)
+}
+
+// auditLogs compares what the read_committed reader got with the logs themselves: the committed records of a log are those
+// that the reader got, its offsets are all accounted for, and no transaction ended in one partition otherwise than in another.
+func (p *pipe) auditLogs(ctx context.Context, ends offsets.Set, outcomes *checker.Outcomes, got *audited) error {
+	logs, err := p.rawLogs(ctx, ends, outcomes)
+	if err != nil {
+		return err
+	}
+	total := int64(0)
+	for at := range ends.Sorted() {
+		got.log.Add(logs[at].Report(got.readings[at]))
+		total += logs[at].Next()
+	}
+	if sum := got.log.Committed + got.log.Aborted + got.log.Open + got.log.Markers; sum != total {
+		return fmt.Errorf("the logs of the output have %d offsets, and %d are accounted for: %+v", total, sum, got.log)
+	}
+	if !got.log.OK() {
+		return fmt.Errorf("%+v\n%s", got.log, strings.Join(got.log.Examples, "\n"))
+	}
+	torn, examples := outcomes.Torn()
+	if torn > 0 {
+		return fmt.Errorf("%d markers contradict another one of their transaction\n%s", torn, strings.Join(examples, "\n"))
+	}
+	return nil
+}
+
+// newReadings returns an empty reading of each partition of the set.
+func newReadings(set offsets.Set) map[offsets.Partition]*checker.Reading {
+	readings := map[offsets.Partition]*checker.Reading{}
+	for at := range set {
+		readings[at] = checker.NewReading(at)
+	}
+	return readings
 }
 
 // auditor compares the two sides.
@@ -115,8 +167,10 @@ type auditor struct {
 	check  *checker.Checker
 	expect func(*kgo.Record) []*kgo.Record
 	widths map[string]int // partitions of each output topic
+	also   func(*kgo.Record)
 	// prints has for each input record the sum of the fingerprints of its outputs: those expected minus those found.
-	prints map[offsets.Partition][]uint64
+	prints   map[offsets.Partition][]uint64
+	readings map[offsets.Partition]*checker.Reading
 }
 
 func (a *auditor) input(r *kgo.Record) {
@@ -143,6 +197,10 @@ var byKey = kgo.StickyKeyPartitioner(nil).ForTopic("any")
 
 func (a *auditor) output(r *kgo.Record) {
 	at := offsets.Partition{Topic: r.Topic, Number: r.Partition}
+	a.readings[at].Record(r.Offset, fingerprint(0, r))
+	if a.also != nil {
+		a.also(r)
+	}
 	from, ok := processor.ProvenanceOf(r)
 	if !ok {
 		a.check.Foreign(at, r.Offset)
@@ -207,6 +265,15 @@ func fingerprint(index int, r *kgo.Record) uint64 {
 
 // read gives each read_committed record below the ends to f, those of a partition in their order.
 func (p *pipe) read(ctx context.Context, ends offsets.Set, f func(*kgo.Record), more ...kgo.Opt) error {
+	return p.readAs(ctx, ends, func(r *kgo.Record) {
+		if !r.Attrs.IsControl() {
+			f(r)
+		}
+	}, append([]kgo.Opt{kgo.FetchIsolationLevel(kgo.ReadCommitted())}, more...)...)
+}
+
+// readAs gives each record below the ends to f, markers included, as the options say.
+func (p *pipe) readAs(ctx context.Context, ends offsets.Set, f func(*kgo.Record), more ...kgo.Opt) error {
 	starts := map[string]map[int32]kgo.Offset{}
 	left := map[offsets.Partition]int64{}
 	for at, end := range ends {
@@ -224,7 +291,6 @@ func (p *pipe) read(ctx context.Context, ends offsets.Set, f func(*kgo.Record), 
 	}
 	options := []kgo.Opt{
 		kgo.SeedBrokers(p.cluster.Bootstrap()...), kgo.ConsumePartitions(starts), kgo.KeepControlRecords(),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 	}
 	cl, err := kgo.NewClient(append(options, more...)...)
 	if err != nil {
@@ -239,7 +305,7 @@ func (p *pipe) read(ctx context.Context, ends offsets.Set, f func(*kgo.Record), 
 		for r := range fetches.RecordsAll() {
 			at := offsets.Partition{Topic: r.Topic, Number: r.Partition}
 			end, reading := left[at]
-			if reading && r.Offset < end && !r.Attrs.IsControl() {
+			if reading && r.Offset < end {
 				f(r)
 			}
 			if r.Offset >= end-1 {

@@ -23,12 +23,19 @@ func Brokers(n int) Option { return func(c *config) { c.brokers = n } }
 // Set sets a broker setting by its name in server.properties, on all brokers; it wins over the defaults of this package.
 func Set(name, value string) Option { return func(c *config) { c.settings[name] = value } }
 
+// On puts the data of the one broker on that disk.
+func On(d *Disk) Option {
+	return func(c *config) { c.disk, c.settings["log.dirs"] = d, filepath.Join(d.dir, "data") }
+}
+
 // config is what a backend needs to know to start a cluster.
 type config struct {
 	brokers int
 	// settings are what the brokers have in common, listeners and identities excepted.
 	settings map[string]string
 	version  string
+	// disk is where the broker's data lie, nil for the machine's.
+	disk *Disk
 	// scripts is the folder docker/kafka of this repository.
 	scripts string
 	// port is that of node 1 on 127.0.0.1; node i has port+i-1, and port+controllerPorts+i-1 is free for its controller.
@@ -48,6 +55,9 @@ func newConfig(options []Option) (config, error) {
 	}
 	if cfg.brokers != 1 && cfg.brokers != 3 {
 		return config{}, fmt.Errorf("a test cluster has 1 or 3 brokers, not %d", cfg.brokers)
+	}
+	if cfg.disk != nil && cfg.brokers != 1 {
+		return config{}, errors.New("a disk serves one broker")
 	}
 	settings := defaults(cfg.brokers)
 	maps.Copy(settings, cfg.settings)

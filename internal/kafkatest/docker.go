@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/moby/moby/api/types/container"
 	dockernet "github.com/moby/moby/api/types/network"
@@ -72,7 +73,7 @@ func (d *dockerCluster) startNode(ctx context.Context, id int) error {
 	options := []testcontainers.ContainerCustomizer{
 		testcontainers.WithLabels(labels()),
 		testcontainers.WithEnv(d.env(id)),
-		publish(d.port + id - 1),
+		d.publish(d.port + id - 1),
 		testcontainers.WithWaitStrategyAndDeadline(startTimeout, wait.ForLog("Kafka Server started").WithStartupTimeout(startTimeout)),
 	}
 	if d.network != nil {
@@ -142,26 +143,36 @@ func envName(setting string) string {
 }
 
 // publish binds the container's port 9092 to a port of our choice, which stays the same when the container is started
-// again; one that docker chose would change.
-func publish(port int) testcontainers.CustomizeRequestOption {
+// again; one that docker chose would change. It also gives the container the disk that the cluster lies on, if any.
+func (d *dockerCluster) publish(port int) testcontainers.CustomizeRequestOption {
 	return func(req *testcontainers.GenericContainerRequest) error {
 		inside := dockernet.MustParsePort("9092/tcp")
 		req.ExposedPorts = []string{inside.String()}
 		return testcontainers.WithHostConfigModifier(func(hc *container.HostConfig) {
 			hc.PortBindings = dockernet.PortMap{inside: {{HostIP: netip.MustParseAddr(host), HostPort: strconv.Itoa(port)}}}
+			if d.disk != nil {
+				hc.Binds = []string{d.disk.dir + ":" + d.disk.dir}
+			}
 		})(req)
 	}
 }
 
 func labels() map[string]string { return map[string]string{label: strconv.Itoa(os.Getpid())} }
 
-func (n dockerNode) kill(ctx context.Context) error {
+func (n dockerNode) kill(ctx context.Context) error { return n.signal(ctx, "KILL") }
+
+// pause and resume send signals, since a container that docker has paused cannot be removed. Process 1 is the broker.
+func (n dockerNode) pause(ctx context.Context) error { return n.signal(ctx, "STOP") }
+
+func (n dockerNode) resume(ctx context.Context) error { return n.signal(ctx, "CONT") }
+
+func (n dockerNode) signal(ctx context.Context, name string) error {
 	docker, err := testcontainers.NewDockerClientWithOpts(ctx)
 	if err != nil {
 		return err
 	}
 	defer docker.Close()
-	_, err = docker.ContainerKill(ctx, n.GetContainerID(), client.ContainerKillOptions{Signal: "KILL"})
+	_, err = docker.ContainerKill(ctx, n.GetContainerID(), client.ContainerKillOptions{Signal: name})
 	return err
 }
 
@@ -169,6 +180,22 @@ func (n dockerNode) stop(ctx context.Context) error { return n.Stop(ctx, nil) }
 
 // start returns as soon as the container runs: the line of the log that stands for readiness is there from the last time.
 func (n dockerNode) start(ctx context.Context) error { return n.Start(ctx) }
+
+func (n dockerNode) wait(ctx context.Context) error {
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for {
+		state, err := n.State(ctx)
+		if err != nil || !state.Running {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the container still runs: %w", ctx.Err())
+		case <-again.C:
+		}
+	}
+}
 
 func (n dockerNode) log(ctx context.Context) (string, error) {
 	r, err := n.Logs(ctx)

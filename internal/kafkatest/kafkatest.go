@@ -38,7 +38,7 @@ type Cluster struct {
 	bootstrap []string
 	// nodes are the brokers, node i+1 at index i, listening at bootstrap[i]. Empty if the cluster is not ours.
 	nodes []node
-	// dead[i] is true from the kill of node i+1 until it is started again.
+	// dead[i] is true from the kill of node i+1 until it is started again, and while it is paused.
 	dead []bool
 	// untouchable says why brokers of this cluster must not be killed; empty if they may.
 	untouchable string
@@ -54,6 +54,11 @@ type node interface {
 	stop(ctx context.Context) error
 	// start starts a killed broker again, with its port and its data. It need not wait until the broker serves.
 	start(ctx context.Context) error
+	// pause stops the broker's process where it is, and resume lets it go on.
+	pause(ctx context.Context) error
+	resume(ctx context.Context) error
+	// wait returns when the broker has ended by itself.
+	wait(ctx context.Context) error
 	// log returns what the broker has logged since the cluster was started.
 	log(ctx context.Context) (string, error)
 }
@@ -202,19 +207,43 @@ func (c *Cluster) end(t testing.TB, id int, verb string, how func(node, context.
 	c.dead[i] = true
 }
 
+// Pause stops a broker's process where it is, as SIGSTOP does: its connections stay open and nobody answers. For the rest
+// of the cluster and for this package it is dead until [Cluster.Resume].
+func (c *Cluster) Pause(t testing.TB, id int) {
+	t.Helper()
+	c.end(t, id, "pause", node.pause)
+}
+
+// AwaitEnd returns when a broker has ended by itself, as it does when its disk fails.
+func (c *Cluster) AwaitEnd(t testing.TB, id int) {
+	t.Helper()
+	c.end(t, id, "wait for the end of", node.wait)
+}
+
 // Restart starts a killed broker again at the same address and with the same data. It returns when that broker and all
 // others that live say that every partition has a leader and all its replicas on living brokers in sync.
-func (c *Cluster) Restart(t testing.TB, node int) {
+func (c *Cluster) Restart(t testing.TB, id int) {
 	t.Helper()
-	i := c.index(t, node, true)
+	c.begin(t, id, "start", node.start)
+}
+
+// Resume lets a paused broker go on, and returns when Restart would.
+func (c *Cluster) Resume(t testing.TB, id int) {
+	t.Helper()
+	c.begin(t, id, "resume", node.resume)
+}
+
+func (c *Cluster) begin(t testing.TB, id int, verb string, how func(node, context.Context) error) {
+	t.Helper()
+	i := c.index(t, id, true)
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
-	if err := c.nodes[i].start(ctx); err != nil {
-		t.Fatalf("start broker %d again: %v", node, err)
+	if err := how(c.nodes[i], ctx); err != nil {
+		t.Fatalf("%s broker %d again: %v", verb, id, err)
 	}
 	c.dead[i] = false
 	if err := c.waitReady(ctx); err != nil {
-		t.Fatalf("start broker %d again: %v", node, err)
+		t.Fatalf("%s broker %d again: %v", verb, id, err)
 	}
 }
 

@@ -44,16 +44,20 @@ func startNative(ctx context.Context, cfg config) ([]node, func(context.Context)
 	return nodes, remove, nil
 }
 
-func (n nativeNode) kill(ctx context.Context) error {
-	return n.native(ctx, "kill", "--dir", n.dir, "--node", strconv.Itoa(n.id))
-}
+func (n nativeNode) kill(ctx context.Context) error { return n.do(ctx, "kill") }
 
-func (n nativeNode) stop(ctx context.Context) error {
-	return n.native(ctx, "stop", "--dir", n.dir, "--node", strconv.Itoa(n.id))
-}
+func (n nativeNode) stop(ctx context.Context) error { return n.do(ctx, "stop") }
 
-func (n nativeNode) start(ctx context.Context) error {
-	return n.native(ctx, "start", "--dir", n.dir, "--node", strconv.Itoa(n.id))
+func (n nativeNode) start(ctx context.Context) error { return n.do(ctx, "start") }
+
+func (n nativeNode) pause(ctx context.Context) error { return n.do(ctx, "pause") }
+
+func (n nativeNode) resume(ctx context.Context) error { return n.do(ctx, "resume") }
+
+func (n nativeNode) wait(ctx context.Context) error { return n.do(ctx, "wait") }
+
+func (n nativeNode) do(ctx context.Context, action string) error {
+	return n.native(ctx, action, "--dir", n.dir, "--node", strconv.Itoa(n.id))
 }
 
 func (n nativeNode) log(context.Context) (string, error) {

@@ -27,6 +27,10 @@ var rules = []rule{
 	{pkg: "internal/batches", required: true, light: true},
 	{pkg: "internal/brokerwire", required: true, module: []string{"eos/model", "eos/trace", "internal/brokerscript"}},
 	{pkg: "internal/brokerwire/generate", required: true, module: []string{"eos/model", "eos/trace", "internal/brokerscript"}},
+	{
+		pkg: "internal/schedules", required: true,
+		module: []string{"eos", "processor", "offsets", "internal/checker", "internal/wiretap"},
+	},
 	{pkg: "processor", required: true, light: true, module: []string{"eos", "offsets"}},
 }
 

@@ -29,6 +29,8 @@ type conn struct {
 	tap     *Tap
 	id      int64
 	addr    string
+	network string // as it was dialled
+	address string
 	inner   net.Conn
 	closed  chan struct{}
 	severed chan struct{}
@@ -45,6 +47,7 @@ type conn struct {
 	sending       bool        // a sender runs: only it writes to inner
 	inbox         []*incoming // replies received, not read by the client, in order
 	receiving     bool        // a receiver runs or ran: only it reads from inner
+	after         []afterCall // of replies that the client has read
 	readErr       error       // what Read returns once the inbox is empty; set when the receiver ends
 	news          chan struct{}
 	owed          bool // at Close requests were still to be sent: their answers are waited for
@@ -60,10 +63,12 @@ type exchange struct {
 	faults        []*Fault // that act on the reply, each with a reserved hit
 }
 
-func newConn(t *Tap, id int64, inner net.Conn) *conn {
+func newConn(t *Tap, id int64, inner net.Conn, network, address string) *conn {
 	c := &conn{
 		tap:     t,
 		id:      id,
+		network: network,
+		address: address,
 		inner:   inner,
 		closed:  make(chan struct{}),
 		severed: make(chan struct{}),
@@ -160,6 +165,13 @@ func (c *conn) sever() {
 	pending := c.pending
 	c.pending = nil
 	ended := isClosed(c.closed) || isClosed(c.gone)
+	var after []afterCall
+	if ended { // the client reads no more
+		after, c.after = c.after, nil
+		for _, in := range c.inbox {
+			after, in.after = append(after, in.after...), nil
+		}
+	}
 	c.mu.Unlock()
 	if first {
 		_ = c.inner.Close()
@@ -167,6 +179,7 @@ func (c *conn) sever() {
 	for _, x := range pending {
 		refund(x.faults)
 	}
+	refundAfter(after)
 	if ended {
 		c.tap.forget(c)
 	}

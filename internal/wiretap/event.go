@@ -36,8 +36,9 @@ type Event struct {
 	CorrelationID int32
 	Bytes         int    // length of the frame, its size field included
 	Dropped       bool   // it went no further: by a rule, or because the client had closed the connection
+	Copy          bool   // it is of a request that was delivered again by a DoubleRequest or HoldDouble rule
 	Fault         string // text of the rules that acted on this frame, separated by ", "; empty if none did
-	Err           error  // why a RewriteError rule could not act; the reply passed unchanged
+	Err           error  // why a RewriteError, FlipRequest or FlipReply rule could not act; the frame passed unchanged
 }
 
 // String returns the event on one line, for logs.
@@ -45,6 +46,9 @@ func (e Event) String() string {
 	s := fmt.Sprintf("conn=%d %s %s v%d correlation=%d bytes=%d", e.Conn, e.Phase, e.API.Name(), e.Version, e.CorrelationID, e.Bytes)
 	if e.Dropped {
 		s += " dropped"
+	}
+	if e.Copy {
+		s += " copy"
 	}
 	if e.Fault != "" {
 		s += fmt.Sprintf(" fault=%q", e.Fault)
@@ -77,7 +81,7 @@ type eventLog struct {
 // record adds an event and shows it to the observer.
 func (l *eventLog) record(e Event) {
 	l.mu.Lock()
-	if e.Phase == PhaseRequest {
+	if e.Phase == PhaseRequest && !e.Copy {
 		if l.counts == nil {
 			l.counts = make(map[kmsg.Key]int)
 		}

@@ -1,6 +1,11 @@
 package wiretap
 
-import "sync"
+import (
+	"slices"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
 
 // Fault is a rule in force. Its methods may be called at any time from any goroutine.
 type Fault struct {
@@ -11,11 +16,12 @@ type Fault struct {
 	released chan struct{} // closed by Release
 
 	mu       sync.Mutex
-	skipped  int  // matches left alone; ≤ rule.Skip
-	reserved int  // matches bound to a request, whose turn has not come
-	hits     int  // faults that happened; hits+reserved ≤ rule.limit() unless that is Always
-	removed  bool // by Remove or Release: matches nothing more
-	let      bool // by Release
+	skipped  int             // matches left alone; ≤ rule.Skip
+	reserved int             // matches bound to a request, whose turn has not come
+	hits     int             // faults that happened; hits+reserved ≤ rule.limit() unless that is Always
+	removed  bool            // by Remove or Release: matches nothing more
+	let      bool            // by Release
+	answers  []kmsg.Response // of the brokers to the copies, for DoubleRequest and HoldDouble
 }
 
 func newFault(rule Rule) *Fault {
@@ -42,11 +48,19 @@ func (f *Fault) Hits() int {
 }
 
 // Reached returns a channel that is closed at the first hit: for a hold, when the request or the complete reply has arrived in the tap;
-// for a delay, when it begins; for a drop, after the connection was closed; for a call, after the function returned.
+// for a delay or hang, when it begins; for a drop or cut, after the connection was closed; for a double, when the broker has answered the
+// copy; for a call, after the function returned.
 func (f *Fault) Reached() <-chan struct{} { return f.reached }
 
 // Spent returns a channel that is closed at the last hit that Count allows: from then on the rule matches nothing.
 func (f *Fault) Spent() <-chan struct{} { return f.spent }
+
+// Answers returns what brokers have answered to the copies that a DoubleRequest or HoldDouble rule delivered, oldest first.
+func (f *Fault) Answers() []kmsg.Response {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.answers)
+}
 
 // Release ends the rule, and lets go all that it holds. Called again, or on a rule that holds nothing, it is the same as Remove.
 func (f *Fault) Release() {
@@ -117,4 +131,11 @@ func refund(faults []*Fault) {
 		f.reserved--
 		f.mu.Unlock()
 	}
+}
+
+// note keeps what a broker answered to a copy.
+func (f *Fault) note(answer kmsg.Response) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answers = append(f.answers, answer)
 }

@@ -28,6 +28,13 @@ type incoming struct {
 	frame []byte // what is left to read
 	at    time.Time
 	holds []*Fault // that must be released first
+	after []afterCall
+}
+
+// afterCall is a function to be run once the client has read a reply, with the rule that asks for it.
+type afterCall struct {
+	fault *Fault
+	event Event
 }
 
 // Read hands the client the broker's replies, and no more than one at a time. It returns io.EOF once a rule has closed the connection
@@ -42,6 +49,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		if isClosed(c.closed) || isClosed(c.gone) {
 			return 0, c.readError(nil)
 		}
+		c.callAfter()
 		if c.isReceiving() {
 			return c.readInbox(p)
 		}
@@ -225,18 +233,70 @@ func (c *conn) act(frame []byte) bool {
 	in := &incoming{frame: frame, at: e.Time}
 	for i, f := range x.faults {
 		e.note(f)
-		if f.rule.Action == DropReply {
-			e.Dropped = true
-			c.tap.log.record(e)
-			c.sever()
-			f.hit()
+		switch f.rule.Action {
+		case DropReply, CutReply, HangReply:
+			c.endAt(f, in, e)
 			refund(x.faults[i+1:])
 			return false
+		default:
+			c.apply(f, x, in, &e)
 		}
-		c.apply(f, x, in, &e)
 	}
 	c.tap.log.record(e)
 	return c.deliver(in)
+}
+
+// endAt has a rule act that lets no more replies pass. It returns when the connection has ended.
+func (c *conn) endAt(f *Fault, in *incoming, e Event) {
+	e.Dropped = true
+	c.tap.log.record(e)
+	refundAfter(in.after)
+	if f.rule.Call != nil {
+		f.rule.Call(e)
+	}
+	if f.rule.Action == HangReply {
+		f.hit()
+		c.hang()
+		return
+	}
+	if f.rule.Action == CutReply {
+		in.frame, in.after = in.frame[:len(in.frame)/2], nil
+		c.deliver(in)
+	}
+	c.sever()
+	f.hit()
+}
+
+// hang throws away what the broker sends. That the broker closes the connection does not reach the client either.
+func (c *conn) hang() {
+	_, _ = io.Copy(io.Discard, c.reader.buf) // ends with the connection, one way or the other
+	select {
+	case <-c.severed:
+		if !isClosed(c.gone) {
+			<-c.closed // severed by a rule or an error: the client sees nothing of that
+		}
+	case <-c.closed:
+	case <-c.gone:
+	}
+}
+
+// callAfter runs the functions that wait for the client to have read the reply before. The caller holds reading.
+func (c *conn) callAfter() {
+	c.mu.Lock()
+	after := c.after
+	c.after = nil
+	c.mu.Unlock()
+	for _, a := range after {
+		a.fault.rule.Call(a.event)
+		a.fault.hit()
+	}
+}
+
+// refundAfter gives hits back that will not happen.
+func refundAfter(after []afterCall) {
+	for _, a := range after {
+		refund([]*Fault{a.fault})
+	}
 }
 
 // apply has one rule act on a reply that goes on.
@@ -248,6 +308,15 @@ func (c *conn) apply(f *Fault, x exchange, in *incoming, e *Event) {
 		in.holds = append(in.holds, f)
 	case CallOnReply:
 		f.rule.Call(*e)
+	case CallAfterReply:
+		in.after = append(in.after, afterCall{f, *e}) // and a hit then
+		return
+	case FlipReply:
+		if err := flipReply(in.frame, x.api, x.version); err != nil {
+			e.Err = err
+			refund([]*Fault{f})
+			return
+		}
 	case RewriteError:
 		rewritten, err := rewriteError(in.frame, x.api, x.version, f.rule.ErrorCode)
 		if err != nil {
@@ -256,7 +325,7 @@ func (c *conn) apply(f *Fault, x exchange, in *incoming, e *Event) {
 			return
 		}
 		in.frame = rewritten
-	default: // match gives no action on requests, and act has done DropReply
+	default: // match gives no action on requests, and act has done those that end the line
 		panic("wiretap: " + f.text + " does not act on a reply that goes on")
 	}
 	f.hit()
@@ -305,6 +374,7 @@ func (c *conn) readInbox(p []byte) (int, error) {
 			if in.frame = in.frame[n:]; len(in.frame) == 0 {
 				c.mu.Lock()
 				c.inbox = c.inbox[1:]
+				c.after = append(c.after, in.after...)
 				c.mu.Unlock()
 			}
 			return n, nil

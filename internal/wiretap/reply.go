@@ -53,13 +53,18 @@ func rewriteError(frame []byte, api kmsg.Key, version, code int16) ([]byte, erro
 	if !found {
 		return nil, fmt.Errorf("wiretap: %s v%d reply has no error code to rewrite: it passed unchanged", api.Name(), version)
 	}
+	return encodeReply(frame, decoded), nil
+}
+
+// encodeReply returns the frame of a decoded reply that was changed.
+func encodeReply(frame []byte, decoded kmsg.Response) []byte {
 	rewritten := append(make([]byte, 0, len(frame)), frame[:replyHeader]...)
 	if flexibleHeader(decoded) {
 		rewritten = append(rewritten, 0) // no tags
 	}
 	rewritten = decoded.AppendTo(rewritten)
 	binary.BigEndian.PutUint32(rewritten, uint32(len(rewritten)-4))
-	return rewritten, nil
+	return rewritten
 }
 
 // flexibleHeader reports whether tags follow the correlation id. ApiVersions never has them (KIP-511): a client must be able to read

@@ -15,6 +15,7 @@ type Request struct {
 	API           kmsg.Key
 	Version       int16
 	CorrelationID int32
+	Addr          string // address of the broker it goes to
 
 	frame  []byte // size int32 | api key int16 | api version int16 | correlation id int32 | client id | [tags] | body
 	topics *topicNames

@@ -19,6 +19,7 @@ type outgoing struct {
 	opaque  bool    // not a request: forwarded as it is
 	written time.Time
 	answer  bool     // the broker will answer it
+	err     error    // why a rule could not act
 	faults  []*Fault // that act on the request, each with a reserved hit
 	onReply []*Fault
 }
@@ -83,6 +84,7 @@ func (c *conn) writeSome(p []byte) (int, error) {
 func (c *conn) judge(frame []byte) outgoing {
 	o := outgoing{frame: frame}
 	req, ok := parseRequest(frame, &c.tap.topics)
+	req.Addr = c.addr
 	if o.opaque = c.writer.frames.opaque || !ok; o.opaque {
 		return o
 	}
@@ -122,6 +124,7 @@ func (c *conn) forward(o outgoing) bool {
 		return false
 	}
 	e := c.event(PhaseRequest, o.exchange(), len(o.frame))
+	e.Err = o.err
 	for _, f := range o.faults {
 		e.note(f)
 	}
@@ -137,17 +140,21 @@ func (c *conn) send() {
 		if !ok {
 			return
 		}
-		if left, ok := c.holdUp(o); !ok {
+		doubles, left, ok := c.holdUp(&o)
+		if !ok {
 			refund(left)
+			refund(doubles)
 			refund(o.onReply)
 			continue // dequeue sees that the connection has ended
 		}
 		if !c.forward(o) {
+			refund(doubles)
 			continue
 		}
 		if _, err := c.inner.Write(o.frame); err != nil {
 			c.sever()
 		}
+		c.double(doubles, o)
 	}
 }
 
@@ -171,22 +178,19 @@ func (c *conn) dequeue() (outgoing, bool) {
 	return outgoing{}, false
 }
 
-// holdUp has the rules on a request act, and returns when it may be forwarded. If the connection ends first it returns false, and the
-// rules that have not acted.
-func (c *conn) holdUp(o outgoing) (left []*Fault, ok bool) {
+// holdUp has the rules on a request act, and returns when it may be forwarded, with the rules that double it. If the connection ends
+// first it returns false, and the rules that have not acted.
+func (c *conn) holdUp(o *outgoing) (doubles, left []*Fault, ok bool) {
 	if !c.passFreeze() {
-		return o.faults, false
+		return nil, o.faults, false
 	}
 	e := c.event(PhaseRequest, o.exchange(), len(o.frame))
 	for i, f := range o.faults {
 		e.note(f)
 		switch f.rule.Action {
-		case DropRequest:
-			e.Dropped = true
-			c.tap.log.record(e)
-			c.sever()
-			f.hit()
-			return o.faults[i+1:], false
+		case DropRequest, CutRequest, HangRequest:
+			c.stopAt(f, o, e)
+			return doubles, o.faults[i+1:], false
 		case DelayRequest:
 			f.hit()
 			ok = c.passTime(o.written.Add(f.rule.Delay))
@@ -197,14 +201,43 @@ func (c *conn) holdUp(o outgoing) (left []*Fault, ok bool) {
 			f.rule.Call(e)
 			f.hit()
 			ok = !isClosed(c.severed)
+		case DoubleRequest, HoldDouble:
+			doubles, ok = append(doubles, f), true
+		case FlipRequest:
+			o.flip(f)
+			ok = true
 		default: // match gives no action on replies
 			panic("wiretap: " + f.text + " does not act on a request")
 		}
 		if !ok {
-			return o.faults[i+1:], false
+			return doubles, o.faults[i+1:], false
 		}
 	}
-	return nil, c.passFreeze()
+	return doubles, nil, c.passFreeze()
+}
+
+// stopAt has a rule act that lets neither this request pass nor any after it. It returns when the connection has ended.
+func (c *conn) stopAt(f *Fault, o *outgoing, e Event) {
+	e.Dropped = true
+	c.tap.log.record(e)
+	if f.rule.Call != nil {
+		f.rule.Call(e)
+	}
+	switch f.rule.Action {
+	case CutRequest:
+		_, _ = c.inner.Write(o.frame[:len(o.frame)/2]) // it is closed all the same
+	case HangRequest:
+		f.hit()
+		select {
+		case <-c.severed:
+		case <-c.closed:
+		}
+		c.sever()
+		return
+	default: // DropRequest: not a byte
+	}
+	c.sever()
+	f.hit()
 }
 
 // passFreeze waits until the tap is not frozen; false means that the connection has ended first.

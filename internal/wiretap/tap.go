@@ -27,10 +27,11 @@ type Tap struct {
 	mu     sync.Mutex
 	conns  map[*conn]struct{} // every connection that may still carry a byte
 	lastID int64
-	down   bool          // after Cut or Close: Dial refuses
-	closed bool          // after Close: for good
-	frozen chan struct{} // nil unless frozen; closed by Thaw
-	gate   atomic.Bool   // frozen != nil, to be read without mu
+	copies map[*copied]struct{} // every request that is to be delivered again
+	down   bool                 // after Cut or Close: Dial refuses
+	closed bool                 // after Close: for good
+	frozen chan struct{}        // nil unless frozen; closed by Thaw
+	gate   atomic.Bool          // frozen != nil, to be read without mu
 }
 
 // Option changes how New makes a tap.
@@ -49,9 +50,10 @@ func Keep(events int) Option { return func(t *Tap) { t.log.limit = max(events, 0
 // New returns a tap with no rules: until one is added, bytes pass as they are.
 func New(options ...Option) *Tap {
 	t := &Tap{
-		dial:  (&net.Dialer{}).DialContext,
-		conns: make(map[*conn]struct{}),
-		log:   eventLog{limit: 100_000},
+		dial:   (&net.Dialer{}).DialContext,
+		conns:  make(map[*conn]struct{}),
+		copies: make(map[*copied]struct{}),
+		log:    eventLog{limit: 100_000},
 	}
 	t.faults.Store(new([]*Fault))
 	for _, option := range options {
@@ -77,7 +79,7 @@ func (t *Tap) Dial(ctx context.Context, network, address string) (net.Conn, erro
 		return nil, refused(network)
 	}
 	t.lastID++
-	c := newConn(t, t.lastID, inner)
+	c := newConn(t, t.lastID, inner, network, address)
 	t.conns[c] = struct{}{}
 	return c, nil
 }
@@ -110,6 +112,9 @@ func (t *Tap) Cut() {
 	t.mu.Lock()
 	t.down = true
 	conns := t.connections()
+	for c := range t.copies {
+		c.end()
+	}
 	t.mu.Unlock()
 	for _, c := range conns {
 		c.cut()

@@ -2,6 +2,7 @@ package wiretap
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,10 +13,11 @@ import (
 
 // String returns the rule on one line:
 //
-//	<API>[ commit=true|false][ topic=<name>]: <action>[ <delay or error>][ skip <n>][ x<n>| always]
+//	<API>[ commit=true|false][ topic=<name>][ broker=<host:port>]: <action>[ <delay or error>][ skip <n>][ x<n>| always]
 //
 // for example "EndTxn commit=true: drop-reply x3", "Produce topic=orders: delay-reply 200ms skip 10 always",
-// "EndTxn: rewrite-error UNKNOWN_SERVER_ERROR". The API "*" is every API. A rule with When shows "when=func", which Parse refuses.
+// "EndTxn: rewrite-error UNKNOWN_SERVER_ERROR". The API "*" is every API. A rule with When shows "when=func", and a
+// drop with Call "with call", which Parse refuses.
 func (r Rule) String() string {
 	var b strings.Builder
 	b.WriteString(apiName(r.API))
@@ -25,10 +27,16 @@ func (r Rule) String() string {
 	if r.Topic != "" {
 		fmt.Fprintf(&b, " topic=%s", r.Topic)
 	}
+	if r.Broker != "" {
+		fmt.Fprintf(&b, " broker=%s", r.Broker)
+	}
 	if r.When != nil {
 		b.WriteString(" when=func")
 	}
 	fmt.Fprintf(&b, ": %s", r.Action)
+	if r.Call != nil && !r.Action.calls() {
+		b.WriteString(" with call")
+	}
 	if r.Delay != 0 {
 		fmt.Fprintf(&b, " %s", r.Delay)
 	}
@@ -49,15 +57,15 @@ func (r Rule) String() string {
 
 // Parse reads one rule as String writes it. The rule is valid if the error is nil. Actions that call a function cannot be written.
 func Parse(text string) (Rule, error) {
-	match, act, ok := strings.Cut(text, ":")
-	if !ok {
+	colon := strings.LastIndex(text, ":") // a broker's address has one as well, and stands before it
+	if colon < 0 {
 		return Rule{}, fmt.Errorf(`wiretap rule %q has no ":": write it as "EndTxn: drop-reply x3"`, text)
 	}
 	var r Rule
-	if err := r.parseMatch(strings.Fields(match)); err != nil {
+	if err := r.parseMatch(strings.Fields(text[:colon])); err != nil {
 		return Rule{}, fmt.Errorf("wiretap rule %q: %w", text, err)
 	}
-	if err := r.parseAction(strings.Fields(act)); err != nil {
+	if err := r.parseAction(strings.Fields(text[colon+1:])); err != nil {
 		return Rule{}, fmt.Errorf("wiretap rule %q: %w", text, err)
 	}
 	if err := r.Validate(); err != nil {
@@ -81,8 +89,10 @@ func (r *Rule) parseMatch(words []string) error {
 			r.Commit = new(value == "true")
 		case name == "topic" && value != "":
 			r.Topic = value
+		case name == "broker" && value != "":
+			r.Broker = value
 		default:
-			return fmt.Errorf("%q is no condition: use commit=true, commit=false, or topic=<name>", word)
+			return fmt.Errorf("%q is no condition: use commit=true, commit=false, topic=<name>, or broker=<host:port>", word)
 		}
 	}
 	return nil
@@ -117,19 +127,37 @@ func (r *Rule) parseAction(words []string) error {
 	var err error
 	switch r.Action {
 	case 0:
-		return fmt.Errorf("unknown action: use one of drop-reply, drop-request, delay-request, delay-reply, hold-request, hold-reply, rewrite-error")
-	case CallOnRequest, CallOnReply:
+		return fmt.Errorf("unknown action: use one of %s", strings.Join(writable(), ", "))
+	case CallOnRequest, CallOnReply, CallAfterReply:
 		return fmt.Errorf("%s needs a function: it can be used from Go only", r.Action)
 	case DelayRequest, DelayReply:
 		words, err = parseWord(words, "a duration such as 200ms", &r.Delay, time.ParseDuration)
+	case DoubleRequest:
+		if len(words) > 0 {
+			if delay, err := time.ParseDuration(words[0]); err == nil { // else it is one of the numbers
+				r.Delay, words = delay, words[1:]
+			}
+		}
 	case RewriteError:
 		words, err = parseWord(words, "an error such as UNKNOWN_SERVER_ERROR", &r.ErrorCode, errorCode)
-	default: // drops and holds have no argument
+	default: // the others have no argument
 	}
 	if err != nil {
 		return err
 	}
 	return r.parseNumbers(words)
+}
+
+// writable returns the names of the actions that can be written, in order.
+func writable() []string {
+	var names []string
+	for action, name := range actionNames {
+		if !action.calls() {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // parseNumbers reads what is left: skip and count.

@@ -1,0 +1,289 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
+)
+
+// Faults of three brokers: what leads and coordinates moves, and brokers die, stop, or are restarted. One cluster serves
+// all of them, one after the other; every pipe ends with every record over once, but those whose input is truncated: they say so.
+func TestFaultThreeBrokers(t *testing.T) {
+	cluster := kafkatest.Start(t, kafkatest.Brokers(3))
+	t.Run("leaders moved", func(t *testing.T) { testLeadersMoved(t, cluster) })
+	t.Run("roles killed", func(t *testing.T) { testRolesKilled(t, cluster) })
+	t.Run("rolling restart", func(t *testing.T) { testRollingRestart(t, cluster) })
+	t.Run("minority", func(t *testing.T) { testMinority(t, cluster) })
+	t.Run("broker paused", func(t *testing.T) { testBrokerPaused(t, cluster) })
+	t.Run("unclean election", func(t *testing.T) { testUncleanElection(t, cluster) })
+}
+
+// threeFlags have everything that waits for a time-out wait for seconds.
+var threeFlags = []string{"--session-timeout", "6s", "--transaction-timeout", "10s", "--max-records", "500"}
+
+// workingPipe is a pipe whose input is being fed, with two instances at work.
+func workingPipe(t *testing.T, cluster *kafkatest.Cluster, perSecond int, flags ...string) (p *pipe, a, b *process, stop func() int64) {
+	t.Helper()
+	p = newPipe(t, cluster, sixToSix, flags...)
+	stop = p.feed(perSecond)
+	a, b = p.start("a"), p.start("b")
+	p.awaitOwners(30*time.Second, "a", "b")
+	p.awaitMore(int64(perSecond))
+	return p, a, b, stop
+}
+
+// finish ends a working pipe and requires that everything came over once.
+func (p *pipe) finish(stop func() int64, running ...*process) {
+	p.t.Helper()
+	total := stop()
+	p.awaitAll()
+	for _, pr := range running {
+		pr.drain(syscall.SIGTERM)
+	}
+	p.awaitNothingOpen(30 * time.Second)
+	p.requireExactlyOnce(total, total)
+}
+
+// The leaders of the input, of the output, of the group's offsets and of the transactions' states move to other brokers,
+// and with the last two the coordinators, while two instances work; all brokers live. Commits go on after each.
+func testLeadersMoved(t *testing.T, cluster *kafkatest.Cluster) {
+	p, a, b, stop := workingPipe(t, cluster, 1_000, threeFlags...)
+	group, txn := p.coordinators("a")
+	for _, topic := range []string{"__transaction_state", "__consumer_offsets", p.from[0], p.to[0]} {
+		p.moveLeaders(topic)
+		p.awaitMore(500)
+	}
+	movedGroup, movedTxn := p.coordinators("a")
+	require.NotEqual(t, group, movedGroup, "the group's coordinator has not moved")
+	require.NotEqual(t, txn, movedTxn, "the coordinator of the transactions has not moved")
+	for _, topic := range []string{"__transaction_state", "__consumer_offsets"} { // and on, while a transaction waits for the first
+		p.moveLeaders(topic)
+	}
+	p.awaitMore(500)
+	p.finish(stop, a, b)
+}
+
+// moveLeaders gives every partition of a topic another leader: the next of its replicas becomes the preferred one, and is
+// elected. It returns when every partition has its new leader.
+func (p *pipe) moveLeaders(topic string) {
+	p.t.Helper()
+	topics, err := p.adm.ListTopicsWithInternal(p.t.Context(), topic)
+	require.NoError(p.t, err)
+	var move kadm.AlterPartitionAssignmentsReq
+	all, want := kadm.TopicsSet{}, map[int32]int32{}
+	for n, detail := range topics[topic].Partitions {
+		i := slices.Index(detail.Replicas, detail.Leader)
+		require.GreaterOrEqual(p.t, i, 0, "%s-%d has no leader", topic, n)
+		order := slices.Concat(detail.Replicas[i+1:], detail.Replicas[:i+1])
+		move.Assign(topic, n, order)
+		all.Add(topic, n)
+		want[n] = order[0]
+	}
+	require.NotEmpty(p.t, want)
+	moved, err := p.adm.AlterPartitionAssignments(p.t.Context(), move)
+	require.NoError(p.t, errors.Join(err, moved.Error()))
+	p.await("the leaders of "+topic+" have moved", 30*time.Second, func(ctx context.Context) (bool, error) {
+		if _, err := p.adm.ElectLeaders(ctx, kadm.ElectPreferredReplica, all); err != nil {
+			return false, err
+		}
+		topics, err := p.adm.ListTopicsWithInternal(ctx, topic)
+		if err != nil {
+			return false, err
+		}
+		for n, leader := range want {
+			if now := topics[topic].Partitions[n].Leader; now != leader {
+				return false, fmt.Errorf("%s-%d is led by %d, not %d", topic, n, now, leader)
+			}
+		}
+		return true, nil
+	})
+}
+
+// coordinators returns which brokers coordinate the group, and the transactions of an instance's first lane.
+func (p *pipe) coordinators(instance string) (group, txn int32) {
+	p.t.Helper()
+	id := p.group + "-" + instance + "-0"
+	p.await("there are coordinators", 30*time.Second, func(ctx context.Context) (bool, error) {
+		g := p.adm.FindGroupCoordinators(ctx, p.group)[p.group]
+		x := p.adm.FindTxnCoordinators(ctx, id)[id]
+		group, txn = g.NodeID, x.NodeID
+		return g.Err == nil && x.Err == nil, errors.Join(g.Err, x.Err)
+	})
+	return group, txn
+}
+
+// The broker that coordinates the group, then the one that coordinates the transactions, then the controller is killed
+// (kill -9), each time together with one of the two instances; every broker also leads partitions of the input and of the
+// output. The instance is started again at once and both go on with the two brokers that are left, before the third comes
+// back.
+func testRolesKilled(t *testing.T, cluster *kafkatest.Cluster) {
+	p, a, b, stop := workingPipe(t, cluster, 1_000, threeFlags...)
+	running := map[string]*process{"a": a, "b": b}
+	for _, role := range []struct {
+		name   string
+		broker func() int32
+	}{
+		{"the group's coordinator", func() int32 { group, _ := p.coordinators("a"); return group }},
+		{"the transactions' coordinator", func() int32 { _, txn := p.coordinators("a"); return txn }},
+		{"the controller", p.controller},
+	} {
+		node := int(role.broker())
+		name := []string{"a", "b"}[p.rng.IntN(2)]
+		cluster.Kill(t, node)
+		running[name].kill()
+		began := time.Now()
+		running[name] = p.start(name)
+		p.awaitMore(500)
+		p.awaitOwners(time.Minute, "a", "b")
+		t.Logf("broker %d, %s, and instance %s were killed: both work again after %v", node, role.name, name, time.Since(began).Round(time.Millisecond))
+		cluster.Restart(t, node)
+		p.awaitMore(500)
+	}
+	p.finish(stop, running["a"], running["b"])
+}
+
+// controller returns which node is the active controller. What metadata says of it is any broker, so the quorum is asked.
+func (p *pipe) controller() (leader int32) {
+	p.t.Helper()
+	ask := kmsg.NewPtrDescribeQuorumRequest()
+	topic := kmsg.NewDescribeQuorumRequestTopic()
+	topic.Topic, topic.Partitions = "__cluster_metadata", []kmsg.DescribeQuorumRequestTopicPartition{{Partition: 0}}
+	ask.Topics = append(ask.Topics, topic)
+	cl := p.cluster.Client(p.t)
+	p.await("there is a controller", 30*time.Second, func(ctx context.Context) (bool, error) {
+		resp, err := ask.RequestWith(ctx, cl)
+		if err != nil {
+			return false, err
+		}
+		leader = resp.Topics[0].Partitions[0].LeaderID
+		return leader > 0, nil
+	})
+	return leader
+}
+
+// All three brokers are restarted one after the other as for an upgrade: each is stopped as an operator does, comes back,
+// and is in sync before the next. Commits go on while one is away.
+func testRollingRestart(t *testing.T, cluster *kafkatest.Cluster) {
+	p, a, b, stop := workingPipe(t, cluster, 1_000, threeFlags...)
+	for node := 1; node <= 3; node++ {
+		cluster.Stop(t, node)
+		p.awaitMore(500)
+		cluster.Restart(t, node)
+		p.awaitMore(500)
+	}
+	p.finish(stop, a, b)
+}
+
+// stallWatch is for how long a pipe that cannot work is watched, and stallCPU how much of that time it may compute.
+const (
+	stallWatch = 10 * time.Second
+	stallCPU   = stallWatch / 5
+)
+
+// Two of the three brokers are killed: with min.insync.replicas=2 nothing can be written, and there is no controller. The
+// pipe waits, and does not compute while it waits; when the brokers are back it goes on with the same process.
+func testMinority(t *testing.T, cluster *kafkatest.Cluster) {
+	const total = 60_000
+	p := newPipe(t, cluster, sixToSix, threeFlags...)
+	probe := kafkatest.Name(t, "probe")
+	cluster.CreateTopic(t, probe, 1)
+	p.fill(total)
+	a := p.start("a")
+	p.awaitMore(2_000)
+	for _, node := range []int{1, 2} {
+		cluster.Kill(t, node)
+	}
+	p.requireNotWritable(probe)
+	before := cpuTime(t, a)
+	select {
+	case <-time.After(stallWatch):
+	case <-a.exited:
+		require.FailNow(t, "the process has ended", "exit code %d: %q", a.code, a.said())
+	}
+	spent := cpuTime(t, a) - before
+	t.Logf("in %v without a majority of brokers the process computed for %v", stallWatch, spent)
+	require.Less(t, spent, stallCPU, "a busy loop")
+
+	cluster.Restart(t, 1)
+	cluster.Restart(t, 2)
+	now, err := p.committed(t.Context())
+	require.NoError(t, err)
+	t.Logf("%d of %d records were committed when the brokers were back", sum(now), total)
+	p.awaitCommitted(total)
+	a.drain(syscall.SIGTERM)
+	p.awaitNothingOpen(30 * time.Second)
+	p.requireExactlyOnce(total, total)
+	text, stalled := a.stderr(), false
+	for line := range strings.Lines(text) {
+		stalled = stalled || strings.Contains(line, `"level":"WARN"`) || strings.Contains(line, `"level":"ERROR"`)
+	}
+	require.True(t, stalled, "the log does not say that the brokers were away")
+}
+
+// requireNotWritable requires that the topic does not take a record within seconds: the brokers that are left are too few.
+func (p *pipe) requireNotWritable(topic string) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), 3*time.Second)
+	defer cancel()
+	err := p.cluster.Client(p.t).ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte("x")}).FirstErr()
+	require.Error(p.t, err, "two brokers are dead, and a record is taken all the same")
+}
+
+// cpuTime returns how long a process has computed so far.
+func cpuTime(t *testing.T, pr *process) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pr.cmd.Process.Pid))
+	require.NoError(t, err)
+	_, after, ok := strings.Cut(string(text), ") ") // the name of the program may hold blanks
+	require.True(t, ok, "%s", text)
+	fields := strings.Fields(after) // from the third on
+	user, err := strconv.Atoi(fields[11])
+	require.NoError(t, err)
+	system, err := strconv.Atoi(fields[12])
+	require.NoError(t, err)
+	const tick = time.Second / 100 // USER_HZ, the same on every Linux
+	return time.Duration(user+system) * tick
+}
+
+// The broker that coordinates the transactions is stopped (SIGSTOP) with all connections open: the others take over what it
+// led, and the pipe goes on with them. Then it continues (SIGCONT) and takes itself for what it was, until it finds out.
+func testBrokerPaused(t *testing.T, cluster *kafkatest.Cluster) {
+	p, a, b, stop := workingPipe(t, cluster, 1_000, threeFlags...)
+	_, txn := p.coordinators("a")
+	began := time.Now()
+	cluster.Pause(t, int(txn))
+	p.await("another broker coordinates", time.Minute, func(ctx context.Context) (bool, error) {
+		id := p.group + "-a-0"
+		c := p.living(int(txn)).FindTxnCoordinators(ctx, id)[id]
+		return c.Err == nil && c.NodeID != txn, c.Err
+	})
+	p.adm = p.living(int(txn))
+	p.awaitMore(1_000)
+	t.Logf("a coordinator was stopped: the pipe had done a second's work after %v", time.Since(began).Round(time.Millisecond))
+	cluster.Resume(t, int(txn))
+	p.adm = p.cluster.Admin(t)
+	p.awaitOwners(time.Minute, "a", "b")
+	p.awaitMore(1_000)
+	p.finish(stop, a, b)
+}
+
+// living returns an admin client that asks the other brokers first.
+func (p *pipe) living(paused int) *kadm.Client {
+	p.t.Helper()
+	seeds := slices.Delete(p.cluster.Bootstrap(), paused-1, paused)
+	return kadm.NewClient(p.cluster.Client(p.t, kgo.SeedBrokers(seeds...)))
+}

@@ -1,0 +1,85 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
+)
+
+// What a broker knows of an idle producer ends: it is forgotten by the partitions after seconds, not after a day, and by the
+// coordinator not after a week. The pipe that was idle goes on, with every record over once.
+func TestFaultExpiry(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.Start(t,
+		kafkatest.Set("producer.id.expiration.ms", "2000"), kafkatest.Set("producer.id.expiration.check.interval.ms", "500"),
+		kafkatest.Set("transactional.id.expiration.ms", "12000"),
+		kafkatest.Set("transaction.remove.expired.transaction.cleanup.interval.ms", "1000"))
+	t.Run("producer id", func(t *testing.T) { testProducerIDExpires(t, cluster) })
+	t.Run("transactional id", func(t *testing.T) { testTransactionalIDExpires(t, cluster) })
+}
+
+// The partitions of the output forget the idle producer.
+func testProducerIDExpires(t *testing.T, cluster *kafkatest.Cluster) {
+	t.Parallel()
+	p := newPipe(t, cluster, sixToSix, "--session-timeout", "10s", "--max-records", "500")
+	p.fill(3_000)
+	a := p.start("a")
+	for range 2 {
+		p.awaitAll()
+		p.await("the partitions have forgotten the producer", time.Minute, func(ctx context.Context) (bool, error) {
+			known, err := p.knownProducers(ctx)
+			return known == 0, err
+		})
+		p.fill(3_000)
+	}
+	p.awaitAll()
+	a.drain(syscall.SIGTERM)
+	t.Logf("%+v", a.result())
+	p.requireExactlyOnce(9_000, 9_000)
+}
+
+// knownProducers returns how many producers the output's partitions know.
+func (p *pipe) knownProducers(ctx context.Context) (known int, err error) {
+	ends, err := p.listed(ctx, p.adm.ListEndOffsets, p.to)
+	if err != nil {
+		return 0, err
+	}
+	producers, err := p.adm.DescribeProducers(ctx, topicsSet(ends))
+	for _, topic := range producers {
+		for _, partition := range topic.Partitions {
+			err = errors.Join(err, partition.Err)
+			known += len(partition.ActiveProducers)
+		}
+	}
+	return known, err
+}
+
+// The coordinator forgets the idle transactional id, and with it the producer id that the pipe would go on with.
+func testTransactionalIDExpires(t *testing.T, cluster *kafkatest.Cluster) {
+	t.Parallel()
+	p := newPipe(t, cluster, sixToSix, "--session-timeout", "10s", "--max-records", "500")
+	p.fill(3_000)
+	a := p.start("a")
+	p.awaitAll()
+	first, err := p.transaction(t.Context(), "a")
+	require.NoError(t, err)
+	p.await("the coordinator has forgotten the transactional id", time.Minute, func(ctx context.Context) (bool, error) {
+		_, err := p.transaction(ctx, "a")
+		return errors.Is(err, kerr.TransactionalIDNotFound), err
+	})
+	p.fill(3_000)
+	p.awaitAll()
+	second, err := p.transaction(t.Context(), "a")
+	require.NoError(t, err)
+	require.NotEqual(t, first.ProducerID, second.ProducerID, "what was forgotten cannot come back")
+	a.drain(syscall.SIGTERM)
+	t.Logf("%+v", a.result())
+	p.requireExactlyOnce(6_000, 6_000)
+}

@@ -1,0 +1,174 @@
+package integration
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eos-pipe/eos-pipe/internal/checker"
+	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
+	"github.com/eos-pipe/eos-pipe/internal/wiretap"
+)
+
+// late is a request of one transaction that arrives in the next one: it was held up in the network, and the client, whose connections
+// were lost meanwhile, has sent it again; or the network has delivered it twice.
+type late struct {
+	name   string
+	api    kmsg.Key
+	action wiretap.Action // HoldRequest or HoldDouble
+	during kmsg.Key       // it arrives when the broker has applied this request of the next transaction
+}
+
+var lateRequests = []late{
+	{"held Produce", kmsg.Produce, wiretap.HoldRequest, kmsg.Produce},
+	{"held EndTxn", kmsg.EndTxn, wiretap.HoldRequest, kmsg.Produce},
+	{"doubled Produce", kmsg.Produce, wiretap.HoldDouble, kmsg.Produce},
+	{"doubled EndTxn", kmsg.EndTxn, wiretap.HoldDouble, kmsg.Produce},
+	{"doubled TxnOffsetCommit", kmsg.TxnOffsetCommit, wiretap.HoldDouble, kmsg.TxnOffsetCommit},
+}
+
+// dialled are a session's connections.
+type dialled struct {
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+// over is a dialer that remembers its connections.
+func (d *dialled) over(dial wiretap.DialFunc) wiretap.DialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		if err == nil {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.conns = append(d.conns, c)
+		}
+		return c, err
+	}
+}
+
+// lose ends all connections for the client; what it has written on them is still on its way.
+func (d *dialled) lose() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, c := range d.conns {
+		_ = c.Close() // the client may have closed it
+	}
+	d.conns = nil
+}
+
+// runLate commits a transaction whose request l comes late, into the next one. That is aborted then, since its caller gives up, or
+// committed. Then the session is closed, and another one goes on.
+func (b *sessionBench) runLate(l late, aborts bool) checker.Report {
+	b.t.Helper()
+	arrived := make(chan struct{}) // closed when the broker has answered the late request
+	once := sync.OnceFunc(func() { close(arrived) })
+	tap := tapFor(b.t, wiretap.Observe(func(e wiretap.Event) {
+		if e.API == l.api && e.Phase == wiretap.PhaseReply && e.Dropped {
+			once()
+		}
+	}))
+	var conns dialled
+	cfg := b.config("a")
+	cfg.Client = []kgo.Opt{kgo.Dialer(conns.over(tap.Dial)), sessionFastRetries}
+	b.write(30)
+	s := b.open(cfg)
+	b.copy(s, 30)
+
+	fault := tap.Add(wiretap.Rule{API: l.api, Action: l.action})
+	if l.action == wiretap.HoldRequest {
+		go func() {
+			<-fault.Reached()
+			conns.lose()
+		}()
+	}
+	b.write(30)
+	b.copy(s, 30)
+
+	ctx, cancel := context.WithCancel(b.t.Context())
+	defer cancel()
+	b.write(30)
+	next := tap.Add(wiretap.Rule{API: l.during, Action: wiretap.CallOnReply, Call: func(wiretap.Event) {
+		fault.Release()
+		b.await(arrived, l.name+" arrives late")
+		if aborts {
+			cancel()
+		}
+	}})
+	batch := b.poll(s)
+	err := s.Commit(ctx, batch, b.copies(batch))
+	b.await(arrived, l.name+" arrives late")
+	require.Equal(b.t, 1, next.Hits())
+	if l.action == wiretap.HoldRequest {
+		require.Equal(b.t, 1, fault.Hits())
+	}
+	b.t.Logf("%s, the next transaction is aborted: %t; Commit: %v; answers to copies: %v", l.name, aborts, err, answersOf(fault))
+	require.NoError(b.t, s.Close(b.t.Context()))
+	b.write(30)
+	w := b.work(b.open(cfg)) // it has to find its place by the group's offsets
+	b.caughtUp()
+	w.stop(b.t)
+	return b.verdict()
+}
+
+// answersOf are the answers to a fault's copies, where they say something.
+func answersOf(f *wiretap.Fault) (codes []int16) {
+	for _, answer := range f.Answers() {
+		switch answer := answer.(type) {
+		case *kmsg.EndTxnResponse:
+			codes = append(codes, answer.ErrorCode)
+		case *kmsg.TxnOffsetCommitResponse:
+			codes = append(codes, answer.Topics[0].Partitions[0].ErrorCode)
+		case *kmsg.ProduceResponse:
+			codes = append(codes, answer.Topics[0].Partitions[0].ErrorCode)
+		}
+	}
+	return codes
+}
+
+// A request of an older transaction that arrives in the next one, held up or delivered twice, changes nothing at transaction.version 2:
+// nothing is lost and nothing is doubled, whether the next one is committed or aborted.
+func TestNetworkLateRequests(t *testing.T) {
+	t.Parallel()
+	for _, l := range lateRequests {
+		for _, aborts := range []bool{false, true} {
+			name := " then commit"
+			if aborts {
+				name = " then abort"
+			}
+			if aborts && l.during == kmsg.TxnOffsetCommit {
+				continue // a session that has sent its offsets goes on with the commit
+			}
+			t.Run(l.name+name, func(t *testing.T) {
+				t.Parallel()
+				b := newSessionBench(t)
+				b.runLate(l, aborts)
+				b.requireOnce()
+			})
+		}
+	}
+}
+
+// At transaction.version 1, the control: the copy of an older EndTxn commits what the next transaction has produced, though its caller
+// aborts that, and the copy of an older TxnOffsetCommit takes the group back, though its session goes on. Records come twice, since all
+// transactions of a client have the same epoch there (KAFKA-17754), and no client can prevent it.
+func TestNetworkLateRequestsVersion1(t *testing.T) {
+	t.Parallel()
+	kafka := kafkatest.Start(t)
+	setFeatureLevel(t, kafka, 1)
+	for _, c := range []struct {
+		late
+		aborts bool
+	}{{lateRequests[3], true}, {lateRequests[4], false}} {
+		t.Run(c.name, func(t *testing.T) {
+			report := newSessionBenchOn(t, kafka).runLate(c.late, c.aborts)
+			t.Logf("at transaction.version 1: %v", report)
+			require.Positive(t, report.Doubled, "the broker has taken an older request for one of this transaction")
+			require.Zero(t, report.Lost)
+		})
+	}
+}

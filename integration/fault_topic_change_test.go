@@ -1,0 +1,121 @@
+package integration
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/eos-pipe/eos-pipe/eos"
+)
+
+// An input partition that is added while a session runs is read from its first record, also by a session that starts at
+// the latest offset: nothing that was written to it before the session knew of it is passed over.
+func TestFaultInputPartitionAdded(t *testing.T) {
+	t.Parallel()
+	b := newSessionBench(t)
+	cfg := b.config("a")
+	cfg.Start = eos.StartLatest
+	cfg.Client = []kgo.Opt{kgo.MetadataMaxAge(time.Second)}
+	w := b.work(b.open(cfg))
+	b.eventually("every partition has a committed offset", func() bool { return len(b.committed()) == sessionPartitions })
+	b.write(30)
+	added, err := b.adm.CreatePartitions(t.Context(), 1, b.in)
+	require.NoError(t, err)
+	require.NoError(t, added.Error())
+	const more = 50
+	writer := b.kafka.Client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	for n := range int64(more) {
+		value := []byte(sessionRecord{sessionPartitions, n}.String())
+		require.NoError(t, writer.ProduceSync(t.Context(), &kgo.Record{Topic: b.in, Partition: sessionPartitions, Value: value}).FirstErr())
+	}
+	var got []string
+	b.eventually("the records of the added partition are there", func() bool {
+		got = nil
+		for _, r := range b.readOutput() {
+			if from, ok := parseSessionRecord(r.Value); ok && from.partition == sessionPartitions {
+				got = append(got, from.String())
+			}
+		}
+		return len(got) >= more
+	})
+	var want []string
+	for n := range more {
+		want = append(want, fmt.Sprintf("%d %d", sessionPartitions, n))
+	}
+	require.Equal(t, want, got)
+	w.stop(t)
+	require.Len(t, b.readOutput(), 30+more, "each record once")
+}
+
+// recreate deletes a topic and makes it again, empty.
+func (b *sessionBench) recreate(topic string) {
+	b.t.Helper()
+	before, err := b.adm.ListTopics(b.t.Context(), topic)
+	require.NoError(b.t, err)
+	_, err = b.adm.DeleteTopic(b.t.Context(), topic)
+	require.NoError(b.t, err)
+	b.eventually("the topic is made again", func() bool {
+		created, err := b.adm.CreateTopic(b.t.Context(), sessionPartitions, 1, nil, topic)
+		return err == nil && created.Err == nil
+	})
+	b.plain = b.kafka.Client(b.t, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+	b.adm = kadm.NewClient(b.plain) // the former knows the topic that is gone
+	b.eventually("the brokers know the new topic, and serve it", func() bool {
+		now, err := b.adm.ListTopics(b.t.Context(), topic)
+		if err != nil || now[topic].Err != nil || now[topic].ID == before[topic].ID {
+			return false
+		}
+		ends, err := b.adm.ListEndOffsets(b.t.Context(), topic)
+		n := 0
+		ends.Each(func(o kadm.ListedOffset) {
+			if o.Err == nil && o.Offset == 0 {
+				n++
+			}
+		})
+		return err == nil && n == sessionPartitions
+	})
+}
+
+// The input topic is deleted and made again while a session runs: the session stops and says that the topic is another
+// one. It processes nothing of the new one.
+func TestFaultInputRecreated(t *testing.T) {
+	t.Parallel()
+	b := newSessionBench(t)
+	b.write(30)
+	s := b.open(b.config("a"))
+	require.Empty(t, b.copy(s, 30))
+	b.recreate(b.in)
+	b.write(60)
+	err := b.untilError(s)
+	require.ErrorIs(t, err, eos.ErrTopicChanged)
+	require.Equal(t, eos.Stop, sessionNext(err))
+	require.Len(t, b.readOutput(), 30, "nothing of the new topic is processed")
+}
+
+// The output topic is deleted and made again while a session runs, which stops and says so. What was in it is gone; what the
+// next session commits is in the new one once.
+func TestFaultOutputRecreated(t *testing.T) {
+	t.Parallel()
+	b := newSessionBench(t)
+	b.write(30)
+	s := b.open(b.config("a"))
+	require.Empty(t, b.copy(s, 30))
+	b.recreate(b.out)
+	for p := range int32(sessionPartitions) {
+		for n := range int64(10) {
+			b.dropped[sessionRecord{p, n}] = true
+		}
+	}
+	b.write(60)
+	err := b.untilError(s)
+	require.ErrorIs(t, err, eos.ErrTopicChanged)
+	require.Equal(t, eos.Stop, sessionNext(err))
+	require.NoError(t, s.Close(t.Context()))
+	w := b.work(b.open(b.config("a")))
+	b.requireOnce()
+	w.stop(t)
+}

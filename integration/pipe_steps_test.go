@@ -1,0 +1,113 @@
+package integration
+
+import (
+	"fmt"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eos-pipe/eos-pipe/eos/eostest"
+	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
+	"github.com/eos-pipe/eos-pipe/internal/wiretap"
+)
+
+// step is one of the three points of a request: before it is forwarded, after the broker has applied it and before the answer, and after
+// the answer.
+type step struct {
+	api     kmsg.Key
+	at      wiretap.Action // that runs a function at this point
+	isStart bool           // the request is made only when a process starts
+}
+
+var stepActions = []wiretap.Action{wiretap.DropRequest, wiretap.DropReply, wiretap.CallAfterReply}
+
+// pipeSteps are the steps of a pipe's life.
+func pipeSteps() (steps []step) {
+	for _, at := range stepActions {
+		for _, api := range []kmsg.Key{kmsg.InitProducerID, kmsg.JoinGroup, kmsg.SyncGroup, kmsg.OffsetFetch} {
+			steps = append(steps, step{api, at, true})
+		}
+		for _, api := range []kmsg.Key{kmsg.Fetch, kmsg.Produce, kmsg.TxnOffsetCommit, kmsg.EndTxn} {
+			steps = append(steps, step{api, at, false})
+		}
+	}
+	return steps
+}
+
+func (s step) String() string {
+	when := map[wiretap.Action]string{wiretap.DropRequest: "before", wiretap.DropReply: "applied at", wiretap.CallAfterReply: "after"}
+	return when[s.at] + " " + s.api.Name()
+}
+
+// killAt adds a rule that kills (kill -9) the process given to the channel at a step. A request whose process was killed before it is
+// not sent at all.
+func killAt(tap *wiretap.Tap, s step) (*wiretap.Fault, chan<- *process) {
+	victim := make(chan *process, 1)
+	return tap.Add(wiretap.Rule{API: s.api, Action: s.at, Call: func(wiretap.Event) {
+		pr := <-victim
+		_ = pr.cmd.Process.Kill()
+		<-pr.exited
+	}}), victim
+}
+
+// A process is killed (kill -9) at each step of the protocol, 24 in all, in an order that is drawn, and started again with its ids. Each
+// restart goes on within seconds, though session and transaction timeout are a minute, and at the end nothing is lost and nothing
+// doubled. What the processes and the brokers said to each other is what brokers say.
+func TestKillAtProtocolSteps(t *testing.T) {
+	t.Parallel()
+	p := newPipe(t, kafkatest.Shared(t), shape{from: []int32{3}, to: []int32{3}}, "--session-timeout", "60s", "--transaction-timeout", "60s")
+	tap := tapFor(t)
+	watch := eostest.Watch(t, eostest.Over(tap.Dial))
+	proxy := p.proxied(watch.Dial)
+	stopFeeding := p.feed(400)
+	running := p.startBehind(proxy, "a")
+	p.awaitMore(1)
+
+	steps := pipeSteps()
+	require.Len(t, steps, 24)
+	p.rng.Shuffle(len(steps), func(i, k int) { steps[i], steps[k] = steps[k], steps[i] })
+	var pauses []time.Duration
+	for _, s := range steps {
+		if s.isStart {
+			running.kill()
+		}
+		fault, victim := killAt(tap, s)
+		if s.isStart {
+			running = p.startBehind(proxy, "a")
+		}
+		running.doomed = true
+		victim <- running
+		p.awaitSpent(fault)
+		require.Equal(t, -1, running.wait(10*time.Second), "it died of the signal")
+		before, err := p.committed(t.Context())
+		require.NoError(t, err)
+		began := time.Now()
+		running = p.startBehind(proxy, "a")
+		p.awaitProgress(nil, before)
+		pauses = append(pauses, time.Since(began))
+		t.Logf("killed %v: from restart to the next commit %v", s, time.Since(began).Round(time.Millisecond))
+	}
+	fed := stopFeeding()
+	p.awaitAll()
+	running.signal(syscall.SIGTERM)
+	require.Zero(t, running.wait(20*time.Second))
+	require.Less(t, slices.Max(pauses), 20*time.Second, "a restart waits for no timeout (60s)")
+	p.requireExactlyOnce(fed, fed)
+	events := watch.Trace()
+	t.Logf("%d records, %d transactional requests, restarts %v", fed, len(events), pauses)
+	requireJudged(t, events)
+}
+
+// awaitSpent waits until a fault has happened as often as its rule says.
+func (p *pipe) awaitSpent(f *wiretap.Fault) {
+	p.t.Helper()
+	select {
+	case <-f.Spent():
+	case <-time.After(time.Minute):
+		require.FailNow(p.t, "a fault did not happen", fmt.Sprint(f))
+	}
+}

@@ -1,0 +1,253 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/eos-pipe/eos-pipe/offsets"
+)
+
+// The recovery times that a storm measures.
+const (
+	restartInPlace  = "R1 restart in place to first commit"
+	restartBeside   = "R1 the same while a broker is away"
+	brokerKilled    = "R2 broker and a process killed to all partitions moving"
+	coordinatorMove = "R2 coordinators moved to all partitions moving"
+	memberGone      = "R3 member gone for good to its partitions moving"
+	stableFree      = "R4 instance gone for good to last stable offset free"
+)
+
+// killOne kills one of the instances at any moment and starts it again with its ids.
+func (s *storm) killOne() {
+	s.t.Helper()
+	name := s.pick()
+	s.note("kill -9 %s", name)
+	s.measured(restartInPlace, s.killAndRestart(name))
+}
+
+// killAndRestart does that, and returns how long the new process took until it committed something of what is its own.
+func (s *storm) killAndRestart(name string) time.Duration {
+	s.t.Helper()
+	owned := s.owned(name)
+	s.kill(name)
+	before := s.now()
+	s.running[name] = s.start(name)
+	return s.awaitProgress(owned, before)
+}
+
+// kill ends a running process by kill -9.
+func (s *storm) kill(name string) {
+	s.t.Helper()
+	require.True(s.t, s.running[name].alive(), "%s has ended by itself", name)
+	s.running[name].kill()
+	require.Equal(s.t, -1, s.running[name].code, "%s died of the signal", name)
+	s.counts.Kills++
+}
+
+// killBroker kills a broker and, at the same time, an instance; then others, while the broker is away.
+func (s *storm) killBroker() {
+	s.t.Helper()
+	node := 1 + s.rng.IntN(3)
+	name, before := s.pick(), s.now()
+	s.note("kill -9 broker %d and %s", node, name)
+	began := time.Now()
+	s.cluster.Kill(s.t, node)
+	s.kill(name)
+	s.running[name] = s.start(name)
+	s.counts.BrokerKills++
+	s.counts.KillsBeside++
+	s.awaitAllMove(before)
+	s.measured(brokerKilled, time.Since(began))
+	for range 2 {
+		name := s.pick()
+		s.note("  kill -9 %s, with two brokers", name)
+		s.measured(restartBeside, s.killAndRestart(name))
+		s.counts.KillsBeside++
+	}
+	s.cluster.Restart(s.t, node)
+	s.note("  broker %d is back", node)
+}
+
+// makeZombie stops an instance in an open transaction until others have its partitions, and perhaps until the broker has
+// aborted it, kills one of the others meanwhile, and lets it continue.
+func (s *storm) makeZombie() {
+	s.t.Helper()
+	s.awaitRunning()
+	name := s.pick()
+	owned := s.owned(name)
+	s.note("SIGSTOP %s in a transaction", name)
+	s.freezeInTransaction(s.running[name])
+	frozen := s.now()
+	other := s.pick(name)
+	s.note("  kill -9 %s", other)
+	s.killAndRestart(other)
+	others := slices.DeleteFunc(s.instances(), func(n string) bool { return n == name })
+	s.awaitOwners(stormPatience, others...)
+	s.awaitProgress(owned, frozen)
+	if s.rng.IntN(2) == 0 {
+		s.await("the broker has aborted the zombie's transaction", stormPatience, func(ctx context.Context) (bool, error) {
+			txn, err := s.transaction(ctx, name)
+			return err == nil && txn.State != "Ongoing", err
+		})
+		s.note("  its transaction is aborted by the broker")
+	}
+	s.running[name].signal(syscall.SIGCONT)
+	s.counts.Zombies++
+	s.note("  SIGCONT %s", name)
+	s.awaitRunning()
+}
+
+// restartAll stops each broker as an operator does, and starts it again.
+func (s *storm) restartAll() {
+	s.t.Helper()
+	for node := 1; node <= 3; node++ {
+		s.note("rolling restart: broker %d", node)
+		s.cluster.Stop(s.t, node)
+		s.awaitMore(500)
+		s.cluster.Restart(s.t, node)
+	}
+	s.counts.Rolling++
+}
+
+// moveCoordinators makes other brokers the coordinators of the group and of all transactions.
+func (s *storm) moveCoordinators() {
+	s.t.Helper()
+	name := s.pick()
+	var group, txns int32
+	s.await("the coordinators are known", stormPatience, func(ctx context.Context) (_ bool, err error) {
+		group, txns, err = s.coordinators(ctx, name)
+		return err == nil, err
+	})
+	before := s.now()
+	began := time.Now()
+	s.moveLeaders(offsetsTopic)
+	s.moveLeaders("__transaction_state")
+	s.await("both coordinators have moved", stormPatience, func(ctx context.Context) (bool, error) {
+		g, x, err := s.coordinators(ctx, name)
+		return err == nil && g != group && x != txns, errors.Join(err, fmt.Errorf("group %d -> %d, transactions %d -> %d", group, g, txns, x))
+	})
+	s.counts.Moves++
+	s.note("the coordinators have moved from brokers %d and %d", group, txns)
+	s.awaitAllMove(before)
+	s.measured(coordinatorMove, time.Since(began))
+}
+
+// coordinators returns the nodes that coordinate the group, and the transactions of an instance.
+func (s *storm) coordinators(ctx context.Context, name string) (group, txns int32, err error) {
+	id := s.group + "-" + name + "-0"
+	g, x := s.adm.FindGroupCoordinators(ctx, s.group)[s.group], s.adm.FindTxnCoordinators(ctx, id)[id]
+	return g.NodeID, x.NodeID, errors.Join(g.Err, x.Err)
+}
+
+// moveLeaders gives every partition of the topic another replica as its preferred leader, and elects it. It asks until the
+// brokers say that it is so.
+func (s *storm) moveLeaders(topic string) {
+	s.t.Helper()
+	var want map[int32][]int32
+	s.await("the replicas of "+topic+" are in another order", stormPatience, func(ctx context.Context) (bool, error) {
+		topics, err := s.adm.ListTopicsWithInternal(ctx, topic)
+		if err := errors.Join(err, topics.Error()); err != nil {
+			return false, err
+		}
+		var req kadm.AlterPartitionAssignmentsReq
+		want = map[int32][]int32{}
+		for number, part := range topics[topic].Partitions {
+			i := slices.Index(part.Replicas, part.Leader)
+			if i < 0 || len(part.ISR) < 3 {
+				return false, fmt.Errorf("%s-%d: leader %d, in sync %v", topic, number, part.Leader, part.ISR)
+			}
+			want[number] = slices.Concat(part.Replicas[i+1:], part.Replicas[:i+1]) // the leader is last
+			req.Assign(topic, number, want[number])
+		}
+		answers, err := s.adm.AlterPartitionAssignments(ctx, req)
+		return err == nil && answers.Error() == nil, errors.Join(err, answers.Error())
+	})
+	s.await("the replicas of "+topic+" lead that are first now", stormPatience, func(ctx context.Context) (bool, error) {
+		set := kadm.TopicsSet{}
+		for number := range want {
+			set.Add(topic, number)
+		}
+		answers, err := s.adm.ElectLeaders(ctx, kadm.ElectPreferredReplica, set)
+		for _, answer := range answers[topic] {
+			if answer.Err != nil && !errors.Is(answer.Err, kerr.ElectionNotNeeded) {
+				err = errors.Join(err, answer.Err)
+			}
+		}
+		return err == nil, err
+	})
+}
+
+// join starts an instance with new ids.
+func (s *storm) join() {
+	s.t.Helper()
+	s.names++
+	name := fmt.Sprintf("i%d", s.names)
+	s.running[name] = s.start(name)
+	s.note("%s joins", name)
+}
+
+// joinAndLeave lets an instance join, work and leave.
+func (s *storm) joinAndLeave() {
+	s.t.Helper()
+	s.join()
+	s.awaitRunning()
+	s.awaitMore(2_000)
+	s.counts.Joins++
+	name := s.pick()
+	s.note("SIGTERM %s", name)
+	s.leave(name)
+	s.counts.Leaves++
+	s.awaitRunning()
+}
+
+// vanish kills an instance in an open transaction for good. The others get its partitions after the session timeout, and the
+// brokers abort what it left open after the transaction timeout. Then a new one joins in its place.
+func (s *storm) vanish() {
+	s.t.Helper()
+	s.awaitRunning()
+	name := s.pick()
+	owned := s.owned(name)
+	s.note("kill -9 %s in a transaction, for good", name)
+	s.freezeInTransaction(s.running[name])
+	frozen, ends := s.now(), s.outputEnds(s.adm.ListEndOffsets)
+	began := time.Now()
+	s.kill(name)
+	delete(s.running, name)
+	s.awaitProgress(owned, frozen)
+	s.measured(memberGone, time.Since(began))
+	s.await("the last stable offsets are free of it", stormPatience, func(ctx context.Context) (bool, error) {
+		txn, err := s.transaction(ctx, name)
+		if err != nil || txn.State == "Ongoing" {
+			return false, err
+		}
+		stable, err := s.listed(ctx, s.adm.ListCommittedOffsets, s.to)
+		for at, end := range ends {
+			if stable[at].Offset < end.Offset {
+				return false, err
+			}
+		}
+		return err == nil, err
+	})
+	s.measured(stableFree, time.Since(began))
+	s.counts.Vanished++
+	s.join()
+	s.awaitRunning()
+}
+
+// outputEnds returns what one of kadm's List…Offsets says of the output.
+func (s *storm) outputEnds(list func(context.Context, ...string) (kadm.ListedOffsets, error)) (ends offsets.Set) {
+	s.t.Helper()
+	s.await("the ends of the output are known", stormPatience, func(ctx context.Context) (_ bool, err error) {
+		ends, err = s.listed(ctx, list, s.to)
+		return err == nil, err
+	})
+	return ends
+}

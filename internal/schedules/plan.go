@@ -1,0 +1,106 @@
+package schedules
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// Plan is all that is drawn from a seed: what a schedule will do. Only the order of what happens at one instant of virtual
+// time is not in it: that is the Go scheduler's.
+type Plan struct {
+	Seed    uint64
+	Focus   Focus
+	Members int
+	Inputs  int // partitions of the input
+	Outputs int
+	Brokers int
+	Old     bool // brokers of transaction.version 1
+	Records int
+	Chunks  int
+	Batch   int           // Config.MaxRecords
+	Retries int           // of a request; 0 is the client's default
+	Window  time.Duration // faults begin within it
+	Events  []Event
+}
+
+// Event is one fault at one time.
+type Event struct {
+	At     time.Duration
+	Kind   kind
+	Member int
+	Skip   int // of what the fault could hit, so many are left alone first
+	Count  int
+	For    time.Duration // how long it lasts, or how late something comes
+}
+
+// Focus draws faults of a part of the kinds more often: by it a schedule looks for one family of bugs.
+type Focus string
+
+// The families of faults. The zero Focus draws all kinds alike.
+const (
+	Ends     Focus = "ends"     // how a transaction ends
+	Produces Focus = "produces" // whether a record is written
+	Groups   Focus = "groups"   // who owns a partition
+	Inputs   Focus = "inputs"   // what is read
+	Handlers Focus = "handlers" // what the application does
+	Twins    Focus = "twins"    // two processes with the same ids
+)
+
+// timeouts of every schedule. They are short, since most of the time that a schedule takes is waiting for them to pass.
+const (
+	sessionTimeout     = 6 * time.Second
+	transactionTimeout = 10 * time.Second
+	// bound is how long after the last fault everything must be processed.
+	bound = 4 * time.Minute
+)
+
+// Draw returns the plan of a seed.
+func Draw(seed uint64, focus Focus) Plan {
+	r := rand.New(rand.NewPCG(seed, 0x5eed))
+	p := Plan{
+		Seed: seed, Focus: focus,
+		Members: 1 + r.IntN(3), Inputs: 3 + r.IntN(2), Outputs: 3 + r.IntN(2), Brokers: 2 + r.IntN(2), Old: r.IntN(5) == 0,
+		Records: 50 + r.IntN(100), Chunks: 3 + r.IntN(4), Batch: 5 + r.IntN(30),
+		Window: time.Duration(5+r.IntN(15)) * time.Second,
+	}
+	if r.IntN(10) == 0 {
+		p.Records += 150
+	}
+	if r.IntN(3) == 0 {
+		p.Retries = 2
+	}
+	if focus == Groups || focus == Twins {
+		p.Members = 2 + r.IntN(2)
+	}
+	families, all := kindsOf(focus), kindsOf("")
+	for range 3 + r.IntN(6) {
+		from := all
+		if len(families) > 0 && r.IntN(4) > 0 {
+			from = families
+		}
+		k := from[r.IntN(len(from))]
+		p.Events = append(p.Events, Event{
+			At:     time.Duration(r.Int64N(int64(p.Window))),
+			Kind:   k,
+			Member: r.IntN(p.Members),
+			Skip:   r.IntN(1 + r.IntN(k.spread())),
+			Count:  1 + r.IntN(1+r.IntN(4)),
+			For:    k.drawTime(r),
+		})
+	}
+	return p
+}
+
+// String tells the plan, a line for each fault.
+func (p Plan) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d focus %q: %d members, %d to %d partitions, %d brokers (old: %t), %d records in %d chunks, batches of %d, "+
+		"retries %d, faults within %v\n",
+		p.Seed, p.Focus, p.Members, p.Inputs, p.Outputs, p.Brokers, p.Old, p.Records, p.Chunks, p.Batch, p.Retries, p.Window)
+	for _, e := range p.Events {
+		fmt.Fprintf(&b, "  %v member %d: %v, after %d, %d times, for %v\n", e.At, e.Member, e.Kind, e.Skip, e.Count, e.For)
+	}
+	return b.String()
+}
