@@ -131,7 +131,7 @@ func (b batch) work(t *testing.T, binary string, each func(Result)) {
 			other += line + "\n"
 		}
 	}
-	if err := cmd.Wait(); err != nil && !(found && b.untilFound) {
+	if err := cmd.Wait(); err != nil && (!found || !b.untilFound) {
 		at.Findings = []string{fmt.Sprintf("bubble: the schedule did not end, or a race was found: %v\n%s%s", err, other, tail(said.String()))}
 		each(at)
 	}

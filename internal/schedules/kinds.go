@@ -59,8 +59,9 @@ func (k kind) spread() int {
 	switch k.api {
 	case kmsg.Produce, kmsg.EndTxn, kmsg.TxnOffsetCommit, kmsg.Fetch, kmsg.Heartbeat:
 		return 4
+	default:
+		return 1
 	}
-	return 1
 }
 
 // drawTime draws how long the fault lasts.
@@ -76,8 +77,9 @@ func (k kind) drawTime(r *rand.Rand) time.Duration {
 		return ms(0, 4000)
 	case stopped:
 		return ms(7000, 14000)
+	default:
+		return ms(0, 1000)
 	}
-	return ms(0, 1000)
 }
 
 // every are the APIs that a member uses in every schedule or nearly so, rare those that need some other fault first.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -222,7 +223,7 @@ func (w *world) evict() {
 			continue
 		}
 		out := kmsg.NewLeaveGroupRequestMember()
-		out.InstanceID = kmsg.StringPtr(m.id + "-0")
+		out.InstanceID = new(m.id + "-0")
 		req.Members = append(req.Members, out)
 	}
 	w.result.Evicted += len(req.Members)
@@ -246,27 +247,27 @@ func (w *world) groupState() string {
 	if info == nil {
 		return "not there"
 	}
-	text := info.State
+	text := []string{info.State}
 	for _, m := range info.Members {
-		text += fmt.Sprintf(", %s: %v", m.MemberID, m.Assignment[input])
+		text = append(text, fmt.Sprintf("%s: %v", m.MemberID, m.Assignment[input]))
 	}
-	return text
+	return strings.Join(text, ", ")
 }
 
 // awaitTwins waits until of two sessions with the same ids at most one is left: the other was fenced, and must know it.
 func (w *world) awaitTwins() {
 	for began := time.Now(); ; w.pause(200 * time.Millisecond) {
-		twins := ""
+		var twins []string
 		for _, m := range w.members {
 			if m.count() > 1 {
-				twins += " " + m.id
+				twins = append(twins, m.id)
 			}
 		}
-		if twins == "" {
+		if len(twins) == 0 {
 			return
 		}
 		if time.Since(began) > bound {
-			w.finding("fence: two sessions go on with the same ids%s", twins)
+			w.finding("fence: two sessions go on with the same ids: %v", twins)
 			return
 		}
 	}
