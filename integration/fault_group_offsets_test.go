@@ -1,16 +1,12 @@
 package integration
 
 import (
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
 )
 
 // A transaction of another producer hangs on the input. The session processes what is before it, and waits: nothing of the
@@ -31,30 +27,6 @@ func TestFaultHangingTransactionOnInput(t *testing.T) {
 	require.NoError(t, foreign.EndTransaction(t.Context(), kgo.TryAbort))
 	b.requireOnce()
 	require.Empty(t, w.stop(t))
-}
-
-// A process with a transaction open gets a second signal after SIGTERM: it ends within seconds, drained or with an error that says it aborted. Nothing stays open beyond the
-// transaction timeout, and the next start goes on where the brokers stand.
-func TestFaultSecondSigterm(t *testing.T) {
-	t.Parallel()
-	p := newPipe(t, kafkatest.Shared(t), sixToSix, "--transaction-timeout", "10s", "--max-records", "1000")
-	stop := p.feed(10_000)
-	a := p.start("a")
-	p.awaitMore(10_000)
-	p.freezeInTransaction(a)
-	a.signal(syscall.SIGTERM)
-	a.signal(syscall.SIGINT) // another one, for two of the same would arrive as one
-	a.doomed = true
-	a.signal(syscall.SIGCONT)
-	code := a.wait(20 * time.Second)
-	require.Contains(t, []int{0, 1}, code, "it drained, or said that it aborted: %q", a.said())
-	require.Contains(t, a.stderr(), "aborting what is open", "the second signal was heard")
-	t.Logf("exit code %d: %q", code, a.said())
-	p.awaitNothingOpen(30 * time.Second)
-	p.requireConsistent()
-	total := stop()
-	require.Zero(t, p.start("a", "--until-end").wait(time.Minute))
-	p.requireExactlyOnce(total, total)
 }
 
 // setOffset sets the group's offset of a partition by hand, as kafka-consumer-groups.sh --reset-offsets does.

@@ -2,13 +2,16 @@ package integration
 
 import (
 	"context"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
+	"github.com/eos-pipe/eos-pipe/internal/wiretap"
 )
 
 // SIGTERM and SIGINT in the middle of the work, while records keep coming: the process exits with 0 within 10 s, leaves
@@ -32,6 +35,33 @@ func TestSigterm(t *testing.T) {
 	require.Less(t, report.In, total, "it was in the middle of the work")
 	require.Zero(t, p.start("a", "--until-end").wait(time.Minute))
 	p.requireExactlyOnce(total, total)
+}
+
+// The answers to its produces do not come, so a process cannot finish its transaction, and a first SIGTERM is not enough. At the
+// second one it ends at once and says that it aborted; nothing stays open beyond the transaction timeout, and the next start goes
+// on where the brokers stand.
+func TestSecondSigterm(t *testing.T) {
+	t.Parallel()
+	p := newPipe(t, kafkatest.Shared(t), sixToSix, "--transaction-timeout", "10s", "--max-records", "1000")
+	p.fill(10_000)
+	tap := tapFor(t)
+	held := tap.Add(wiretap.Rule{API: kmsg.Produce, Action: wiretap.HoldReply, Count: wiretap.Always})
+	a := p.startBehind(p.proxied(tap.Dial), "a")
+	<-held.Reached()
+	logs := func(text string) func(context.Context) (bool, error) {
+		return func(context.Context) (bool, error) { return strings.Contains(a.stderr(), text), nil }
+	}
+	a.signal(syscall.SIGTERM)
+	p.await("it drains", 20*time.Second, logs("draining"))
+	require.True(t, a.alive(), "it has something to finish")
+	a.doomed = true
+	a.signal(syscall.SIGTERM)
+	require.Equal(t, 1, a.wait(20*time.Second), "%q", a.said())
+	require.Contains(t, a.stderr(), "aborting what is open")
+	held.Release()
+	p.awaitNothingOpen(30 * time.Second)
+	require.Zero(t, p.start("a", "--until-end").wait(time.Minute))
+	p.requireExactlyOnce(10_000, 10_000)
 }
 
 // A process is stopped (SIGSTOP) in the middle of a transaction until its session and its transaction have timed out and
@@ -64,6 +94,29 @@ func TestSigstop(t *testing.T) {
 	a.drain(syscall.SIGTERM)
 	b.drain(syscall.SIGTERM)
 	require.Positive(t, a.result().In)
+	p.requireExactlyOnce(total, total)
+}
+
+// A process is stopped until the broker has aborted its transaction for its time, but not as long as its session lives: nobody takes
+// its partitions. When it continues it is refused, takes a new client instead of an end, and processes the records again.
+func TestSigstopBeyondTheTransaction(t *testing.T) {
+	t.Parallel()
+	p := newPipe(t, kafkatest.Shared(t), sixToSix, "--session-timeout", "60s", "--transaction-timeout", "5s", "--max-records", "1000")
+	stop := p.feed(10_000)
+	a := p.start("a")
+	p.awaitMore(20_000)
+	for range 3 {
+		p.freezeInTransaction(a)
+		p.await("the broker has aborted its transaction", 30*time.Second, func(ctx context.Context) (bool, error) {
+			txn, err := p.transaction(ctx, "a")
+			return txn.State != "Ongoing", err
+		})
+		a.signal(syscall.SIGCONT)
+		p.awaitMore(20_000)
+	}
+	total := stop()
+	p.awaitAll()
+	a.drain(syscall.SIGTERM)
 	p.requireExactlyOnce(total, total)
 }
 

@@ -192,6 +192,35 @@ func TestRunStopsAtPoison(t *testing.T) {
 	require.Len(t, slices.Compact(all), 200)
 }
 
+// A handler that takes longer than the transaction timeout: it runs before the transaction opens, so nothing times out, no client is
+// replaced, and no batch comes twice.
+func TestRunWithSlowHandler(t *testing.T) {
+	b := setup(t)
+	b.produce(100)
+	cfg := b.config()
+	cfg.Session.TransactionTimeout = time.Second
+	var aborted atomic.Int64
+	cfg.Session.Observer.Transition = func(tr eos.Transition) {
+		if tr.To == eos.Aborting || tr.To == eos.Replacing {
+			aborted.Add(1)
+		}
+	}
+	var handled atomic.Int64
+	pipe := double
+	pipe.Handle = processor.Map(func(s string) (string, error) {
+		if handled.Add(1)%50 == 1 {
+			<-time.After(1500 * time.Millisecond)
+		}
+		return s + s, nil
+	})
+	p, err := processor.New(cfg, pipe)
+	require.NoError(t, err)
+	require.NoError(t, p.Run(t.Context()))
+	require.EqualValues(t, 100, handled.Load())
+	require.Zero(t, aborted.Load())
+	b.values("out", 100)
+}
+
 // Skipped records and dead letters: counted, committed with their batch, and the dead letters are in their topic.
 func TestRunGivesUpRecords(t *testing.T) {
 	b := setup(t)
