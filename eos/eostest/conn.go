@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eos-pipe/eos-pipe/eos/trace"
+	"github.com/eos-pipe/eos-pipe/internal/headers"
 )
 
 // exchange is one request with the events that it makes, and its answer once it is there.
@@ -111,7 +112,7 @@ func (c *conn) takeReply(frame []byte) {
 	body := frame[replyHead:]
 	var err error
 	if resp.IsFlexible() {
-		body, err = skipTags(body)
+		body, err = headers.SkipTags(body)
 	}
 	if err == nil {
 		err = resp.ReadFrom(body)
@@ -130,44 +131,13 @@ func parseRequest(key kmsg.Key, version int16, src []byte) (client string, req k
 		return "", nil, errors.New("this version is not known")
 	}
 	req.SetVersion(version)
-	if len(src) < 2 {
-		return "", nil, errShort
-	}
-	length := int(int16(binary.BigEndian.Uint16(src)))
-	src = src[2:]
-	if length > len(src) {
-		return "", nil, errShort
-	}
-	if length > 0 {
-		client, src = string(src[:length]), src[length:]
+	if client, src, err = headers.ClientID(src); err != nil {
+		return "", nil, err
 	}
 	if req.IsFlexible() {
-		if src, err = skipTags(src); err != nil {
+		if src, err = headers.SkipTags(src); err != nil {
 			return "", nil, err
 		}
 	}
 	return client, req, req.ReadFrom(src)
-}
-
-var errShort = errors.New("the frame ends too early")
-
-// skipTags returns what follows the tagged fields (KIP-482) at the start of b.
-func skipTags(b []byte) ([]byte, error) {
-	count, n := binary.Uvarint(b)
-	if n <= 0 {
-		return nil, errShort
-	}
-	b = b[n:]
-	for range count {
-		if _, n = binary.Uvarint(b); n <= 0 {
-			return nil, errShort
-		}
-		b = b[n:]
-		size, n := binary.Uvarint(b)
-		if n <= 0 || size > uint64(len(b)-n) {
-			return nil, errShort
-		}
-		b = b[n+int(size):]
-	}
-	return b, nil
 }

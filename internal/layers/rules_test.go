@@ -23,8 +23,9 @@ var rules = []rule{
 	{pkg: "eos/model", required: true, isPure: true, light: true, module: []string{"eos/trace"}},
 	{pkg: "internal/brokerscript", required: true, isPure: true, module: []string{"eos/model", "eos/trace"}},
 	{pkg: "eos/sim", required: true, isPure: true, light: true, module: []string{"eos/model", "eos/trace"}},
-	{pkg: "eos/eostest", required: true, light: true, module: []string{"eos/model", "eos/trace", "internal/batches"}},
+	{pkg: "eos/eostest", required: true, light: true, module: []string{"eos/model", "eos/trace", "internal/batches", "internal/headers"}},
 	{pkg: "internal/batches", required: true, light: true},
+	{pkg: "internal/headers", required: true, isPure: true, light: true},
 	{pkg: "internal/brokerwire", required: true, module: []string{"eos/model", "eos/trace", "internal/brokerscript"}},
 	{pkg: "internal/brokerwire/generate", required: true, module: []string{"eos/model", "eos/trace", "internal/brokerscript"}},
 	{

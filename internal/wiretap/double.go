@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"github.com/eos-pipe/eos-pipe/internal/headers"
 )
 
 // copyTimeout is how long a broker may take to answer a copy; Kafka answers whatever is doubled in tests within seconds.
@@ -119,7 +121,7 @@ func readWhole(conn net.Conn) ([]byte, error) {
 	}
 	length, ok := frameSize(frame)
 	if !ok || length < replyHeader {
-		return nil, errShort
+		return nil, headers.ErrShort
 	}
 	rest, err := io.ReadAll(io.LimitReader(conn, int64(length-replyHeader)))
 	frame = append(frame, rest...)

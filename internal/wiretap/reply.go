@@ -2,15 +2,13 @@ package wiretap
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"reflect"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
-)
 
-// errShort is a frame that ends before its fields do.
-var errShort = errors.New("the frame ends too early")
+	"github.com/eos-pipe/eos-pipe/internal/headers"
+)
 
 // replyHeader is the length of the fields that every reply has: size int32 | correlation id int32.
 const replyHeader = 4 + 4
@@ -25,7 +23,7 @@ func decodeReply(frame []byte, api kmsg.Key, version int16) (kmsg.Response, erro
 	body := frame[replyHeader:]
 	var err error
 	if flexibleHeader(decoded) {
-		body, err = skipTags(body)
+		body, err = headers.SkipTags(body)
 	}
 	if err == nil {
 		err = decoded.ReadFrom(body)
@@ -71,27 +69,6 @@ func encodeReply(frame []byte, decoded kmsg.Response) []byte {
 // that answer before it knows what the broker speaks.
 func flexibleHeader(r kmsg.Response) bool {
 	return r.IsFlexible() && r.Key() != kmsg.ApiVersions.Int16()
-}
-
-// skipTags returns what follows the tagged fields (KIP-482) at the start of b.
-func skipTags(b []byte) ([]byte, error) {
-	count, n := binary.Uvarint(b)
-	if n <= 0 {
-		return nil, errShort
-	}
-	b = b[n:]
-	for range count {
-		if _, n = binary.Uvarint(b); n <= 0 {
-			return nil, errShort
-		}
-		b = b[n:]
-		size, n := binary.Uvarint(b)
-		if n <= 0 || size > uint64(len(b)-n) {
-			return nil, errShort
-		}
-		b = b[n+int(size):]
-	}
-	return b, nil
 }
 
 // eachField calls visit for every exported field of a kmsg message, at every depth.

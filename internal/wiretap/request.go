@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eos-pipe/eos-pipe/internal/headers"
 )
 
 // Request is one complete request frame. It is valid only during the call it was given to.
@@ -56,7 +58,7 @@ func (r Request) Decode() (kmsg.Request, error) {
 	decoded.SetVersion(r.Version)
 	_, body, err := r.header()
 	if err == nil && decoded.IsFlexible() {
-		body, err = skipTags(body)
+		body, err = headers.SkipTags(body)
 	}
 	if err == nil {
 		err = decoded.ReadFrom(body)
@@ -118,18 +120,7 @@ func (r Request) header() (clientID string, rest []byte, err error) {
 	if r.API == kmsg.ControlledShutdown && r.Version == 0 {
 		return "", rest, nil // the one header without a client id
 	}
-	if len(rest) < 2 {
-		return "", nil, errShort
-	}
-	n := int(int16(binary.BigEndian.Uint16(rest)))
-	rest = rest[2:]
-	if n < 0 {
-		return "", rest, nil
-	}
-	if n > len(rest) {
-		return "", nil, errShort
-	}
-	return string(rest[:n]), rest[n:], nil
+	return headers.ClientID(rest)
 }
 
 // answered reports whether the broker answers the request: all but a Produce with acks=0, which Kafka answers with nothing.
@@ -142,7 +133,7 @@ func (r Request) answered() bool {
 		return true
 	}
 	if r.Version >= 9 { // flexible: header tags, then a compact transactional id
-		if body, err = skipTags(body); err != nil {
+		if body, err = headers.SkipTags(body); err != nil {
 			return true
 		}
 		n, used := binary.Uvarint(body)
