@@ -289,9 +289,7 @@ func (p *pipe) readAs(ctx context.Context, ends offsets.Set, f func(*kgo.Record)
 	if len(left) == 0 {
 		return nil
 	}
-	options := []kgo.Opt{
-		kgo.SeedBrokers(p.cluster.Bootstrap()...), kgo.ConsumePartitions(starts), kgo.KeepControlRecords(),
-	}
+	options := p.cluster.Options(kgo.ConsumePartitions(starts), kgo.KeepControlRecords())
 	cl, err := kgo.NewClient(append(options, more...)...)
 	if err != nil {
 		return err

@@ -50,8 +50,8 @@ func (p *pipe) autopsy() {
 
 // rawOutput reads all that the output topics hold for a reader of the given isolation level, control records included.
 func (p *pipe) rawOutput(ctx context.Context, level kgo.IsolationLevel) (records []*kgo.Record) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(p.cluster.Bootstrap()...), kgo.ConsumeTopics(p.to...), kgo.FetchIsolationLevel(level),
-		kgo.KeepControlRecords(), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
+	cl, err := kgo.NewClient(p.cluster.Options(kgo.ConsumeTopics(p.to...), kgo.FetchIsolationLevel(level),
+		kgo.KeepControlRecords(), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))...)
 	if err != nil {
 		p.t.Logf("autopsy: %v", err)
 		return nil

@@ -32,7 +32,7 @@ func (p *pipe) prepare() *feeding {
 		return f
 	}
 	f.cl = p.cluster.Client(p.t, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(5*time.Millisecond),
-		kgo.MaxBufferedRecords(50_000), kgo.AlwaysRetryEOF()) // docker takes connections for a broker that is not there, and closes them
+		kgo.MaxBufferedRecords(50_000))
 	ends, err := p.listed(p.t.Context(), p.adm.ListEndOffsets, p.from)
 	require.NoError(p.t, err)
 	f.at = nil

@@ -465,8 +465,8 @@ func (b *sessionBench) readOutput() (records []*kgo.Record) {
 			delete(left, p)
 		}
 	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(b.kafka.Bootstrap()...), kgo.ConsumeTopics(b.out), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
+	cl, err := kgo.NewClient(b.kafka.Options(kgo.ConsumeTopics(b.out), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))...)
 	require.NoError(b.t, err)
 	defer cl.Close()
 	for len(left) > 0 {

@@ -23,7 +23,7 @@ import (
 // rawLogs reads the partitions of the set from their start to the given ends, by fetch requests of its own, and tells a
 // checker.Log of each batch. Nothing is decompressed or decoded but headers and markers.
 func (p *pipe) rawLogs(ctx context.Context, ends offsets.Set, outcomes *checker.Outcomes) (map[offsets.Partition]*checker.Log, error) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(p.cluster.Bootstrap()...))
+	cl, err := kgo.NewClient(p.cluster.Options()...)
 	if err != nil {
 		return nil, err
 	}

@@ -21,10 +21,16 @@ func Name(t testing.TB, base string) string {
 	return name[:min(len(name), 200)] + "-" + strings.ToLower(rand.Text()[:8]) // a topic's name may have 249 characters
 }
 
+// Options returns what a client of the cluster needs, with more options behind it. A connection that is taken and closed
+// at once is retried: docker's proxy does so for a broker that is not there, where a native broker's port refuses.
+func (c *Cluster) Options(more ...kgo.Opt) []kgo.Opt {
+	return append([]kgo.Opt{kgo.SeedBrokers(c.bootstrap...), kgo.AlwaysRetryEOF()}, more...)
+}
+
 // Client returns a client of the cluster with the given options, closed when the test ends.
 func (c *Cluster) Client(t testing.TB, options ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	cl, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(c.bootstrap...)}, options...)...)
+	cl, err := kgo.NewClient(c.Options(options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +58,7 @@ func (c *Cluster) CreateTopic(t testing.TB, name string, partitions int32, confi
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(c.bootstrap...))
+	cl, err := kgo.NewClient(c.Options()...)
 	if err != nil {
 		t.Fatal(err)
 	}
