@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,8 +16,37 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// edit is one change of a source file of this module: old must be there exactly once.
+// edit is one change of a source file: old must be there exactly once. The file is one of this module, or kgo/… of franz-go.
 type edit struct{ file, old, text string }
+
+// ofClient says that the file is one of franz-go's.
+func (e edit) ofClient() bool { return strings.HasPrefix(e.file, "kgo/") }
+
+// clientModule returns the directory of franz-go's module.
+func clientModule(t *testing.T) string {
+	t.Helper()
+	dir, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", clientPath).Output()
+	require.NoError(t, err)
+	return strings.TrimSpace(string(dir))
+}
+
+const clientPath = "github.com/twmb/franz-go"
+
+// copyClient copies franz-go's module into dir, since an overlay cannot change files of the module cache, and returns the copy and
+// a go.mod with which it is used.
+func copyClient(t *testing.T, dir string) (module, modfile string) {
+	t.Helper()
+	module, modfile = filepath.Join(dir, "client"), filepath.Join(dir, "go.mod")
+	require.NoError(t, os.CopyFS(module, os.DirFS(clientModule(t))))
+	for _, name := range []string{"go.mod", "go.sum"} {
+		text, err := os.ReadFile("../../" + name)
+		require.NoError(t, err)
+		write(t, dir, name, string(text))
+	}
+	out, err := exec.CommandContext(t.Context(), "go", "mod", "edit", "-replace", clientPath+"="+module, modfile).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return module, modfile
+}
 
 // bubble gives eos a mutex that virtual time understands: it is held while a broker is asked, and time stands still in a bubble
 // while a goroutine waits for a sync.Mutex. What it guards is not changed.
@@ -45,19 +75,29 @@ func buildWorker(t *testing.T, flags []string, edits ...edit) string {
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
 	dir := t.TempDir()
+	client := ""
+	if slices.ContainsFunc(edits, edit.ofClient) {
+		var modfile string
+		client, modfile = copyClient(t, dir)
+		flags = append(flags, "-modfile", modfile)
+	}
 	replace := map[string]string{filepath.Join(root, "eos/bubble_mutex.go"): write(t, dir, "bubble_mutex.go", bubbleMutex)}
 	texts := map[string]string{}
 	for _, e := range append([]edit{bubble}, edits...) {
-		if _, read := texts[e.file]; !read {
-			source, err := os.ReadFile(filepath.Join(root, e.file))
-			require.NoError(t, err)
-			texts[e.file] = string(source)
+		path := filepath.Join(root, e.file)
+		if e.ofClient() {
+			path = filepath.Join(client, "pkg", e.file)
 		}
-		require.Equal(t, 1, strings.Count(texts[e.file], e.old), "%s must have this text once: %s", e.file, e.old)
-		texts[e.file] = strings.Replace(texts[e.file], e.old, e.text, 1)
+		if _, read := texts[path]; !read {
+			source, err := os.ReadFile(path)
+			require.NoError(t, err)
+			texts[path] = string(source)
+		}
+		require.Equal(t, 1, strings.Count(texts[path], e.old), "%s must have this text once: %s", e.file, e.old)
+		texts[path] = strings.Replace(texts[path], e.old, e.text, 1)
 	}
-	for file, text := range texts {
-		replace[filepath.Join(root, file)] = write(t, dir, strings.ReplaceAll(file, "/", "_"), text)
+	for path, text := range texts {
+		replace[path] = write(t, dir, fmt.Sprintf("%d_%s", len(replace), filepath.Base(path)), text)
 	}
 	overlay, err := json.Marshal(map[string]any{"Replace": replace})
 	require.NoError(t, err)

@@ -59,7 +59,11 @@ func (f *feed) transaction(n int, commit bool) ([]*kgo.Record, error) {
 		if f.r.IntN(4) == 0 {
 			expect = f.r.IntN(4)
 		}
-		rs = append(rs, &kgo.Record{Topic: input, Partition: int32(f.r.IntN(f.w.plan.Inputs)), Value: fmt.Append(nil, expect)})
+		value := fmt.Append(nil, expect)
+		if f.r.IntN(16) == 0 {
+			value = []byte(poison)
+		}
+		rs = append(rs, &kgo.Record{Topic: input, Partition: int32(f.r.IntN(f.w.plan.Inputs)), Value: value})
 	}
 	ctx := context.Background()
 	if err := f.cl.ProduceSync(ctx, rs...).FirstErr(); err != nil {
@@ -78,5 +82,10 @@ func (f *feed) transaction(n int, commit bool) ([]*kgo.Record, error) {
 	return rs, nil
 }
 
+// poison is the value of a record that is to become a dead letter: one record of the output, in another topic.
+const poison = "1 poison"
+
 // outputsOf reads from a record of the input how many outputs it asks for.
 func outputsOf(value []byte) int { return int(value[0] - '0') }
+
+func isPoison(value []byte) bool { return string(value) == poison }

@@ -10,11 +10,12 @@ import (
 	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/internal/checker"
 	"github.com/eos-pipe/eos-pipe/offsets"
+	"github.com/eos-pipe/eos-pipe/processor"
 )
 
 // judge compares the output with the input, and looks for what is left behind.
 func (w *world) judge() error {
-	for _, topic := range []string{input, output} {
+	for _, topic := range []string{input, output, dead} {
 		for _, p := range w.cluster.PartitionInfos(topic) {
 			if p.LastStableOffset != p.HighWatermark {
 				w.finding("open: a transaction is open in %s-%d from %d, the log ends at %d", topic, p.Partition, p.LastStableOffset, p.HighWatermark)
@@ -59,16 +60,18 @@ func (w *world) judgeAnswers(seen map[int]int) {
 
 // readOutput tells the checker what a read_committed reader sees, and returns how many outputs each attempt has.
 func (w *world) readOutput(c *checker.Checker) (map[int]int, error) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.Dialer(w.dial), kgo.ConsumeTopics(output),
+	cl, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.Dialer(w.dial), kgo.ConsumeTopics(output, dead),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		return nil, err
 	}
 	defer cl.Close()
-	ends := map[int32]int64{}
-	for _, p := range w.cluster.PartitionInfos(output) {
-		if p.LastStableOffset > 0 {
-			ends[p.Partition] = p.LastStableOffset
+	ends := map[offsets.Partition]int64{}
+	for _, topic := range []string{output, dead} {
+		for _, p := range w.cluster.PartitionInfos(topic) {
+			if p.LastStableOffset > 0 {
+				ends[offsets.Partition{Topic: topic, Number: p.Partition}] = p.LastStableOffset
+			}
 		}
 	}
 	seen := map[int]int{}
@@ -83,26 +86,59 @@ func (w *world) readOutput(c *checker.Checker) (map[int]int, error) {
 			if !r.Attrs.IsControl() {
 				tell(c, r, seen)
 			}
-			if r.Offset >= ends[r.Partition]-1 {
-				delete(ends, r.Partition)
+			if at := (offsets.Partition{Topic: r.Topic, Number: r.Partition}); r.Offset >= ends[at]-1 {
+				delete(ends, at)
 			}
 		})
 	}
 	return seen, nil
 }
 
-// tell tells the checker of one output.
+// tell tells the checker of one output, or of one dead letter.
 func tell(c *checker.Checker, r *kgo.Record, seen map[int]int) {
-	var partition int32
-	var offset int64
-	var index, count, attempt int
 	at := offsets.Partition{Topic: r.Topic, Number: r.Partition}
-	if _, err := fmt.Sscanf(string(r.Value), "%d %d %d %d %d", &partition, &offset, &index, &count, &attempt); err != nil {
+	from, ok := readProvenance(string(r.Value))
+	if r.Topic == dead {
+		from, ok = readDeadLetter(r)
+	}
+	if !ok {
 		c.Foreign(at, r.Offset)
 		return
 	}
-	c.Output(at, r.Offset, offsets.Partition{Topic: input, Number: partition}, offset, index, count)
-	if attempt >= 0 {
-		seen[attempt]++
+	c.Output(at, r.Offset, offsets.Partition{Topic: input, Number: from.partition}, from.offset, from.index, from.count)
+	if from.attempt >= 0 {
+		seen[from.attempt]++
 	}
+}
+
+// origin says where an output comes from.
+type origin struct {
+	partition             int32
+	offset                int64
+	index, count, attempt int
+}
+
+// readProvenance reads what provenance has written.
+func readProvenance(value string) (o origin, ok bool) {
+	_, err := fmt.Sscanf(value, "%d %d %d %d %d", &o.partition, &o.offset, &o.index, &o.count, &o.attempt)
+	return o, err == nil
+}
+
+// readDeadLetter reads the headers of a dead letter, whose value is that of the input.
+func readDeadLetter(r *kgo.Record) (o origin, ok bool) {
+	o.count, o.attempt = 1, -1
+	for _, h := range r.Headers {
+		var err error
+		switch h.Key {
+		case processor.DeadLetterFromHeader:
+			_, err = fmt.Sscanf(string(h.Value), input+"-%d@%d", &o.partition, &o.offset)
+			ok = true
+		case attemptHeader:
+			_, err = fmt.Sscan(string(h.Value), &o.attempt)
+		}
+		if err != nil {
+			return origin{}, false
+		}
+	}
+	return o, ok && isPoison(r.Value)
 }

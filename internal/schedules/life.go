@@ -69,7 +69,7 @@ func (l *life) run() error {
 func (l *life) session() error {
 	cfg := l.config()
 	cfg.BootstrapServers, cfg.Group, cfg.TransactionalID = l.m.w.addresses(), group, l.m.id+"-0"
-	cfg.Topics, cfg.Outputs = []string{input}, []string{output}
+	cfg.Topics, cfg.Outputs = []string{input}, []string{output, dead}
 	s, err := eos.Open(l.ctx, cfg)
 	if err != nil {
 		return err
@@ -108,7 +108,11 @@ func (l *life) batch(s *eos.Session) error {
 		for _, r := range b.Records {
 			n := outputsOf(r.Value)
 			for i := range n {
-				if sent++; !yield(&kgo.Record{Topic: output, Partition: r.Partition, Value: provenance(r.Partition, r.Offset, i, n, id)}) {
+				out := &kgo.Record{Topic: output, Partition: r.Partition, Value: provenance(r.Partition, r.Offset, i, n, id)}
+				if isPoison(r.Value) {
+					out = deadLetter(r, id)
+				}
+				if sent++; !yield(out) {
 					return
 				}
 			}
@@ -142,7 +146,8 @@ func (l *life) handle() error {
 // processor is a life that uses package processor. It says nothing of its transactions: their attempt is -1.
 func (l *life) processor() error {
 	p, err := processor.New(processor.Config{
-		BootstrapServers: l.m.w.addresses(), Group: group, TransactionalID: l.m.id, InstanceID: l.m.id, Session: l.config(),
+		BootstrapServers: l.m.w.addresses(), Group: group, TransactionalID: l.m.id, InstanceID: l.m.id, DeadLetterTopic: dead,
+		Session: l.config(),
 	}, processor.Pipe[[]byte, []byte]{
 		Source: processor.From(processor.Bytes(), input),
 		Sink:   processor.To(processor.Bytes(), output),
@@ -168,6 +173,9 @@ func (l *life) handler(_ context.Context, in processor.Record[[]byte]) (outs []p
 		return nil, err
 	}
 	n := outputsOf(in.Value)
+	if isPoison(in.Value) {
+		return nil, processor.DeadLetter(errors.New("it is poison"))
+	}
 	if n == 0 && in.Offset%2 == 0 {
 		return nil, processor.Skip(errors.New("it asks for no output"))
 	}
@@ -202,6 +210,17 @@ func take(c *atomic.Int32) bool {
 // provenance is the value of an output: where it comes from, and in which attempt it was written.
 func provenance(partition int32, offset int64, index, count, attempt int) []byte {
 	return fmt.Appendf(nil, "%d %d %d %d %d", partition, offset, index, count, attempt)
+}
+
+// attemptHeader says of a dead letter in which attempt it was written.
+const attemptHeader = "attempt"
+
+// deadLetter is what a session that is not a processor's makes of a poisonous record, with the same header for its place.
+func deadLetter(r *kgo.Record, attempt int) *kgo.Record {
+	return &kgo.Record{Topic: dead, Partition: r.Partition, Value: r.Value, Headers: []kgo.RecordHeader{
+		{Key: processor.DeadLetterFromHeader, Value: fmt.Appendf(nil, "%s-%d@%d", r.Topic, r.Partition, r.Offset)},
+		{Key: attemptHeader, Value: fmt.Append(nil, attempt)},
+	}}
 }
 
 // attempt returns the number of a new attempt.

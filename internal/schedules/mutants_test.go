@@ -14,63 +14,86 @@ import (
 // mutantSeeds is how many schedules a mutant may survive.
 const mutantSeeds = 500
 
-// mutant is a wrong layer: the real one with one edit.
+// mutant is a wrong layer: the real one, changed in one place. An edit of a file of kgo/ is one of franz-go's, where the layer
+// relies on what that does.
 type mutant struct {
 	name  string
 	focus Focus
-	edit  edit
+	edits []edit
 }
 
 // mutants are the wrong layers. One that cannot be told from the right layer does not belong here.
 var mutants = []mutant{
-	{"commit after a failed produce", Produces, edit{
+	{"commit after a failed produce", Produces, []edit{{
 		"eos/commit.go",
 		"if err := t.flush(ctx, own); err != nil {\n\t\treturn t.abort(ctx, err)", "if err := t.flush(ctx, own); false {\n\t\treturn t.abort(ctx, err)",
-	}},
-	{"failed promises are taken for confirmed", Produces, edit{"eos/commit.go", "\tif err == nil {\n\t\tif at != t.at {", "\tif true {\n\t\tif at != t.at {"}},
-	{"commit without flush", Produces, edit{"eos/commit.go", "err := t.s.client.gts.Client().Flush(bounded)", "err := bounded.Err(); t.acked = t.sent"}},
-	{"session kept after End's error", Ends, edit{
+	}}},
+	{"failed promises are taken for confirmed", Produces, []edit{{"eos/commit.go", "\tif err == nil {\n\t\tif at != t.at {", "\tif true {\n\t\tif at != t.at {"}}},
+	{"commit without flush", Produces, []edit{{"eos/commit.go", "err := t.s.client.gts.Client().Flush(bounded)", "err := bounded.Err(); t.acked = t.sent"}}},
+	{"session kept after End's error", Ends, []edit{{
 		"eos/commit.go", "return t.inDoubt(ctx, err)",
 		"_, _ = s.client.gts.End(ctx, kgo.TryAbort)\n\t\treturn &Error{Op: \"commit\", Outcome: Aborted, Next: PollAgain, Err: err}",
-	}},
-	{"an end that aborted is not asked about", Ends, edit{
+	}}},
+	{"an end that aborted is not asked about", Ends, []edit{{
 		"eos/doubt.go",
 		"if err == nil && !stable.Covers(t.batch.next) {", "if true || err == nil && !stable.Covers(t.batch.next) {",
-	}},
-	{"in doubt is taken for committed", Ends, edit{"eos/doubt.go", "\tt.askCoordinator(ctx)\n\treturn", "\tt.decide(Committed)\n\treturn"}},
-	{"in doubt is taken for aborted", Ends, edit{"eos/doubt.go", "\tt.askCoordinator(ctx)\n\treturn", "\tt.decide(Aborted)\n\treturn"}},
-	{"outcome read from any offset, not from its own mark", Ends, edit{
+	}}},
+	{"in doubt is taken for committed", Ends, []edit{{"eos/doubt.go", "\tt.askCoordinator(ctx)\n\treturn", "\tt.decide(Committed)\n\treturn"}}},
+	{"in doubt is taken for aborted", Ends, []edit{{"eos/doubt.go", "\tt.askCoordinator(ctx)\n\treturn", "\tt.decide(Aborted)\n\treturn"}}},
+	{"outcome read from any offset, not from its own mark", Ends, []edit{{
 		"eos/doubt.go", "at.Offset < want.Offset, at.Offset == want.Offset && at.mark != t.mark:",
 		"at.Offset == want.Offset && at.mark != t.mark:",
-	}},
-	{"commit where an abort is meant", Produces, edit{"eos/commit.go", "End(bounded, kgo.TryAbort)", "End(bounded, kgo.TryCommit)"}},
-	{"reset to earliest", Inputs, edit{"eos/options.go", "kgo.ConsumeResetOffset(kgo.NoResetOffset())", "kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())"}},
-	{"reset to latest", Inputs, edit{"eos/options.go", "kgo.ConsumeResetOffset(kgo.NoResetOffset())", "kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd())"}},
-	{"a random transactional id", Groups, edit{
+	}}},
+	{"commit where an abort is meant", Produces, []edit{{"eos/commit.go", "End(bounded, kgo.TryAbort)", "End(bounded, kgo.TryCommit)"}}},
+	{"reset to earliest", Inputs, []edit{{"eos/options.go", "kgo.ConsumeResetOffset(kgo.NoResetOffset())", "kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())"}}},
+	{"reset to latest", Inputs, []edit{{"eos/options.go", "kgo.ConsumeResetOffset(kgo.NoResetOffset())", "kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd())"}}},
+	{"a random transactional id", Groups, []edit{{
 		"eos/options.go", "\t\tkgo.TransactionalID(cfg.TransactionalID),",
 		"\t\tkgo.TransactionalID(fmt.Sprintf(\"%s-%d\", cfg.TransactionalID, time.Now().UnixNano())),",
-	}},
-	{"one transactional id for all", Groups, edit{"eos/options.go", "\t\tkgo.TransactionalID(cfg.TransactionalID),", "\t\tkgo.TransactionalID(cfg.Group),"}},
-	{"offset one too low", "", edit{"eos/commit.go", "offsets.NewPosition(p.Offset)\n\t\t}", "offsets.NewPosition(p.Offset)\n\t\t\tp.Offset--\n\t\t}"}},
-	{"offset one too high", Handlers, edit{"eos/commit.go", "offsets.NewPosition(p.Offset)\n\t\t}", "offsets.NewPosition(p.Offset)\n\t\t\tp.Offset++\n\t\t}"}},
-	{"read_uncommitted", Inputs, edit{"eos/options.go", "kgo.ReadCommitted()", "kgo.ReadUncommitted()"}},
-	{"markers of the input are not passed over", "", edit{"eos/options.go", "\t\tkgo.KeepControlRecords(), ", "\t\t"}},
-	{"a record in seven is produced again", Produces, edit{
+	}}},
+	{"one transactional id for all", Groups, []edit{{"eos/options.go", "\t\tkgo.TransactionalID(cfg.TransactionalID),", "\t\tkgo.TransactionalID(cfg.Group),"}}},
+	{"offset one too low", "", []edit{{"eos/commit.go", "offsets.NewPosition(p.Offset)\n\t\t}", "offsets.NewPosition(p.Offset)\n\t\t\tp.Offset--\n\t\t}"}}},
+	{"offset one too high", Handlers, []edit{{"eos/commit.go", "offsets.NewPosition(p.Offset)\n\t\t}", "offsets.NewPosition(p.Offset)\n\t\t\tp.Offset++\n\t\t}"}}},
+	{"read_uncommitted", Inputs, []edit{{"eos/options.go", "kgo.ReadCommitted()", "kgo.ReadUncommitted()"}}},
+	{"markers of the input are not passed over", "", []edit{{"eos/options.go", "\t\tkgo.KeepControlRecords(), ", "\t\t"}}},
+	{"a record in seven is produced again", Produces, []edit{{
 		"eos/commit.go", "\t\tt.sent++\n",
 		"\t\tif t.sent++; t.sent%7 == 0 {\n\t\t\tagain := *r\n" +
 			"\t\t\tcl.Produce(own, &again, nil)\n\t\t}\n",
-	}},
-	{"produced again after an error", Produces, edit{
+	}}},
+	{"produced again after an error", Produces, []edit{{
 		"eos/commit.go", "\t\treturn t.abort(ctx, err)\n\t}\n\tt.flushed = time.Now()",
 		"\t\tt.failed, t.acked = nil, 0\n\t\tt.sent = 0\n\t\tif t.produce(ctx, own, outs) != nil || t.flush(ctx, own) != nil {\n" +
 			"\t\t\treturn t.abort(ctx, err)\n\t\t}\n\t}\n\tt.flushed = time.Now()",
-	}},
-	{"a handler's error is swallowed", Handlers, edit{"processor/process.go", "return p.giveUp(r, fail(\"handle\", err), opts, res)", "return nil"}},
-	{"partial fan-out", Handlers, edit{"processor/process.go", "for i, out := range outs {", "for i, out := range outs[:min(len(outs), 2)] {"}},
-	{"offsets of filtered records are not committed", Handlers, edit{
+	}}},
+	{"a handler's error is swallowed", Handlers, []edit{{"processor/process.go", "return p.giveUp(r, fail(\"handle\", err), opts, res)", "return nil"}}},
+	{"partial fan-out", Handlers, []edit{{"processor/process.go", "for i, out := range outs {", "for i, out := range outs[:min(len(outs), 2)] {"}}},
+	{"offsets of filtered records are not committed", Handlers, []edit{{
 		"processor/lane.go", "\terr = s.Commit(l.p.hard, batch,",
 		"\tif len(res.Records) == 0 {\n\t\tpause(l.soft, time.Second)\n\t\treturn false, nil\n\t}\n\terr = s.Commit(l.p.hard, batch,",
+	}}},
+	{"a dead letter outside the transaction", Handlers, []edit{
+		{"processor/lane.go", "\t\"github.com/eos-pipe/eos-pipe/eos\"\n", "\t\"github.com/twmb/franz-go/pkg/kgo\"\n\n\t\"github.com/eos-pipe/eos-pipe/eos\"\n"},
+		{
+			"processor/lane.go", "\terr = s.Commit(l.p.hard, batch,",
+			"\tcl, err := kgo.NewClient(append(l.p.cfg.Session.Client, kgo.SeedBrokers(l.p.cfg.BootstrapServers...), kgo.DisableIdempotentWrite())...)\n" +
+				"\tif err != nil {\n\t\treturn false, err\n\t}\n\tdefer cl.Close()\n" +
+				"\tres.Records = slices.DeleteFunc(res.Records, func(r *kgo.Record) bool {\n" +
+				"\t\treturn r.Topic == l.p.cfg.DeadLetterTopic && cl.ProduceSync(l.p.hard, r).FirstErr() == nil\n\t})\n" +
+				"\terr = s.Commit(l.p.hard, batch,",
+		},
 	}},
+	{"no abort on revoke, and no generation", Groups, []edit{ // one without the other cannot be seen: each is enough
+		{
+			"kgo/txn.go", "\ttryCommit := !s.failed() && commitErr == nil && !hasAbortableCommitErr && (okHeartbeat || canCommitDespiteRebalance)\n",
+			"\ttryCommit := commitErr == nil && !hasAbortableCommitErr\n\t_ = okHeartbeat || canCommitDespiteRebalance\n",
+		},
+		{"eos/commit.go", "\tgot := offsets.Set{}\n", "\treq.Generation, req.MemberID, req.InstanceID = -1, \"\", nil\n\tgot := offsets.Set{}\n"},
+	}},
+	{"no abort where the group refuses the offsets", Groups, []edit{{
+		"kgo/txn.go", "\ttryCommit := !s.failed() && commitErr == nil && !hasAbortableCommitErr && (okHeartbeat || canCommitDespiteRebalance)\n",
+		"\ttryCommit := commitErr == nil || hasAbortableCommitErr || okHeartbeat || canCommitDespiteRebalance\n",
+	}}},
 }
 
 // Wrong layers, each made of the real source by one edit: the schedules find every one within 500 seeds. docs/schedules.md has the table
@@ -111,7 +134,7 @@ func TestMutants(t *testing.T) {
 
 // hunt plays schedules from seed 1 until one has a finding, which it returns with how many it took.
 func (m mutant) hunt(t *testing.T) (found string, seeds int) {
-	worker := buildWorker(t, nil, m.edit)
+	worker := buildWorker(t, nil, m.edits...)
 	b := batch{first: 1, step: 1, count: mutantSeeds, focus: m.focus, untilFound: true}
 	b.work(t, worker, func(r Result) {
 		seeds++

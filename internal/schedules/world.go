@@ -22,6 +22,7 @@ const (
 	group  = "g"
 	input  = "in"
 	output = "out"
+	dead   = "dead" // dead letters
 )
 
 // Result is what came of a schedule.
@@ -125,7 +126,7 @@ func (w *world) startCluster() (err error) {
 	ports := []int{9092, 9093, 9094}[:w.plan.Brokers]
 	opts := []kfake.Opt{
 		kfake.Ports(ports...), kfake.ListenFn(w.network.Listen),
-		kfake.SeedTopics(int32(w.plan.Inputs), input), kfake.SeedTopics(int32(w.plan.Outputs), output),
+		kfake.SeedTopics(int32(w.plan.Inputs), input), kfake.SeedTopics(int32(w.plan.Outputs), output, dead),
 		kfake.BrokerConfigs(map[string]string{"group.min.session.timeout.ms": "500", "group.initial.rebalance.delay.ms": "0"}),
 	}
 	if w.plan.Old {
