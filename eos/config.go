@@ -19,6 +19,11 @@ const (
 	// StartLatest begins at the partition's last stable offset (auto.offset.reset=latest). A partition that is added
 	// to a topic later begins at its first record all the same: nothing that was written to it may be missed.
 	StartLatest
+	// StartNone refuses to begin (auto.offset.reset=none): Open fails with ErrNoOffset where the group has no offset for
+	// a partition. It is for a group that has run before: if its offsets are deleted, or expire (offsets.retention.minutes,
+	// a week without a member by default), nothing is processed a second time. A partition that is added while the
+	// session runs begins at its first record.
+	StartNone
 )
 
 // String returns the name as Kafka's auto.offset.reset spells it.
@@ -28,6 +33,8 @@ func (s Start) String() string {
 		return "earliest"
 	case StartLatest:
 		return "latest"
+	case StartNone:
+		return "none"
 	default:
 		return fmt.Sprintf("Start(%d)", int(s))
 	}

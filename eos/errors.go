@@ -78,6 +78,8 @@ var (
 	ErrUnsupported = errors.New("these brokers cannot do it")
 	// ErrNoTopic is the cause when an input or output topic does not exist.
 	ErrNoTopic = errors.New("topic does not exist")
+	// ErrNoOffset is the cause when Config.Start is StartNone and the group has committed no offset for a partition.
+	ErrNoOffset = errors.New("no committed offset")
 	// ErrUnreachable is the cause when no broker answers.
 	ErrUnreachable = errors.New("no broker can be reached")
 	// ErrTopicChanged is the cause when a topic was deleted and created again while the session used it.
@@ -197,7 +199,7 @@ func actionFor(err error, unknown action) action {
 // explain gives err the name that this package has for it, if any.
 func explain(err error) error {
 	switch {
-	case errors.Is(err, ErrTopicChanged), errors.Is(err, ErrNoTopic), errors.Is(err, ErrUnsupported):
+	case errors.Is(err, ErrTopicChanged), errors.Is(err, ErrNoTopic), errors.Is(err, ErrNoOffset), errors.Is(err, ErrUnsupported):
 		return err
 	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID):
 		return fmt.Errorf("%w: %w", ErrTopicChanged, err)

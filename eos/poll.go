@@ -51,6 +51,9 @@ func (s *Session) Poll(ctx context.Context) (Batch, error) {
 		if s.client.discarded() && ctx.Err() == nil {
 			err = errMarkers
 		}
+		if failed := unreadable(err); failed != nil {
+			b, err = s.readable(ctx, b, failed)
+		}
 		if err == nil && s.client.rebalanced.Load() {
 			err = s.rewind(ctx) // what came before or after the rebalance is read again, in a transaction that can commit
 			b = Batch{}
@@ -71,12 +74,13 @@ func (s *Session) Poll(ctx context.Context) (Batch, error) {
 	}
 }
 
-// giveBack goes back to the committed offsets if a batch was handed out and not committed.
+// giveBack goes back to the committed offsets if a batch was handed out and not committed, or the client may have passed over
+// something.
 func (s *Session) giveBack(ctx context.Context) error {
-	if !s.pending {
+	if !s.pending && !s.reread {
 		return nil
 	}
-	s.pending = false
+	s.pending, s.reread = false, false
 	if err := s.rewind(ctx); err != nil {
 		if err := s.pollFailed(ctx, err); err != nil {
 			return err
@@ -168,6 +172,7 @@ func (s *Session) take(ctx context.Context, b *Batch) error {
 func (s *Session) takePartition(topic string, f *kgo.FetchPartition, b *Batch) error {
 	if n := len(f.Records); n > 0 {
 		p := offsets.Partition{Topic: topic, Number: f.Partition}
+		delete(s.troubles, p)
 		first, last := f.Records[0], f.Records[n-1]
 		if err := s.tracker.Begin(p, first.Offset, last.Offset, last.LeaderEpoch); err != nil {
 			return fmt.Errorf("%w: %w", errOrder, err)
@@ -219,6 +224,8 @@ func (s *Session) pollFailed(ctx context.Context, err error) error {
 		return s.stop("poll", Aborted, s.lostOffsets(ctx, err))
 	case isDataLoss(err):
 		return s.stop("poll", Aborted, dataLoss(err))
+	case isUnreadable(err):
+		return s.stop("poll", Aborted, err)
 	}
 	act := actionFor(err, actReplay)
 	if errors.Is(err, errMarkers) || errors.Is(err, errOrder) || errors.Is(err, kgo.ErrClientClosed) {

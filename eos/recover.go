@@ -191,8 +191,13 @@ const unstableWait = 500 * time.Millisecond
 // stableOffsets returns the group's committed offsets of the partitions of want, after every transaction with pending
 // offsets for them is decided (OffsetFetch with require_stable, KIP-447). A partition without one has offset -1.
 func (s *Session) stableOffsets(ctx context.Context, want offsets.Set) (groupOffsets, error) {
+	return s.askForOffsets(kadm.RequireStable(ctx), want)
+}
+
+// askForOffsets asks until it is answered, ctx ends, or the answer is final.
+func (s *Session) askForOffsets(ctx context.Context, want offsets.Set) (groupOffsets, error) {
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, unstableWait) {
-		got, err := s.fetchOffsets(kadm.RequireStable(ctx), want)
+		got, err := s.fetchOffsets(ctx, want)
 		if err == nil || ctx.Err() != nil || actionFor(err, actReplay) == actStop {
 			return got, err
 		}

@@ -40,15 +40,17 @@ type Session struct {
 	limits     map[string]int32 // max.message.bytes of output topics, where it is known
 	group      int              // bytes that are produced before their answers are awaited; 0: all
 	saidRetry  limiter
-	epochs     bool       // transaction.version 2 or higher: every transaction has a producer epoch of its own
-	due        dueMarkers // of the transactions that have ended; see markers.go
+	troubles   map[offsets.Partition]*trouble // what cannot be read; see unreadable.go
+	reread     bool                           // the next Poll reads from the committed offsets
+	epochs     bool                           // transaction.version 2 or higher: every transaction has a producer epoch of its own
+	due        dueMarkers                     // of the transactions that have ended; see markers.go
 }
 
 // Open makes a session: it checks the configuration, the brokers' versions and the topics, fences a predecessor with the same
 // transactional id and waits until its transaction is over, and joins the group. It returns within
 // Config.ConnectTimeout if no broker answers, and when ctx ends. On an error nothing is left open.
 func Open(ctx context.Context, cfg Config) (*Session, error) {
-	s := &Session{cfg: cfg.withDefaults(), state: Starting}
+	s := &Session{cfg: cfg.withDefaults(), state: Starting, troubles: map[offsets.Partition]*trouble{}}
 	if err := errors.Join(cfg.Validate(), s.checkOptions()); err != nil {
 		return nil, &Error{Op: "open", Next: Stop, Err: err}
 	}
@@ -69,6 +71,9 @@ func (s *Session) open(ctx context.Context) (err error) {
 	if err := s.preflight(ctx); err != nil {
 		return err
 	}
+	if err := s.checkCommitted(ctx); err != nil {
+		return err
+	}
 	s.inheritMarkers(ctx)
 	if s.client, err = s.renew(ctx, errMarkers, nil); err != nil {
 		return err
@@ -80,7 +85,7 @@ func (s *Session) open(ctx context.Context) (err error) {
 // openError says of an error of Open whether it is worth a second try.
 func (s *Session) openError(err error) *Error {
 	next := Reopen
-	if actionFor(err, actReplace) == actStop || errors.Is(err, ErrNoTopic) || errors.Is(err, ErrUnsupported) {
+	if actionFor(err, actReplace) == actStop || errors.Is(err, ErrNoTopic) || errors.Is(err, ErrNoOffset) || errors.Is(err, ErrUnsupported) {
 		next = Stop
 	}
 	return &Error{Op: "open", Outcome: Aborted, Next: next, Err: explain(err)}

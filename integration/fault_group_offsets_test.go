@@ -1,12 +1,18 @@
 package integration
 
 import (
+	"errors"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
+	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
 // A transaction of another producer hangs on the input. The session processes what is before it, and waits: nothing of the
@@ -72,4 +78,51 @@ func TestFaultGroupIsProtectedWhileItRuns(t *testing.T) {
 	b.write(30)
 	b.requireOnce()
 	w.stop(t)
+}
+
+// The group's offset is set back by hand: what is behind it is processed again, as whoever set it wants, and a warning
+// says which offsets are not the pipe's own.
+func TestFaultOffsetSetBack(t *testing.T) {
+	t.Parallel()
+	p := newPipe(t, kafkatest.Shared(t), shape{from: []int32{2}, to: []int32{2}}, "--until-end")
+	p.fill(100)
+	require.Zero(t, p.start("a").wait(time.Minute))
+	p.requireExactlyOnce(100, 100)
+	ends, err := p.listed(t.Context(), p.adm.ListEndOffsets, p.from)
+	require.NoError(t, err)
+	at := offsets.Partition{Topic: p.from[0], Number: 1}
+	var back kadm.Offsets
+	back.AddOffset(at.Topic, at.Number, ends[at].Offset-7, -1)
+	require.NoError(t, p.adm.CommitAllOffsets(t.Context(), p.group, back))
+	pr := p.start("a")
+	require.Zero(t, pr.wait(time.Minute))
+	require.Contains(t, pr.stderr(), "set by hand or by another program")
+	require.Contains(t, pr.stderr(), fmt.Sprintf(`"offsets":"%v=%d"`, at, ends[at].Offset-7))
+	report, err := p.audit(t.Context())
+	require.Error(t, err)
+	require.EqualValues(t, 7, report.Doubled, "the records that it was set back by, and no others: %v", report)
+	require.Zero(t, report.Lost+report.Phantom+report.Torn)
+}
+
+// The group is deleted while nothing runs, which is the same as that its offsets expire. With --start none the pipe refuses
+// to begin again from the topic's start, says so, and copies nothing twice; from offsets that are set again it goes on.
+func TestFaultGroupDeletedBetweenRuns(t *testing.T) {
+	t.Parallel()
+	p := newPipe(t, kafkatest.Shared(t), shape{from: []int32{2}, to: []int32{2}}, "--until-end")
+	p.fill(100)
+	require.Zero(t, p.start("a", "--start", "earliest").wait(time.Minute))
+	committed, err := p.committed(t.Context())
+	require.NoError(t, err)
+	p.fill(50)
+	deleted, err := p.adm.DeleteGroups(t.Context(), p.group)
+	require.NoError(t, errors.Join(err, deleted.Error()))
+	hint := p.start("a", "--start", "none").requireFails(20*time.Second, 4, "no committed offset", p.group, p.from[0]+"-0", p.from[0]+"-1")
+	require.Contains(t, hint, "--reset-offsets")
+	var again kadm.Offsets
+	for at, pos := range committed {
+		again.AddOffset(at.Topic, at.Number, pos.Offset, -1)
+	}
+	require.NoError(t, p.adm.CommitAllOffsets(t.Context(), p.group, again))
+	require.Zero(t, p.start("a", "--start", "none").wait(time.Minute))
+	p.requireExactlyOnce(150, 150)
 }

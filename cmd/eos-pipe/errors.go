@@ -31,6 +31,10 @@ var outcomes = []outcome{
 		return "nothing else is lost; to go on without these records, set the group's offset of " + e.Partition.String() +
 			" to " + strconv.FormatInt(e.To, 10) + " (kafka-consumer-groups.sh --reset-offsets) while the pipe is stopped"
 	}),
+	as(exitOperator, func(e *eos.UnreadableError) string {
+		return "nothing is lost, all before it is committed: let a replica with a whole copy lead the partition, or, if none has one, set the group's offset behind the batch " +
+			"(kafka-consumer-groups.sh --reset-offsets) while the pipe is stopped"
+	}),
 	as(exitOperator, func(*eos.RejectedError) string {
 		return "nothing of its batch is committed: raise the output topic's limit (max.message.bytes), or let --map or --filter deal with the record"
 	}),
@@ -39,6 +43,8 @@ var outcomes = []outcome{
 	}),
 	is(eos.ErrFenced, exitFenced, "nothing is lost: the other instance goes on. Give every running instance an --instance-id of its own"),
 	is(eos.ErrTopicChanged, exitOperator, "what the group has committed belongs to the topic that is gone: use another --group for the new one"),
+	is(eos.ErrNoOffset, exitOperator, "nothing is lost: if the group has run before, its offsets were deleted or have expired; set them "+
+		"(kafka-consumer-groups.sh --reset-offsets), or choose --start earliest or latest if this is its first start"),
 	is(eos.ErrNoTopic, exitFailure, "topics are not created by eos-pipe: create it (kafka-topics.sh --create) or check its name and your permissions"),
 	is(eos.ErrUnreachable, exitFailure, "check --bootstrap-server, and that the broker runs and can be reached from here"),
 	is(eos.ErrUnsupported, exitFailure, "Kafka 2.5 or later is needed (KIP-447); 4.0 or later is recommended (KIP-890)"),

@@ -21,7 +21,7 @@ type runOptions struct {
 	InstanceID         string
 	Lanes              int         // at least 1
 	Filter, Map        *jq.Program // nil: every record, as it is
-	Start              string      // earliest or latest
+	Start              string      // earliest, latest or none
 	SessionTimeout     time.Duration
 	TransactionTimeout time.Duration
 	CommitInterval     time.Duration
@@ -74,7 +74,7 @@ func newRunCommand(a *app) *cobra.Command {
 	f.IntVar(&o.Lanes, "lanes", 1, "transactions at work at once, each on partitions of its own")
 	f.StringVar(&filter, "filter", "", "jq `expression`: keep the records for which it is true")
 	f.StringVar(&mapping, "map", "", "jq `expression`: what to write for a record")
-	f.StringVar(&o.Start, "start", "earliest", "`earliest|latest`: where a partition without a committed offset begins")
+	f.StringVar(&o.Start, "start", "earliest", "`earliest|latest|none`: where a partition without a committed offset begins; none refuses to start")
 	f.DurationVar(&o.SessionTimeout, "session-timeout", 45*time.Second, "after this time without a heartbeat the group takes the partitions away")
 	f.DurationVar(&o.TransactionTimeout, "transaction-timeout", time.Minute, "after this time the broker aborts an open transaction")
 	f.DurationVar(&o.CommitInterval, "commit-interval", 10*time.Millisecond, "least time between two commits of a lane")
@@ -105,7 +105,7 @@ func (o *runOptions) check(all *faults) {
 	checkServers(all, o.BootstrapServers)
 	checkTopics(all, o.From, o.To)
 	checkPresent(all, "group", o.Group != "", "NAME")
-	checkOneOf(all, "start", o.Start, "earliest", "latest")
+	checkOneOf(all, "start", o.Start, startNames()...)
 	atLeast(all, "lanes", o.Lanes, 1)
 	atLeast(all, "session-timeout", o.SessionTimeout, time.Second)
 	atLeast(all, "transaction-timeout", o.TransactionTimeout, time.Second)

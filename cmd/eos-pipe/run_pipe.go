@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -49,18 +50,19 @@ func runPipe(ctx context.Context, s streams, opts runOptions) error {
 	return err
 }
 
+// startNames returns the names of --start, in the order of eos.Start.
+func startNames() []string {
+	return []string{eos.StartEarliest.String(), eos.StartLatest.String(), eos.StartNone.String()}
+}
+
 // config is the processor's configuration for opts.
 func (o runOptions) config(log *slog.Logger) processor.Config {
-	start := eos.StartEarliest
-	if o.Start == eos.StartLatest.String() {
-		start = eos.StartLatest
-	}
 	return processor.Config{
 		BootstrapServers: o.BootstrapServers, Group: o.Group,
 		InstanceID: o.InstanceID, TransactionalID: o.TransactionalID,
 		Lanes: o.Lanes, Provenance: o.Provenance, UntilEnd: o.UntilEnd, Logger: log,
 		Session: eos.Config{
-			Start: start, MaxRecords: o.MaxRecords, MaxBytes: o.MaxBytes,
+			Start: eos.Start(slices.Index(startNames(), o.Start)), MaxRecords: o.MaxRecords, MaxBytes: o.MaxBytes,
 			SessionTimeout: o.SessionTimeout, TransactionTimeout: o.TransactionTimeout,
 			CommitInterval: cmp.Or(o.CommitInterval, -1),
 			Observer:       eos.SlogObserver(log),

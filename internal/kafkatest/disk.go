@@ -36,6 +36,23 @@ func NewDisk(t testing.TB, megabytes int) *Disk {
 	return &Disk{dir: dir}
 }
 
+// Segment returns the file in which the broker on this disk keeps the first segment of a partition's log. The broker must
+// be down while it is read or changed.
+func (d *Disk) Segment(t testing.TB, topic string, partition int32) string {
+	t.Helper()
+	found := ""
+	err := filepath.WalkDir(d.dir, func(path string, _ os.DirEntry, err error) error {
+		if filepath.Base(filepath.Dir(path)) == fmt.Sprintf("%s-%d", topic, partition) && filepath.Base(path) == "00000000000000000000.log" {
+			found = path
+		}
+		return err
+	})
+	if err != nil || found == "" {
+		t.Fatalf("the log of %s-%d is not found on the disk: %v", topic, partition, err)
+	}
+	return found
+}
+
 // Fill writes to the disk until it is full.
 func (d *Disk) Fill(t testing.TB) {
 	t.Helper()

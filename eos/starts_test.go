@@ -1,0 +1,68 @@
+package eos_test
+
+import (
+	"bytes"
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/eos-pipe/eos-pipe/eos"
+)
+
+// With StartNone a session opens only where the group has an offset for every partition, and says which it lacks.
+func TestStartNone(t *testing.T) {
+	b := setup(t)
+	b.produce(30)
+	none := b.config()
+	none.Start = eos.StartNone
+	refused := func(text string) {
+		t.Helper()
+		_, err := eos.Open(t.Context(), none)
+		require.ErrorIs(t, err, eos.ErrNoOffset)
+		require.ErrorContains(t, err, text)
+		require.Equal(t, eos.Stop, nextOf(err))
+	}
+	refused("group g has none for in-0, in-1, in-2")
+	s := b.open(b.config())
+	require.Empty(t, run(t, s, 30))
+	require.NoError(t, s.Close(t.Context()))
+	b.produceFrom(30, 3)
+	s = b.open(none)
+	require.Empty(t, run(t, s, 3))
+	require.NoError(t, s.Close(t.Context()))
+	b.requireOnce(33)
+	_, err := b.adm.DeleteOffsets(t.Context(), "g", kadm.TopicsSet{"in": {1: {}}})
+	require.NoError(t, err)
+	refused("group g has none for in-1")
+}
+
+// Offsets that were set by hand are said at the start; those of sessions, and where the group starts, are not.
+func TestForeignOffsetsAreSaid(t *testing.T) {
+	const text = "set by hand or by another program"
+	b := setup(t)
+	b.produce(1) // in partition 0; the others stand where the group starts
+	var log bytes.Buffer
+	cfg := b.config()
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	life := func(n int) {
+		s := b.open(cfg)
+		require.Empty(t, run(t, s, n))
+		require.NoError(t, s.Close(t.Context()))
+	}
+	life(1)
+	b.produceFrom(1, 8)
+	life(8)
+	require.NotContains(t, log.String(), text)
+	var by kadm.Offsets
+	by.AddOffset("in", 2, 1, -1)
+	require.NoError(t, b.adm.CommitAllOffsets(t.Context(), "g", by))
+	life(2)
+	require.Contains(t, log.String(), text)
+	require.Contains(t, log.String(), `offsets="in-2=1"`)
+	log.Reset()
+	b.produceFrom(9, 1)
+	life(1)
+	require.NotContains(t, log.String(), text)
+}

@@ -1,0 +1,115 @@
+package eos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/eos-pipe/eos-pipe/offsets"
+)
+
+// This file is about records that arrive and cannot be read: a batch whose checksum does not fit, whose form is wrong, or that
+// cannot be decompressed. On its way damaged, it is whole the next time; in the broker's log, it never is. What stands before it,
+// and in other partitions, is processed; then it is asked for some times more, and then the session stops. It is never passed over.
+
+// A partition that cannot be read at one place so often, and for so long, is given up.
+const (
+	unreadableTimes = 5
+	unreadableFor   = 2 * time.Second
+)
+
+// UnreadableError is the cause when what the broker gives for an offset is damaged, again and again: in its log, most likely.
+// Offset is the first that cannot be read; all before it is committed, and it and all behind it is not.
+type UnreadableError struct {
+	Partition offsets.Partition
+	Offset    int64
+	Err       error
+}
+
+// Error returns the place and what is wrong there.
+func (e *UnreadableError) Error() string {
+	return fmt.Sprintf("%s cannot be read from offset %d on, the batch there is corrupt: %v", e.Partition, e.Offset, e.Err)
+}
+
+// Unwrap returns what is wrong.
+func (e *UnreadableError) Unwrap() error { return e.Err }
+
+// trouble is how long a partition has not been readable.
+type trouble struct {
+	since time.Time
+	times int
+}
+
+// isLasting says that it was tried often enough.
+func (t *trouble) isLasting() bool {
+	return t.times >= unreadableTimes && time.Since(t.since) >= unreadableFor
+}
+
+// unreadable returns the fetch errors of which err consists, if each of them is about what was fetched: no answer of a broker,
+// and nothing of the network.
+func unreadable(err error) []*fetchError {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []*fetchError
+		for _, one := range joined.Unwrap() {
+			of := unreadable(one)
+			if of == nil {
+				return nil
+			}
+			all = append(all, of...)
+		}
+		return all
+	}
+	failed, ok := err.(*fetchError) //nolint:errorlint // what take joins, and nothing that wraps one
+	if !ok || failed.partition.Topic == "" || isContext(err) || isDataLoss(err) || errors.Is(err, kgo.ErrClientClosed) || kgo.IsRetryableBrokerErr(err) {
+		return nil
+	}
+	if _, ok := errors.AsType[*kerr.Error](err); ok && !errors.Is(err, kerr.CorruptMessage) {
+		return nil
+	}
+	if _, ok := errors.AsType[*kgo.ErrFirstReadEOF](err); ok {
+		return nil
+	}
+	return []*fetchError{failed}
+}
+
+// readable deals with partitions that cannot be read: what of b could be read is a batch of its own. The next Poll reads again
+// from the committed offsets, as the client may have passed over what it could not read. Without anything it waits a moment.
+func (s *Session) readable(ctx context.Context, b Batch, failed []*fetchError) (Batch, error) {
+	longest := 0
+	for _, f := range failed {
+		t := s.troubles[f.partition]
+		if t == nil {
+			t = &trouble{since: time.Now()}
+			s.troubles[f.partition] = t
+		}
+		if t.times++; t.isLasting() {
+			return Batch{}, s.corrupt(ctx, f)
+		}
+		longest = max(longest, t.times)
+		s.retrying("read", f)
+	}
+	if len(b.next) > 0 {
+		s.reread = true
+		return b, nil
+	}
+	sleep(ctx, min(20*time.Millisecond<<min(longest, 10), 500*time.Millisecond))
+	return Batch{}, s.rewind(ctx)
+}
+
+// corrupt returns the error with which a session stops at what cannot be read.
+func (s *Session) corrupt(ctx context.Context, failed *fetchError) error {
+	committed, err := s.stableOffsets(ctx, offsets.Set{failed.partition: offsets.NewPosition(0)})
+	if err != nil {
+		return err
+	}
+	return &UnreadableError{Partition: failed.partition, Offset: committed[failed.partition].Offset, Err: failed.err}
+}
+
+func isUnreadable(err error) bool {
+	_, ok := errors.AsType[*UnreadableError](err)
+	return ok
+}

@@ -1,0 +1,62 @@
+package integration
+
+import (
+	be "encoding/binary"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
+	"github.com/eos-pipe/eos-pipe/offsets"
+)
+
+// A byte of a batch in the broker's log is damaged while the broker is down. The pipe copies what is before that batch, and
+// stops with the batch's place: it passes over nothing. When the byte is mended, as a replica's copy would, it goes on.
+func TestFaultDamagedSegment(t *testing.T) {
+	t.Parallel()
+	disk := kafkatest.NewDisk(t, 256)
+	cluster := kafkatest.Start(t, kafkatest.On(disk))
+	p := newPipe(t, cluster, shape{from: []int32{1}, to: []int32{1}}, "--until-end")
+	for range 3 {
+		p.fill(100) // a batch at least
+	}
+	cluster.Stop(t, 1)
+	segment := disk.Segment(t, p.from[0], 0)
+	first := flipInBatch(t, segment, 250)
+	cluster.Restart(t, 1)
+	at := offsets.Partition{Topic: p.from[0], Number: 0}
+	p.start("a").requireFails(time.Minute, 4, at.String(), "corrupt")
+	require.Equal(t, first, p.awaitCommitted(0), "all before the damaged batch is committed, and nothing behind it")
+	p.requireNothingOpen()
+	cluster.Stop(t, 1)
+	flipInBatch(t, segment, 250)
+	cluster.Restart(t, 1)
+	require.Zero(t, p.start("a").wait(time.Minute))
+	p.requireExactlyOnce(300, 300)
+}
+
+// flipInBatch flips a bit of the last byte of the batch that holds an offset, and returns the batch's first offset. To flip it
+// again mends it.
+func flipInBatch(t *testing.T, segment string, offset int64) (first int64) {
+	t.Helper()
+	const head, lastDelta = 12, 23 // base offset and length; where the last offset's distance stands
+	log, err := os.ReadFile(segment)
+	require.NoError(t, err)
+	for at := 0; at+lastDelta+4 <= len(log); {
+		first = int64(be.BigEndian.Uint64(log[at:]))
+		end := at + head + int(be.BigEndian.Uint32(log[at+8:]))
+		if first+int64(be.BigEndian.Uint32(log[at+lastDelta:])) >= offset {
+			file, err := os.OpenFile(segment, os.O_WRONLY, 0)
+			require.NoError(t, err)
+			_, err = file.WriteAt([]byte{log[end-1] ^ 1}, int64(end-1))
+			require.NoError(t, err)
+			require.NoError(t, file.Close())
+			return first
+		}
+		at = end
+	}
+	require.FailNow(t, "the offset is not in the segment", "%d in %s", offset, segment)
+	return 0
+}
