@@ -48,7 +48,7 @@ func TestEostestSessionPasses(t *testing.T) {
 				require.Equal(t, 2, lost.Hits())
 				require.NoError(t, s.Close(t.Context()))
 				b.requireOnce()
-				requireJudged(t, watch.Trace())
+				requireJudged(t, model.DefaultRules(), watch.Trace())
 			})
 		}
 	}
@@ -103,16 +103,16 @@ func TestEostestSessionsPass(t *testing.T) {
 		require.FailNow(t, "two sessions with the same ids go on")
 	}
 	b.requireOnce()
-	requireJudged(t, watch.Trace())
+	requireJudged(t, model.DefaultRules(), watch.Trace())
 }
 
 // requireJudged requires that nothing is found in the trace, and that a fault anywhere in it would have been: a gap in a sequence, and a
 // commit or a batch of an epoch that is past. On a busy machine so many answers may be missing at once that a trace cannot be
 // followed to its end; then a fault need not be found in it.
-func requireJudged(t *testing.T, events []trace.Event) {
+func requireJudged(t *testing.T, rules model.Rules, events []trace.Event) {
 	t.Helper()
 	judge := func(events []trace.Event) (findings []model.Finding) {
-		v := model.NewValidator(model.ValidatorConfig{Rules: model.DefaultRules(), IsMidway: true, IgnoresContents: true, MaxWorlds: 512})
+		v := model.NewValidator(model.ValidatorConfig{Rules: rules, IsMidway: true, IgnoresContents: true, MaxWorlds: 512})
 		for _, e := range events {
 			findings = append(findings, v.Observe(e)...)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eos-pipe/eos-pipe/eos/eostest"
+	"github.com/eos-pipe/eos-pipe/eos/model"
 	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
 	"github.com/eos-pipe/eos-pipe/internal/wiretap"
 )
@@ -25,13 +26,17 @@ type step struct {
 
 var stepActions = []wiretap.Action{wiretap.DropRequest, wiretap.DropReply, wiretap.CallAfterReply}
 
-// pipeSteps are the steps of a pipe's life.
-func pipeSteps() (steps []step) {
+// pipeSteps are the steps of a pipe's life. At transaction.version 1 the client itself adds partitions and the group to a transaction.
+func pipeSteps(version int16) (steps []step) {
+	working := []kmsg.Key{kmsg.Fetch, kmsg.Produce, kmsg.TxnOffsetCommit, kmsg.EndTxn}
+	if version < 2 {
+		working = append(working, kmsg.AddPartitionsToTxn, kmsg.AddOffsetsToTxn)
+	}
 	for _, at := range stepActions {
 		for _, api := range []kmsg.Key{kmsg.InitProducerID, kmsg.JoinGroup, kmsg.SyncGroup, kmsg.OffsetFetch} {
 			steps = append(steps, step{api, at, true})
 		}
-		for _, api := range []kmsg.Key{kmsg.Fetch, kmsg.Produce, kmsg.TxnOffsetCommit, kmsg.EndTxn} {
+		for _, api := range working {
 			steps = append(steps, step{api, at, false})
 		}
 	}
@@ -59,16 +64,30 @@ func killAt(tap *wiretap.Tap, s step) (*wiretap.Fault, chan<- *process) {
 // doubled. What the processes and the brokers said to each other is what brokers say.
 func TestKillAtProtocolSteps(t *testing.T) {
 	t.Parallel()
-	p := newPipe(t, kafkatest.Shared(t), shape{from: []int32{3}, to: []int32{3}}, "--session-timeout", "60s", "--transaction-timeout", "60s")
+	killAtSteps(t, kafkatest.Shared(t), 2, 24)
+}
+
+// The same at transaction.version 1, where there are 30.
+func TestKillAtProtocolStepsVersion1(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.Start(t)
+	setFeatureLevel(t, cluster, 1)
+	killAtSteps(t, cluster, 1, 30)
+}
+
+func killAtSteps(t *testing.T, cluster *kafkatest.Cluster, version int16, kills int) {
+	rules := model.DefaultRules()
+	rules.TransactionVersion = int8(version)
+	p := newPipe(t, cluster, shape{from: []int32{3}, to: []int32{3}}, "--session-timeout", "60s", "--transaction-timeout", "60s")
 	tap := tapFor(t)
-	watch := eostest.Watch(t, eostest.Over(tap.Dial))
+	watch := eostest.Watch(t, eostest.Over(tap.Dial), eostest.Rules(rules))
 	proxy := p.proxied(watch.Dial)
 	stopFeeding := p.feed(400)
 	running := p.startBehind(proxy, "a")
 	p.awaitMore(1)
 
-	steps := pipeSteps()
-	require.Len(t, steps, 24)
+	steps := pipeSteps(version)
+	require.Len(t, steps, kills)
 	p.rng.Shuffle(len(steps), func(i, k int) { steps[i], steps[k] = steps[k], steps[i] })
 	var pauses []time.Duration
 	for _, s := range steps {
@@ -99,7 +118,7 @@ func TestKillAtProtocolSteps(t *testing.T) {
 	p.requireExactlyOnce(fed, fed)
 	events := watch.Trace()
 	t.Logf("%d records, %d transactional requests, restarts %v", fed, len(events), pauses)
-	requireJudged(t, events)
+	requireJudged(t, rules, events)
 }
 
 // awaitSpent waits until a fault has happened as often as its rule says.
