@@ -122,10 +122,8 @@ func (p *pipe) auditWith(ctx context.Context, outcomes *checker.Outcomes, also f
 		return audited{}, err
 	}
 	got := audited{readings: a.readings}
-	if got.Report, err = a.report(); err != nil {
-		return got, err
-	}
-	return got, p.auditLogs(ctx, ends, outcomes, &got)
+	got.Report, err = a.report()
+	return got, errors.Join(err, p.auditLogs(ctx, ends, outcomes, &got))
 }
 
 // auditLogs compares what the read_committed reader got with the logs themselves: the committed records of a log are those

@@ -72,37 +72,46 @@ func (r *rawReader) read(ctx context.Context) error {
 }
 
 func (r *rawReader) fetch(ctx context.Context) error {
+	got, err := r.ask(ctx, r.log.Next(), kgo.ReadUncommitted())
+	if err != nil {
+		return err
+	}
+	return r.take(got.RecordBatches)
+}
+
+// ask fetches from an offset on, from the leader or, if it was set, from another replica.
+func (r *rawReader) ask(ctx context.Context, from int64, isolation kgo.IsolationLevel) (got kmsg.FetchResponseTopicPartition, err error) {
 	if r.id == (kadm.TopicID{}) || r.leader < 0 {
 		topics, err := r.adm.ListTopicsWithInternal(ctx, r.at.Topic)
 		if err := errors.Join(err, topics.Error()); err != nil {
-			return err
+			return got, err
 		}
 		r.id, r.leader = topics[r.at.Topic].ID, topics[r.at.Topic].Partitions[r.at.Number].Leader
 	}
 	const most = 8 << 20
 	part := kmsg.NewFetchRequestTopicPartition()
-	part.Partition, part.FetchOffset, part.PartitionMaxBytes = r.at.Number, r.log.Next(), most
+	part.Partition, part.FetchOffset, part.PartitionMaxBytes = r.at.Number, from, most
 	topic := kmsg.NewFetchRequestTopic()
 	topic.Topic, topic.TopicID, topic.Partitions = r.at.Topic, r.id, append(topic.Partitions, part)
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.SessionEpoch = 200, 1, most, -1
 	req.Topics = append(req.Topics, topic)
+	if isolation == kgo.ReadCommitted() {
+		req.IsolationLevel = 1
+	}
 	resp, err := r.cl.Broker(int(r.leader)).RetriableRequest(ctx, req)
 	if err != nil {
-		return err
+		return got, err
 	}
 	answer := resp.(*kmsg.FetchResponse)
 	if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
-		return err
+		return got, err
 	}
 	if len(answer.Topics) != 1 || len(answer.Topics[0].Partitions) != 1 {
-		return errors.New("the answer is about something else")
+		return got, errors.New("the answer is about something else")
 	}
-	got := answer.Topics[0].Partitions[0]
-	if err := kerr.ErrorForCode(got.ErrorCode); err != nil {
-		return err
-	}
-	return r.take(got.RecordBatches)
+	got = answer.Topics[0].Partitions[0]
+	return got, kerr.ErrorForCode(got.ErrorCode)
 }
 
 func (r *rawReader) take(raw []byte) error {
