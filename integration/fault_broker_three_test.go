@@ -2,7 +2,6 @@ package integration
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -75,55 +74,6 @@ func testLeadersMoved(t *testing.T, cluster *kafkatest.Cluster) {
 	}
 	p.awaitMore(500)
 	p.finish(stop, a, b)
-}
-
-// moveLeaders gives every partition of a topic another leader: the next of its replicas becomes the preferred one, and is
-// elected. It returns when every partition has its new leader.
-func (p *pipe) moveLeaders(topic string) {
-	p.t.Helper()
-	topics, err := p.adm.ListTopicsWithInternal(p.t.Context(), topic)
-	require.NoError(p.t, err)
-	var move kadm.AlterPartitionAssignmentsReq
-	all, want := kadm.TopicsSet{}, map[int32]int32{}
-	for n, detail := range topics[topic].Partitions {
-		i := slices.Index(detail.Replicas, detail.Leader)
-		require.GreaterOrEqual(p.t, i, 0, "%s-%d has no leader", topic, n)
-		order := slices.Concat(detail.Replicas[i+1:], detail.Replicas[:i+1])
-		move.Assign(topic, n, order)
-		all.Add(topic, n)
-		want[n] = order[0]
-	}
-	require.NotEmpty(p.t, want)
-	moved, err := p.adm.AlterPartitionAssignments(p.t.Context(), move)
-	require.NoError(p.t, errors.Join(err, moved.Error()))
-	p.await("the leaders of "+topic+" have moved", 30*time.Second, func(ctx context.Context) (bool, error) {
-		if _, err := p.adm.ElectLeaders(ctx, kadm.ElectPreferredReplica, all); err != nil {
-			return false, err
-		}
-		topics, err := p.adm.ListTopicsWithInternal(ctx, topic)
-		if err != nil {
-			return false, err
-		}
-		for n, leader := range want {
-			if now := topics[topic].Partitions[n].Leader; now != leader {
-				return false, fmt.Errorf("%s-%d is led by %d, not %d", topic, n, now, leader)
-			}
-		}
-		return true, nil
-	})
-}
-
-// coordinators returns which brokers coordinate the group, and the transactions of an instance's first lane.
-func (p *pipe) coordinators(instance string) (group, txn int32) {
-	p.t.Helper()
-	id := p.group + "-" + instance + "-0"
-	p.await("there are coordinators", 30*time.Second, func(ctx context.Context) (bool, error) {
-		g := p.adm.FindGroupCoordinators(ctx, p.group)[p.group]
-		x := p.adm.FindTxnCoordinators(ctx, id)[id]
-		group, txn = g.NodeID, x.NodeID
-		return g.Err == nil && x.Err == nil, errors.Join(g.Err, x.Err)
-	})
-	return group, txn
 }
 
 // The broker that coordinates the group, then the one that coordinates the transactions, then the controller is killed

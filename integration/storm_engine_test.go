@@ -224,6 +224,7 @@ func (s *storm) judge(in int64) judged {
 	s.t.Helper()
 	s.requireNothingOpen()
 	got, err := s.examine()
+	s.abortedAutopsy()
 	if err != nil {
 		s.autopsy()
 	}

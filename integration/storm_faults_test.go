@@ -2,7 +2,6 @@ package integration
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"syscall"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
@@ -121,16 +119,12 @@ func (s *storm) restartAll() {
 func (s *storm) moveCoordinators() {
 	s.t.Helper()
 	name := s.pick()
-	var group, txns int32
-	s.await("the coordinators are known", stormPatience, func(ctx context.Context) (_ bool, err error) {
-		group, txns, err = s.coordinators(ctx, name)
-		return err == nil, err
-	})
+	group, txns := s.coordinators(name)
 	before := s.now()
 	began := time.Now()
 	var moved time.Time
 	s.await("both coordinators have moved", stormPatience, func(ctx context.Context) (bool, error) {
-		g, x, err := s.coordinators(ctx, name)
+		g, x, err := s.findCoordinators(ctx, name)
 		if err != nil || g != group && x != txns {
 			return err == nil, err
 		}
@@ -149,51 +143,6 @@ func (s *storm) moveCoordinators() {
 	s.note("the coordinators have moved from brokers %d and %d", group, txns)
 	s.awaitAllMove(before)
 	s.measured(coordinatorMove, time.Since(began))
-}
-
-// coordinators returns the nodes that coordinate the group, and the transactions of an instance.
-func (s *storm) coordinators(ctx context.Context, name string) (group, txns int32, err error) {
-	id := s.group + "-" + name + "-0"
-	g, x := s.adm.FindGroupCoordinators(ctx, s.group)[s.group], s.adm.FindTxnCoordinators(ctx, id)[id]
-	return g.NodeID, x.NodeID, errors.Join(g.Err, x.Err)
-}
-
-// moveLeaders gives every partition of the topic another replica as its preferred leader, and elects it. It asks until the
-// brokers say that it is so.
-func (s *storm) moveLeaders(topic string) {
-	s.t.Helper()
-	var want map[int32][]int32
-	s.await("the replicas of "+topic+" are in another order", stormPatience, func(ctx context.Context) (bool, error) {
-		topics, err := s.adm.ListTopicsWithInternal(ctx, topic)
-		if err := errors.Join(err, topics.Error()); err != nil {
-			return false, err
-		}
-		var req kadm.AlterPartitionAssignmentsReq
-		want = map[int32][]int32{}
-		for number, part := range topics[topic].Partitions {
-			i := slices.Index(part.Replicas, part.Leader)
-			if i < 0 || len(part.ISR) < 3 {
-				return false, fmt.Errorf("%s-%d: leader %d, in sync %v", topic, number, part.Leader, part.ISR)
-			}
-			want[number] = slices.Concat(part.Replicas[i+1:], part.Replicas[:i+1]) // the leader is last
-			req.Assign(topic, number, want[number])
-		}
-		answers, err := s.adm.AlterPartitionAssignments(ctx, req)
-		return err == nil && answers.Error() == nil, errors.Join(err, answers.Error())
-	})
-	s.await("the replicas of "+topic+" lead that are first now", stormPatience, func(ctx context.Context) (bool, error) {
-		set := kadm.TopicsSet{}
-		for number := range want {
-			set.Add(topic, number)
-		}
-		answers, err := s.adm.ElectLeaders(ctx, kadm.ElectPreferredReplica, set)
-		for _, answer := range answers[topic] {
-			if answer.Err != nil && !errors.Is(answer.Err, kerr.ElectionNotNeeded) {
-				err = errors.Join(err, answer.Err)
-			}
-		}
-		return err == nil, err
-	})
 }
 
 // join starts an instance with new ids.
