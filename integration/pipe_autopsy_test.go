@@ -19,8 +19,8 @@ type place struct {
 }
 
 // autopsy logs, when the output is not what it must be, how the records that a read_committed reader does not get stand
-// in the log: not at all, or in which transaction, and the markers of its producer around it. So one can tell a record
-// that was never written from one that was aborted.
+// in the log: not at all, or in which transaction, and the marker that ended it. So one can tell a record that was never
+// written from one that was aborted.
 func (p *pipe) autopsy() {
 	p.t.Helper()
 	p.abortedAutopsy()
@@ -33,17 +33,18 @@ func (p *pipe) autopsy() {
 		}
 	}
 	said := 0
+	waiting := map[writerAt]bool{} // whose marker is of interest
 	for _, r := range p.rawOutput(ctx, kgo.ReadUncommitted()) {
+		by := writerAt{r.ProducerID, r.Partition}
 		from, ok := processor.ProvenanceOf(r)
 		switch {
-		case r.Attrs.IsControl():
-			kind := int16(-1)
-			if len(r.Key) >= 4 {
-				kind = int16(bigendian.BigEndian.Uint16(r.Key[2:]))
-			}
-			p.t.Logf("raw %s-%d@%d: marker %d (0: abort, 1: commit) of producer %d epoch %d", r.Topic, r.Partition, r.Offset, kind, r.ProducerID, r.ProducerEpoch)
+		case r.Attrs.IsControl() && waiting[by] && len(r.Key) >= 4:
+			delete(waiting, by)
+			p.t.Logf("raw %s-%d@%d: marker %d (0: abort, 1: commit) of producer %d epoch %d", r.Topic, r.Partition, r.Offset,
+				bigendian.BigEndian.Uint16(r.Key[2:]), r.ProducerID, r.ProducerEpoch)
 		case ok && !seen[place{from.Partition, from.Offset}] && said < 200:
 			said++
+			waiting[by] = true
 			p.t.Logf("raw %s-%d@%d: not read_committed: %s of producer %d epoch %d", r.Topic, r.Partition, r.Offset, from, r.ProducerID, r.ProducerEpoch)
 		}
 	}

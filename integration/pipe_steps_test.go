@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"syscall"
 	"testing"
@@ -64,7 +65,7 @@ func killAt(tap *wiretap.Tap, s step) (*wiretap.Fault, chan<- *process) {
 // doubled. What the processes and the brokers said to each other is what brokers say.
 func TestKillAtProtocolSteps(t *testing.T) {
 	t.Parallel()
-	killAtSteps(t, kafkatest.Shared(t), 2, 24)
+	killAtSteps(t, kafkatest.Shared(t))
 }
 
 // The same at transaction.version 1, where there are 30.
@@ -72,13 +73,14 @@ func TestKillAtProtocolStepsVersion1(t *testing.T) {
 	t.Parallel()
 	cluster := kafkatest.Start(t)
 	setFeatureLevel(t, cluster, 1)
-	killAtSteps(t, cluster, 1, 30)
+	killAtSteps(t, cluster)
 }
 
-func killAtSteps(t *testing.T, cluster *kafkatest.Cluster, version int16, kills int) {
-	rules := model.DefaultRules()
-	rules.TransactionVersion = int8(version)
+func killAtSteps(t *testing.T, cluster *kafkatest.Cluster) {
 	p := newPipe(t, cluster, shape{from: []int32{3}, to: []int32{3}}, "--session-timeout", "60s", "--transaction-timeout", "60s")
+	version, err := p.transactionVersion(t.Context())
+	require.NoError(t, err)
+	rules := rulesUnderTest(t, version)
 	tap := tapFor(t)
 	watch := eostest.Watch(t, eostest.Over(tap.Dial), eostest.Rules(rules))
 	proxy := p.proxied(watch.Dial)
@@ -87,7 +89,7 @@ func killAtSteps(t *testing.T, cluster *kafkatest.Cluster, version int16, kills 
 	p.awaitMore(1)
 
 	steps := pipeSteps(version)
-	require.Len(t, steps, kills)
+	require.Len(t, steps, map[bool]int{true: 24, false: 30}[version >= 2])
 	p.rng.Shuffle(len(steps), func(i, k int) { steps[i], steps[k] = steps[k], steps[i] })
 	var pauses []time.Duration
 	for _, s := range steps {
@@ -129,4 +131,29 @@ func (p *pipe) awaitSpent(f *wiretap.Fault) {
 	case <-time.After(time.Minute):
 		require.FailNow(p.t, "a fault did not happen", fmt.Sprint(f))
 	}
+}
+
+// rulesUnderTest returns the rules of the broker that the tests run on.
+func rulesUnderTest(t *testing.T, transactionVersion int16) model.Rules {
+	t.Helper()
+	release := os.Getenv("EOS_TEST_KAFKA_VERSION")
+	if release == "" {
+		text, err := os.ReadFile("../docker/kafka/version")
+		require.NoError(t, err)
+		release = string(text)
+	}
+	var major, minor int
+	_, err := fmt.Sscanf(release, "%d.%d", &major, &minor)
+	require.NoError(t, err, release)
+	rules := model.DefaultRules()
+	rules.TransactionVersion = int8(transactionVersion)
+	for _, since := range []struct {
+		number int
+		is     model.Release
+	}{{305, model.Release35}, {306, model.Release36}, {308, model.Release38}, {400, model.Release40}, {401, model.Release41}, {402, model.Release42}, {403, model.Release43}} {
+		if 100*major+minor >= since.number {
+			rules.Release = since.is
+		}
+	}
+	return rules
 }
