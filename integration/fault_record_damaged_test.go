@@ -12,8 +12,9 @@ import (
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// A byte of a batch in the broker's log is damaged while the broker is down. The pipe copies what is before that batch, and
-// stops with the batch's place: it passes over nothing. When the byte is mended, as a replica's copy would, it goes on.
+// A byte of a batch in the broker's log is damaged while the broker is down: of its records, so that the checksum does not fit, or
+// the one that says in which form it is, so that a client makes nothing of it. The pipe copies what is before that batch, and stops
+// with the batch's place: it passes over nothing. When the byte is mended, as a replica's copy would, it goes on.
 func TestFaultDamagedSegment(t *testing.T) {
 	t.Parallel()
 	disk := kafkatest.NewDisk(t, 256)
@@ -22,24 +23,31 @@ func TestFaultDamagedSegment(t *testing.T) {
 	for range 3 {
 		p.fill(100) // a batch at least
 	}
-	cluster.Stop(t, 1)
-	segment := disk.Segment(t, p.from[0], 0)
-	first := flipInBatch(t, segment, 250)
-	cluster.Restart(t, 1)
 	at := offsets.Partition{Topic: p.from[0], Number: 0}
-	p.start("a").requireFails(time.Minute, 4, at.String(), "corrupt")
-	require.Equal(t, first, p.awaitCommitted(0), "all before the damaged batch is committed, and nothing behind it")
-	p.requireNothingOpen()
 	cluster.Stop(t, 1)
-	flipInBatch(t, segment, 250)
+	segment := disk.Segment(t, at.Topic, at.Number)
+	for _, where := range []int{inMagic, inRecords} {
+		first := flipInBatch(t, segment, 250, where)
+		cluster.Restart(t, 1)
+		p.start("a").requireFails(time.Minute, 4, at.String(), "corrupt")
+		require.Equal(t, first, p.awaitCommitted(0), "all before the damaged batch is committed, and nothing behind it")
+		p.requireNothingOpen()
+		cluster.Stop(t, 1)
+		flipInBatch(t, segment, 250, where)
+	}
 	cluster.Restart(t, 1)
 	require.Zero(t, p.start("a").wait(time.Minute))
 	p.requireExactlyOnce(300, 300)
 }
 
-// flipInBatch flips a bit of the last byte of the batch that holds an offset, and returns the batch's first offset. To flip it
-// again mends it.
-func flipInBatch(t *testing.T, segment string, offset int64) (first int64) {
+// Where a byte is flipped: in the number of the batch's form, which no checksum covers, or in its last byte.
+const (
+	inMagic   = 16
+	inRecords = -1
+)
+
+// flipInBatch flips a bit of the batch that holds an offset, and returns the batch's first offset. To flip it again mends it.
+func flipInBatch(t *testing.T, segment string, offset int64, where int) (first int64) {
 	t.Helper()
 	const head, lastDelta = 12, 23 // base offset and length; where the last offset's distance stands
 	log, err := os.ReadFile(segment)
@@ -48,9 +56,13 @@ func flipInBatch(t *testing.T, segment string, offset int64) (first int64) {
 		first = int64(be.BigEndian.Uint64(log[at:]))
 		end := at + head + int(be.BigEndian.Uint32(log[at+8:]))
 		if first+int64(be.BigEndian.Uint32(log[at+lastDelta:])) >= offset {
+			place := at + where
+			if where < 0 {
+				place = end + where
+			}
 			file, err := os.OpenFile(segment, os.O_WRONLY, 0)
 			require.NoError(t, err)
-			_, err = file.WriteAt([]byte{log[end-1] ^ 1}, int64(end-1))
+			_, err = file.WriteAt([]byte{log[place] ^ 1}, int64(place))
 			require.NoError(t, err)
 			require.NoError(t, file.Close())
 			return first
