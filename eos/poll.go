@@ -36,7 +36,7 @@ func (b Batch) Offsets() offsets.Set { return b.next.Clone() }
 // the group waits with rebalancing, up to the larger of session and transaction timeout.
 //
 // Poll returns ctx.Err() when ctx ends, and the session stays as it is. Any other error is an *Error that says whether
-// to go on; records that are gone from the log (LostOffsetsError) are never passed over.
+// to go on; records that are gone from the log (LostOffsetsError) or damaged in it (UnreadableError) are never passed over.
 func (s *Session) Poll(ctx context.Context) (Batch, error) {
 	if err := s.enter("poll"); err != nil {
 		return Batch{}, err
@@ -46,13 +46,19 @@ func (s *Session) Poll(ctx context.Context) (Batch, error) {
 		return Batch{}, err
 	}
 	for {
+		if err := s.readAgain(ctx); err != nil {
+			return Batch{}, err
+		}
 		s.client.gts.AllowRebalance()
 		b, err := s.gather(ctx)
 		if s.client.discarded() && ctx.Err() == nil {
 			err = errMarkers
 		}
-		if failed := unreadable(err); failed != nil {
-			b, err = s.readable(ctx, b, failed)
+		if failed, only := unreadable(err); failed != nil {
+			s.reread = failed[0]
+			if only {
+				b, err = s.readable(ctx, b, failed)
+			}
 		}
 		if err == nil && s.client.rebalanced.Load() {
 			err = s.rewind(ctx) // what came before or after the rebalance is read again, in a transaction that can commit
@@ -74,13 +80,12 @@ func (s *Session) Poll(ctx context.Context) (Batch, error) {
 	}
 }
 
-// giveBack goes back to the committed offsets if a batch was handed out and not committed, or the client may have passed over
-// something.
+// giveBack goes back to the committed offsets if a batch was handed out and not committed.
 func (s *Session) giveBack(ctx context.Context) error {
-	if !s.pending && !s.reread {
+	if !s.pending {
 		return nil
 	}
-	s.pending, s.reread = false, false
+	s.pending = false
 	if err := s.rewind(ctx); err != nil {
 		if err := s.pollFailed(ctx, err); err != nil {
 			return err

@@ -32,7 +32,7 @@ func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Err
 		t.decide(Aborted)
 	}
 	s.tracker.Reset()
-	s.pending = false
+	s.pending, s.reread = false, nil
 	fenced := actionFor(cause, actReplay) == actFenced
 	taken, err := s.takenOver(ctx, member, fenced || errors.Is(cause, kerr.InvalidTxnState))
 	if err != nil {

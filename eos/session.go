@@ -41,7 +41,7 @@ type Session struct {
 	group      int              // bytes that are produced before their answers are awaited; 0: all
 	saidRetry  limiter
 	troubles   map[offsets.Partition]*trouble // what cannot be read; see unreadable.go
-	reread     bool                           // the next Poll reads from the committed offsets
+	reread     error                          // why the next Poll reads with a new client
 	epochs     bool                           // transaction.version 2 or higher: every transaction has a producer epoch of its own
 	due        dueMarkers                     // of the transactions that have ended; see markers.go
 }

@@ -49,35 +49,32 @@ func (t *trouble) isLasting() bool {
 	return t.times >= unreadableTimes && time.Since(t.since) >= unreadableFor
 }
 
-// unreadable returns the fetch errors of which err consists, if each of them is about what was fetched: no answer of a broker,
-// and nothing of the network.
-func unreadable(err error) []*fetchError {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var all []*fetchError
+// unreadable returns the fetch errors in err that are about what was fetched: no answers of a broker, and nothing of the network.
+// only says that err consists of nothing else.
+func unreadable(err error) (failed []*fetchError, only bool) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { // as take joins them
+		only = true
 		for _, one := range joined.Unwrap() {
-			of := unreadable(one)
-			if of == nil {
-				return nil
-			}
-			all = append(all, of...)
+			more, alone := unreadable(one)
+			failed, only = append(failed, more...), only && alone
 		}
-		return all
+		return failed, only
 	}
-	failed, ok := err.(*fetchError) //nolint:errorlint // what take joins, and nothing that wraps one
-	if !ok || failed.partition.Topic == "" || isContext(err) || isDataLoss(err) || errors.Is(err, kgo.ErrClientClosed) || kgo.IsRetryableBrokerErr(err) {
-		return nil
+	f, ok := err.(*fetchError) //nolint:errorlint // what take joins, and nothing that wraps one
+	if !ok || f.partition.Topic == "" || isContext(err) || isDataLoss(err) || errors.Is(err, kgo.ErrClientClosed) || kgo.IsRetryableBrokerErr(err) {
+		return nil, false
 	}
 	if _, ok := errors.AsType[*kerr.Error](err); ok && !errors.Is(err, kerr.CorruptMessage) {
-		return nil
+		return nil, false
 	}
 	if _, ok := errors.AsType[*kgo.ErrFirstReadEOF](err); ok {
-		return nil
+		return nil, false
 	}
-	return []*fetchError{failed}
+	return []*fetchError{f}, true
 }
 
-// readable deals with partitions that cannot be read: what of b could be read is a batch of its own. The next Poll reads again
-// from the committed offsets, as the client may have passed over what it could not read. Without anything it waits a moment.
+// readable deals with partitions that cannot be read: what of b could be read is a batch of its own. Without anything it waits a
+// moment.
 func (s *Session) readable(ctx context.Context, b Batch, failed []*fetchError) (Batch, error) {
 	longest := 0
 	for _, f := range failed {
@@ -92,12 +89,22 @@ func (s *Session) readable(ctx context.Context, b Batch, failed []*fetchError) (
 		longest = max(longest, t.times)
 		s.retrying("read", f)
 	}
-	if len(b.next) > 0 {
-		s.reread = true
-		return b, nil
+	if len(b.next) == 0 {
+		sleep(ctx, min(20*time.Millisecond<<min(longest, 10), 500*time.Millisecond))
 	}
-	sleep(ctx, min(20*time.Millisecond<<min(longest, 10), 500*time.Millisecond))
-	return Batch{}, s.rewind(ctx)
+	return b, nil
+}
+
+// readAgain makes a new client if the old one may have passed over what it could not read: behind a batch of an unknown form kgo
+// goes on at the next offset, and to go back is nothing to it while it has handed out nothing since.
+func (s *Session) readAgain(ctx context.Context) error {
+	if s.reread == nil {
+		return nil
+	}
+	if err := s.replace(ctx, s.reread, nil); err != nil {
+		return err
+	}
+	return nil
 }
 
 // corrupt returns the error with which a session stops at what cannot be read.

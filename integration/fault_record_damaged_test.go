@@ -20,20 +20,21 @@ func TestFaultDamagedSegment(t *testing.T) {
 	disk := kafkatest.NewDisk(t, 256)
 	cluster := kafkatest.Start(t, kafkatest.On(disk))
 	p := newPipe(t, cluster, shape{from: []int32{1}, to: []int32{1}}, "--until-end")
-	for range 3 {
-		p.fill(100) // a batch at least
+	for _, n := range []int{100, 100, 1, 99} { // a batch each, at least
+		p.fill(n)
 	}
+	const damaged = 200 // alone in its batch: the client goes one offset on behind a form that it does not know
 	at := offsets.Partition{Topic: p.from[0], Number: 0}
 	cluster.Stop(t, 1)
 	segment := disk.Segment(t, at.Topic, at.Number)
 	for _, where := range []int{inMagic, inRecords} {
-		first := flipInBatch(t, segment, 250, where)
+		first := flipInBatch(t, segment, damaged, where)
 		cluster.Restart(t, 1)
 		p.start("a").requireFails(time.Minute, 4, at.String(), "corrupt")
 		require.Equal(t, first, p.awaitCommitted(0), "all before the damaged batch is committed, and nothing behind it")
 		p.requireNothingOpen()
 		cluster.Stop(t, 1)
-		flipInBatch(t, segment, 250, where)
+		flipInBatch(t, segment, damaged, where)
 	}
 	cluster.Restart(t, 1)
 	require.Zero(t, p.start("a").wait(time.Minute))
