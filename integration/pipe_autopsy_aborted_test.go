@@ -24,36 +24,34 @@ type abortedTransaction struct {
 	first    int64
 }
 
-// abortedAutopsy logs, for each replica of each output partition, where its list says otherwise than the markers of its log.
-func (p *pipe) abortedAutopsy() {
+// unlisted compares, for each replica of each output partition, its list with the markers of its log. It logs where they differ, and
+// returns in how many places.
+func (p *pipe) unlisted() (total int) {
+	p.t.Helper()
 	ctx := p.t.Context()
-	ends, err := p.listed(ctx, p.adm.ListEndOffsets, p.to)
-	if err != nil {
-		p.t.Logf("autopsy: %v", err)
-		return
-	}
 	cl := p.cluster.Client(p.t)
 	adm := kadm.NewClient(cl)
-	topics, err := adm.ListTopics(ctx, p.to...)
-	if err != nil {
-		p.t.Logf("autopsy: %v", err)
-		return
+	ends, err := p.listed(ctx, adm.ListEndOffsets, p.to)
+	topics, terr := adm.ListTopics(ctx, p.to...)
+	if err := errors.Join(err, terr); err != nil {
+		p.t.Logf("the lists of aborted transactions are not known: %v", err)
+		return 0
 	}
 	for at, end := range ends.Sorted() {
 		detail := topics[at.Topic].Partitions[at.Number]
 		for _, replica := range detail.Replicas {
 			r := &rawReader{cl: cl, adm: adm, at: at, end: end.Offset, id: topics[at.Topic].ID, leader: replica}
 			faults, err := r.abortedFaults(ctx)
-			role := "follower"
-			if replica == detail.Leader {
-				role = "leader"
+			if err != nil {
+				p.t.Logf("the list of aborted transactions of %v on broker %d is not known: %v", at, replica, err)
 			}
-			p.t.Logf("aborted lists of %v, broker %d (%s): %d faults, %v", at, replica, role, len(faults), err)
+			total += len(faults)
 			for _, fault := range faults[:min(len(faults), 20)] {
-				p.t.Logf("  %s", fault)
+				p.t.Logf("broker %d (the leader is %d), aborted transactions of %v: %s", replica, detail.Leader, at, fault)
 			}
 		}
 	}
+	return total
 }
 
 // abortedFaults compares the lists of one replica with the markers of its log.
