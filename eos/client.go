@@ -65,9 +65,17 @@ func (s *Session) connectOnce(ctx context.Context) (*client, error) {
 	return c, nil
 }
 
+// slowProducerID is after how long a wait for the producer id is said. kgo asks again by itself, and says nothing.
+const slowProducerID = 5 * time.Second
+
 // initProducerID sends InitProducerId until it is answered, ctx ends, or the answer is final. While the predecessor's
 // transaction is being ended, the broker answers CONCURRENT_TRANSACTIONS.
 func (s *Session) initProducerID(ctx context.Context, cl *kgo.Client) (int64, int16, error) {
+	began := time.Now()
+	defer time.AfterFunc(slowProducerID, func() {
+		s.cfg.Logger.Warn("still waiting for the producer id: the coordinator cannot be reached, or is still ending the transaction of a predecessor",
+			"transactional_id", s.cfg.TransactionalID, "waited", time.Since(began))
+	}).Stop()
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		id, epoch, err := cl.ProducerID(ctx)
 		if err == nil || ctx.Err() != nil {

@@ -3,10 +3,14 @@ package eos_test
 import (
 	"bytes"
 	"log/slog"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eos-pipe/eos-pipe/eos"
 )
@@ -65,4 +69,35 @@ func TestForeignOffsetsAreSaid(t *testing.T) {
 	b.produceFrom(9, 1)
 	life(1)
 	require.NotContains(t, log.String(), text)
+}
+
+// A producer id that does not come is said: kgo asks again without a word while the coordinator ends a predecessor's transaction.
+func TestSlowProducerIDIsSaid(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.produce(3)
+	var said spotted
+	b.ControlKey(kmsg.InitProducerID.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.KeepControl()
+		if said.Load() {
+			return nil, nil, false
+		}
+		resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)
+		resp.ErrorCode = kerr.ConcurrentTransactions.Code
+		return resp, nil, true
+	})
+	cfg := b.config()
+	cfg.Logger = slog.New(slog.NewTextHandler(&said, nil))
+	require.Empty(t, run(t, b.open(cfg), 3))
+	b.requireOnce(3)
+}
+
+// spotted is a log that is set when the wait for a producer id is said.
+type spotted struct{ atomic.Bool }
+
+func (s *spotted) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), "still waiting for the producer id") {
+		s.Store(true)
+	}
+	return len(p), nil
 }

@@ -65,7 +65,7 @@ func (r *Runner) need(needs []string) error {
 
 // runLine runs all the requests that a line stands for.
 func (r *Runner) runLine(line string) (string, error) {
-	requests, err := expand(line)
+	requests, err := Expand(line)
 	if err != nil {
 		return "", err
 	}

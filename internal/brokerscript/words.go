@@ -9,8 +9,8 @@ import (
 	"github.com/eos-pipe/eos-pipe/eos/trace"
 )
 
-// expand turns a line with bars into the lines it stands for.
-func expand(line string) ([]string, error) {
+// Expand turns a line with bars into the lines it stands for.
+func Expand(line string) ([]string, error) {
 	words := strings.Fields(line)
 	count := 1
 	for _, w := range words {

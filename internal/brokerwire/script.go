@@ -70,32 +70,22 @@ func parseScript(content string) (Script, error) {
 			return s, fmt.Errorf("the block with %q has %d requests and %d answers", input[0], len(input), len(output))
 		}
 		for i, text := range input {
-			wants := strings.Split(output[i], " | ")
+			requests, wants := []string{text}, strings.Split(output[i], " | ")
+			if len(wants) > 1 {
+				var err error
+				if requests, err = brokerscript.Expand(text); err != nil {
+					return s, err
+				}
+			}
+			if len(requests) != len(wants) {
+				return s, fmt.Errorf("%q stands for %d requests and has %d answers", text, len(requests), len(wants))
+			}
 			for n, want := range wants {
-				s.Lines = append(s.Lines, Line{Block: lines[0], Text: alternative(text, n, len(wants)), Want: want})
+				s.Lines = append(s.Lines, Line{Block: lines[0], Text: requests[n], Want: want})
 			}
 		}
 	}
 	return s, nil
-}
-
-// alternative is the n-th of the requests that a line with bars stands for.
-func alternative(line string, n, of int) string {
-	if of == 1 {
-		return line
-	}
-	words := strings.Fields(line)
-	for i, w := range words {
-		key, values, isOption := strings.Cut(w, "=")
-		switch {
-		case !strings.Contains(w, "|"):
-		case isOption:
-			words[i] = key + "=" + strings.Split(values, "|")[n]
-		default:
-			words[i] = strings.Split(w, "|")[n]
-		}
-	}
-	return strings.Join(words, " ")
 }
 
 // Needs lists what the script needs.
