@@ -73,7 +73,7 @@ const startMark = "eos-pipe start"
 func markStarts(req *kmsg.OffsetCommitRequest) error {
 	for i := range req.Topics {
 		for k := range req.Topics[i].Partitions {
-			req.Topics[i].Partitions[k].Metadata = kmsg.StringPtr(startMark)
+			req.Topics[i].Partitions[k].Metadata = new(startMark)
 		}
 	}
 	return nil

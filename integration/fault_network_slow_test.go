@@ -51,7 +51,7 @@ func (l *line) pass(n int) {
 	l.free = l.free.Add(time.Duration(n) * time.Second / time.Duration(l.rate))
 	until := time.Until(l.free)
 	l.mu.Unlock()
-	time.Sleep(until)
+	<-time.After(until)
 }
 
 func (l *line) passed() int64 {

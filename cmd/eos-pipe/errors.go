@@ -31,7 +31,7 @@ var outcomes = []outcome{
 		return "nothing else is lost; to go on without these records, set the group's offset of " + e.Partition.String() +
 			" to " + strconv.FormatInt(e.To, 10) + " (kafka-consumer-groups.sh --reset-offsets) while the pipe is stopped"
 	}),
-	as(exitOperator, func(e *eos.UnreadableError) string {
+	as(exitOperator, func(*eos.UnreadableError) string {
 		return "nothing is lost, all before it is committed: let a replica with a whole copy lead the partition, or, if none has one, set the group's offset behind the batch " +
 			"(kafka-consumer-groups.sh --reset-offsets) while the pipe is stopped"
 	}),
