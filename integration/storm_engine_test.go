@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -92,6 +93,29 @@ func (s *storm) measured(kind string, took time.Duration) {
 	s.t.Helper()
 	s.recovery[kind] = append(s.recovery[kind], took)
 	s.note("  %s: %v", kind, took.Round(time.Millisecond))
+	if took > slowRecovery {
+		s.explain(took)
+	}
+}
+
+// slowRecovery is after which time a recovery is worth an explanation.
+const slowRecovery = 12 * time.Second
+
+// explain logs what the processes have said in that time, and some seconds before.
+func (s *storm) explain(took time.Duration) {
+	s.t.Helper()
+	since := time.Now().Add(-took - 5*time.Second)
+	for name, pr := range s.running {
+		for line := range strings.Lines(pr.stderr()) {
+			var said struct {
+				Time  time.Time
+				Level string
+			}
+			if json.Unmarshal([]byte(line), &said) == nil && said.Level != "DEBUG" && said.Time.After(since) {
+				s.t.Logf("    %s: %s", name, strings.TrimSpace(line))
+			}
+		}
+	}
 }
 
 // play lets the faults of the deck happen, in an order drawn from the seed, each after some more progress, unless enough

@@ -22,9 +22,10 @@ func Name(t testing.TB, base string) string {
 }
 
 // Options returns what a client of the cluster needs, with more options behind it. A connection that is taken and closed
-// at once is retried: docker's proxy does so for a broker that is not there, where a native broker's port refuses.
+// at once is retried: docker's proxy does so for a broker that is not there, where a native broker's port refuses. Metadata is
+// asked for anew after a tenth of a second: an admin client answers from what it has, by default for five seconds.
 func (c *Cluster) Options(more ...kgo.Opt) []kgo.Opt {
-	return append([]kgo.Opt{kgo.SeedBrokers(c.bootstrap...), kgo.AlwaysRetryEOF()}, more...)
+	return append([]kgo.Opt{kgo.SeedBrokers(c.bootstrap...), kgo.AlwaysRetryEOF(), kgo.MetadataMinAge(100 * time.Millisecond)}, more...)
 }
 
 // Client returns a client of the cluster with the given options, closed when the test ends.
