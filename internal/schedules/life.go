@@ -239,8 +239,9 @@ func (w *world) ended(id, outputs int, err error) {
 	if err != nil {
 		w.result.Failures++
 		e, ok := errors.AsType[*eos.Error](err)
-		a.known = ok && e.Outcome != eos.Unknown
-		a.outcome = eos.Aborted
+		if a.known = ok && e.Outcome != eos.Unknown; a.known {
+			a.outcome = e.Outcome // may be committed, where the session cannot go on afterwards
+		}
 	} else {
 		w.result.Commits++
 	}

@@ -214,13 +214,16 @@ func (w *world) behind() (text string) {
 // evictAfter is when a dead member that is still in the group is taken out of it.
 const evictAfter = 6 * sessionTimeout
 
-// evict takes members out of the group of which no process is left, as an operator would. It works around kfake: a static member
-// whose process died while it joined under a new member id may stay for ever, with its partitions.
+// evict takes members out of the group of which no process is left, as an operator would; all of them, where the group still waits
+// for members that have long joined. It works around kfake: a static member whose process died while it joined under a new member
+// id may stay for ever, with its partitions, and one that joins anew while the others join may be waited for until it leaves.
 func (w *world) evict() {
 	req := kmsg.NewPtrLeaveGroupRequest()
 	req.Group = group
+	info := w.cluster.GroupInfo(group)
+	isStuck := info != nil && info.State == "PreparingRebalance"
 	for _, m := range w.members {
-		if m.count() > 0 {
+		if m.count() > 0 && !isStuck {
 			continue
 		}
 		out := kmsg.NewLeaveGroupRequestMember()
