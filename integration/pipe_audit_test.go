@@ -287,12 +287,13 @@ func (p *pipe) readAs(ctx context.Context, ends offsets.Set, f func(*kgo.Record)
 	if len(left) == 0 {
 		return nil
 	}
-	options := p.cluster.Options(kgo.ConsumePartitions(starts), kgo.KeepControlRecords())
+	options := p.cluster.Options(kgo.ConsumePartitions(starts), kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NoResetOffset()))
 	cl, err := kgo.NewClient(append(options, more...)...)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
+	next := map[offsets.Partition]int64{}
 	for len(left) > 0 {
 		fetches := cl.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
@@ -300,6 +301,10 @@ func (p *pipe) readAs(ctx context.Context, ends offsets.Set, f func(*kgo.Record)
 		}
 		for r := range fetches.RecordsAll() {
 			at := offsets.Partition{Topic: r.Topic, Number: r.Partition}
+			if r.Offset < next[at] {
+				return fmt.Errorf("the reading client gives %v@%d again, after @%d: what it gives is not what stands in the log", at, r.Offset, next[at]-1)
+			}
+			next[at] = r.Offset + 1
 			end, reading := left[at]
 			if reading && r.Offset < end {
 				f(r)
