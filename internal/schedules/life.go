@@ -264,6 +264,19 @@ func (l *life) dial(ctx context.Context, network, address string) (net.Conn, err
 		case <-time.After(time.Millisecond):
 		case <-ctx.Done():
 		}
+		return nil, err
 	}
-	return conn, err
+	return latent{conn}, nil
+}
+
+// latent is a connection on which an answer takes some time. Where a leader has moved (KIP-951), franz-go fetches again and again
+// until its metadata is new, each time with one more goroutine; without, time would stand still while it does.
+type latent struct{ net.Conn }
+
+const latency = 50 * time.Microsecond
+
+func (c latent) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	<-time.After(latency)
+	return n, err
 }
