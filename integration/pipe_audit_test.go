@@ -44,6 +44,7 @@ func (p *pipe) requireConsistent() checker.Report {
 	p.requireNothingOpen()
 	report, err := p.audit(p.t.Context())
 	if err != nil {
+		p.unlisted()
 		p.autopsy()
 	}
 	require.NoError(p.t, err)

@@ -23,7 +23,6 @@ type place struct {
 // written from one that was aborted.
 func (p *pipe) autopsy() {
 	p.t.Helper()
-	p.unlisted()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	seen := map[place]bool{}
