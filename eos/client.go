@@ -23,9 +23,9 @@ type client struct {
 	// rebalanced is set when partitions are taken away and cleared when the client has been rewound since: the
 	// transaction after a rebalance would be aborted for it, though nothing of it had begun (franz-go #754).
 	rebalanced atomic.Bool
-	// life ends when the client is to be discarded, by discard: from then on nothing that it does is waited for.
+	// life ends when the client is to be discarded, by discard, which is told why: from then on nothing that it does is waited for.
 	life    context.Context
-	discard context.CancelFunc
+	discard context.CancelCauseFunc
 	// hurry ends the wait for more records, so that a rebalance that waits for the batch may go on.
 	hurry atomic.Pointer[context.CancelFunc]
 }
@@ -51,7 +51,7 @@ func (s *Session) connect(ctx context.Context) (*client, error) {
 
 func (s *Session) connectOnce(ctx context.Context) (*client, error) {
 	c := &client{s: s, producerID: -1, producerEpoch: -1}
-	c.life, c.discard = context.WithCancel(context.Background())
+	c.life, c.discard = context.WithCancelCause(context.Background())
 	gts, err := kgo.NewGroupTransactSession(s.options(c)...)
 	if err != nil {
 		return nil, fmt.Errorf("make the client: %w", err)
@@ -93,7 +93,7 @@ func (s *Session) initProducerID(ctx context.Context, cl *kgo.Client) (int64, in
 
 // close discards the client and waits for it. A static member does not leave the group by this: see leave.
 func (c *client) close() {
-	c.discard()
+	c.discard(kgo.ErrClientClosed)
 	c.gts.CloseAllowingRebalance()
 }
 
@@ -104,8 +104,11 @@ func (c *client) bound(ctx context.Context) (context.Context, context.CancelFunc
 	return ctx, func() { unbind(); cancel() }
 }
 
-// discarded says whether the client is to be discarded.
-func (c *client) discarded() bool { return c.life.Err() != nil }
+// discarded returns why the client is to be discarded: an error that wraps errDiscarded. nil: it is not.
+func (c *client) discarded() error { return context.Cause(c.life) }
+
+// errDiscarded is what is wrong with a client that is discarded though the brokers have answered nothing that asks for it.
+var errDiscarded = errors.New("the client is discarded")
 
 // rebalancing is called by kgo before partitions are taken away or when they are lost.
 func (c *client) rebalancing(context.Context, *kgo.Client, map[string][]int32) {

@@ -90,8 +90,8 @@ func (t *transaction) run(ctx context.Context, outs iter.Seq[*kgo.Record]) error
 	s := t.s
 	t.began = time.Now()
 	s.to(InTxn, nil)
-	if s.client.discarded() {
-		return t.abort(ctx, errMarkers)
+	if why := s.client.discarded(); why != nil {
+		return t.abort(ctx, why)
 	}
 	if err := t.identify(ctx); err != nil {
 		return t.abort(ctx, err)
@@ -256,8 +256,8 @@ func (t *transaction) flush(ctx, own context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
-	case t.s.client.discarded():
-		return errMarkers
+	case t.s.client.discarded() != nil:
+		return t.s.client.discarded()
 	case t.failed != nil && own.Err() == nil:
 		return fmt.Errorf("%w: %w", ErrProduce, t.failed)
 	case ctx.Err() != nil:
@@ -327,7 +327,7 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 	t.cause = cause
 	s.to(Aborting, cause)
 	act := actionFor(cause, actReplay)
-	if act == actFenced || act == actTaken || errors.Is(cause, errMarkers) {
+	if act == actFenced || act == actTaken || errors.Is(cause, errDiscarded) {
 		return t.replaced(ctx, cause)
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)

@@ -34,7 +34,7 @@ import (
 const markersPatience = 2 * time.Second
 
 // errMarkers is the cause when a client is discarded because markers are missing.
-var errMarkers = errors.New("the brokers have not written all markers of the transaction before; they are written again")
+var errMarkers = fmt.Errorf("%w: the brokers have not written all markers of the transaction before; they are written again", errDiscarded)
 
 // ending is how a transaction has ended in a partition.
 type ending struct {
@@ -170,8 +170,8 @@ func (g gate) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, conn net.Co
 		return
 	}
 	if g.s.awaitMarkers(g.c.life, markersPatience) != nil {
-		g.c.discard()    // whoever waits for this client is woken up, and replaces it
-		_ = conn.Close() // the next write fails, and kgo connects again
+		g.c.discard(errMarkers) // whoever waits for this client is woken up, and replaces it
+		_ = conn.Close()        // the next write fails, and kgo connects again
 	}
 }
 

@@ -51,8 +51,8 @@ func (s *Session) Poll(ctx context.Context) (Batch, error) {
 		}
 		s.client.gts.AllowRebalance()
 		b, err := s.gather(ctx)
-		if s.client.discarded() && ctx.Err() == nil {
-			err = errMarkers
+		if why := s.client.discarded(); why != nil && ctx.Err() == nil {
+			err = why
 		}
 		if failed, only := unreadable(err); failed != nil {
 			s.reread = failed[0]
@@ -233,7 +233,7 @@ func (s *Session) pollFailed(ctx context.Context, err error) error {
 		return s.stop("poll", Aborted, err)
 	}
 	act := actionFor(err, actReplay)
-	if errors.Is(err, errMarkers) || errors.Is(err, errOrder) || errors.Is(err, kgo.ErrClientClosed) {
+	if errors.Is(err, errDiscarded) || errors.Is(err, errOrder) || errors.Is(err, kgo.ErrClientClosed) {
 		act = actReplace
 	}
 	switch act {

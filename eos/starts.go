@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -45,38 +47,101 @@ func (c *client) startOffsets(ctx context.Context, fetched map[string]map[int32]
 	return fetched, nil
 }
 
-// commitStarts commits starts as this member of the group: only a member may while the group has any.
-func (c *client) commitStarts(ctx context.Context, starts offsets.Set) error {
-	var failed error
-	ctx = kgo.PreCommitFnContext(ctx, markStarts)
-	c.gts.Client().CommitOffsetsSync(ctx, toEpochOffsets(starts), func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
-		failed = err
-		if err != nil || resp == nil {
-			return
-		}
-		for _, t := range resp.Topics {
-			for _, p := range t.Partitions {
-				failed = errors.Join(failed, kerr.ErrorForCode(p.ErrorCode))
-			}
-		}
-	})
-	if failed != nil {
-		return fmt.Errorf("commit start offsets %s: %w", starts, failed)
-	}
-	return nil
-}
+// errStart is the cause when a client is discarded because it is not known whether the group's start was committed.
+var errStart = fmt.Errorf("%w: the commit of where the group starts was not answered; it is looked up again", errDiscarded)
 
 // startMark is the metadata of offsets that say where the group starts; those of a transaction carry its own, see tag.
 const startMark = "eos-pipe start"
 
-// markStarts marks the offsets of commitStarts.
-func markStarts(req *kmsg.OffsetCommitRequest) error {
-	for i := range req.Topics {
-		for k := range req.Topics[i].Partitions {
-			req.Topics[i].Partitions[k].Metadata = new(startMark)
+// commitStarts commits starts as this member of the group (only a member may while the group has any), in the generation in
+// which they were found missing, so that nobody has committed more meanwhile.
+//
+// The request is sent once. One that was held up on its way and sent again would be taken when it arrives at last, by the
+// same member in the same generation, and take the group back behind what was committed since. So when it is not
+// answered the client is discarded: with the next one, this static member has another member id, and the group refuses
+// whatever comes under the old one. A rebalance does not end the wait for the answer; askTimeout does.
+func (c *client) commitStarts(ctx context.Context, starts offsets.Set) error {
+	member, generation := c.gts.Client().GroupMetadata()
+	req, err := c.s.startsRequest(ctx, starts)
+	if err != nil {
+		return err
+	}
+	req.MemberID, req.Generation = member, generation
+	bounded, cancel := context.WithTimeout(c.life, askTimeout)
+	defer cancel()
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		isSent, err := c.sendStarts(bounded, req)
+		switch {
+		case err == nil:
+			return nil
+		case isSent:
+			err = fmt.Errorf("%w: %w", errStart, err)
+			c.discard(err)
+			return err
+		case !isWorthAgain(err) || ctx.Err() != nil || !sleep(bounded, wait):
+			return fmt.Errorf("commit start offsets %s: %w", starts, err)
+		}
+		c.s.retrying("commit where the group starts", err)
+	}
+}
+
+// sendStarts sends the request once to the group's coordinator. isSent says that it was, or may have been, and was not answered.
+func (c *client) sendStarts(ctx context.Context, req *kmsg.OffsetCommitRequest) (isSent bool, err error) {
+	coordinator := c.s.adm.FindGroupCoordinators(ctx, req.Group)[req.Group]
+	if coordinator.Err != nil {
+		return false, coordinator.Err
+	}
+	answer, err := c.gts.Client().Broker(int(coordinator.NodeID)).Request(ctx, req)
+	if err != nil {
+		return !isNotSent(err), err
+	}
+	for _, t := range answer.(*kmsg.OffsetCommitResponse).Topics {
+		for _, p := range t.Partitions {
+			err = errors.Join(err, kerr.ErrorForCode(p.ErrorCode))
 		}
 	}
-	return nil
+	return false, err
+}
+
+// isWorthAgain says that another try may succeed as the same member in the same generation.
+func isWorthAgain(err error) bool {
+	answered, ok := errors.AsType[*kerr.Error](err)
+	return !ok || answered.Retriable
+}
+
+// isNotSent says that a request without an answer was never sent: there was no connection to send it on.
+func isNotSent(err error) bool {
+	dial, ok := errors.AsType[*net.OpError](err)
+	if ok && dial.Op == "dial" {
+		return true
+	}
+	_, ok = errors.AsType[*kgo.ErrFirstReadEOF](err)
+	return ok
+}
+
+// startsRequest makes the request that commits starts, but for the member.
+func (s *Session) startsRequest(ctx context.Context, starts offsets.Set) (*kmsg.OffsetCommitRequest, error) {
+	topics, err := s.adm.ListTopics(ctx, s.cfg.Topics...)
+	if err := errors.Join(err, topics.Error()); err != nil {
+		return nil, fmt.Errorf("ask for the ids of the topics: %w", err)
+	}
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Group, req.InstanceID = s.cfg.Group, &s.cfg.InstanceID
+	for _, name := range s.cfg.Topics {
+		t := kmsg.NewOffsetCommitRequestTopic()
+		t.Topic, t.TopicID = name, topics[name].ID // by its id from version 10 on
+		for p, pos := range starts {
+			if p.Topic == name {
+				part := kmsg.NewOffsetCommitRequestTopicPartition()
+				part.Partition, part.Offset, part.LeaderEpoch, part.Metadata = p.Number, pos.Offset, pos.LeaderEpoch, new(startMark)
+				t.Partitions = append(t.Partitions, part)
+			}
+		}
+		if len(t.Partitions) > 0 {
+			req.Topics = append(req.Topics, t)
+		}
+	}
+	return req, nil
 }
 
 // mark is the form of what sessions write to the metadata of a committed offset.
@@ -158,16 +223,4 @@ func (s *Session) resolveStarts(ctx context.Context, missing offsets.Set) error 
 		missing[p] = offsets.NewPosition(o.Offset)
 	}
 	return nil
-}
-
-// toEpochOffsets returns set as kgo wants it.
-func toEpochOffsets(set offsets.Set) map[string]map[int32]kgo.EpochOffset {
-	m := make(map[string]map[int32]kgo.EpochOffset)
-	for p, pos := range set {
-		if m[p.Topic] == nil {
-			m[p.Topic] = make(map[int32]kgo.EpochOffset)
-		}
-		m[p.Topic][p.Number] = kgo.EpochOffset{Offset: pos.Offset, Epoch: pos.LeaderEpoch}
-	}
-	return m
 }

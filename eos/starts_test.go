@@ -2,7 +2,9 @@ package eos_test
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -40,6 +42,26 @@ func TestStartNone(t *testing.T) {
 	_, err := b.adm.DeleteOffsets(t.Context(), "g", kadm.TopicsSet{"in": {1: {}}})
 	require.NoError(t, err)
 	refused("group g has none for in-1")
+}
+
+// The commit of where the group starts is sent once by each member: without an answer the session becomes another member before it
+// sends it again, so that the first, if it arrives after all, is refused.
+func TestUnansweredStart(t *testing.T) {
+	b := setup(t)
+	b.produce(30)
+	var members []string
+	b.ControlKey(kmsg.OffsetCommit.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.KeepControl()
+		members = append(members, req.(*kmsg.OffsetCommitRequest).MemberID)
+		if len(members) < 3 {
+			return nil, errors.New("the connection is cut"), true
+		}
+		return nil, nil, false
+	})
+	require.Empty(t, run(t, b.open(b.config()), 30))
+	require.Len(t, members, 3)
+	require.Len(t, slices.Compact(slices.Sorted(slices.Values(members))), 3, "a member has sent it twice: %q", members)
+	b.requireOnce(30)
 }
 
 // Offsets that were set by hand are said at the start; those of sessions, and where the group starts, are not.

@@ -130,6 +130,41 @@ func answersOf(f *wiretap.Fault) (codes []int16) {
 	return codes
 }
 
+// The commit of where the group starts is no transaction's, and no epoch fences it. Held up in the network, it arrives when its session
+// has committed more: the group stays where it is, since the session has become another member when it got no answer.
+func TestNetworkLateStart(t *testing.T) {
+	t.Parallel()
+	b := newSessionBench(t)
+	answered := make(chan struct{}) // closed when the broker has answered the late request
+	once := sync.OnceFunc(func() { close(answered) })
+	tap := tapFor(t, wiretap.Observe(func(e wiretap.Event) {
+		if e.API == kmsg.OffsetCommit && e.Phase == wiretap.PhaseReply && e.Dropped {
+			once()
+		}
+	}))
+	var conns dialled
+	cfg := b.config("a")
+	cfg.Client = []kgo.Opt{kgo.Dialer(conns.over(tap.Dial)), sessionFastRetries}
+	fault := tap.Add(wiretap.Rule{API: kmsg.OffsetCommit, Action: wiretap.HoldRequest})
+	go func() {
+		<-fault.Reached()
+		conns.lose()
+	}()
+	b.write(30)
+	s := b.open(cfg)
+	b.copy(s, 30)
+	fault.Release()
+	b.await(answered, "the commit of the start arrives late")
+	require.Equal(t, 1, fault.Hits())
+	require.Equal(t, b.inputs(10, 10, 10), b.committed(), "a late commit of the start has taken the group back")
+	require.NoError(t, s.Close(t.Context()))
+	b.write(30)
+	w := b.work(b.open(cfg))
+	b.caughtUp()
+	w.stop(t)
+	b.requireOnce()
+}
+
 // A request of an older transaction that arrives in the next one, held up or delivered twice, changes nothing at transaction.version 2:
 // nothing is lost and nothing is doubled, whether the next one is committed or aborted.
 func TestNetworkLateRequests(t *testing.T) {
