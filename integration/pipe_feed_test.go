@@ -87,6 +87,9 @@ func (p *pipe) produce(ctx context.Context, n int) error {
 	return failed
 }
 
+// feedDeadline bounds the wait for the last records that are fed. What brokers that come back need is some ten seconds.
+const feedDeadline = 3 * time.Minute
+
 // feed adds records to the input at this rate, a hundred times a second, until stop is called, which returns how many
 // were fed by then in all. While brokers are down it waits for them.
 func (p *pipe) feed(perSecond int) (stop func() int64) {
@@ -117,7 +120,14 @@ func (p *pipe) feed(perSecond int) (stop func() int64) {
 	})
 	p.t.Cleanup(func() { _ = end() }) // of a test that failed; its context has ended by then, so this does not block
 	return func() int64 {
-		require.NoError(p.t, end())
+		ended := make(chan error, 1)
+		go func() { ended <- end() }()
+		select {
+		case err := <-ended:
+			require.NoError(p.t, err)
+		case <-time.After(feedDeadline):
+			require.FailNow(p.t, "what feeds the input does not end", "the brokers do not confirm its records")
+		}
 		return p.feeding.made.Load()
 	}
 }

@@ -74,6 +74,7 @@ var backends = map[string]backend{"docker": startDocker, "native": startNative}
 // fails, the brokers' logs are kept among its artifacts (go test -artifacts).
 func Start(t testing.TB, options ...Option) *Cluster {
 	t.Helper()
+	note(t)
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
 	c, err := start(ctx, options)
@@ -106,6 +107,7 @@ var shared struct {
 // cannot be had, every test that asks fails with the same reason.
 func Shared(t testing.TB) *Cluster {
 	t.Helper()
+	note(t)
 	shared.Lock()
 	defer shared.Unlock()
 	if !shared.allowed {

@@ -35,6 +35,7 @@ func run(m *testing.M) int {
 		return 2
 	}
 	shared.allowed = true
+	endHanging()
 	code := m.Run()
 	if err := removeShared(); err != nil {
 		fmt.Fprintf(os.Stderr, "integration: the shared Kafka cluster is not removed: %v\n", err)

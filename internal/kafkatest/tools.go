@@ -31,6 +31,7 @@ func (c *Cluster) Options(more ...kgo.Opt) []kgo.Opt {
 // Client returns a client of the cluster with the given options, closed when the test ends.
 func (c *Cluster) Client(t testing.TB, options ...kgo.Opt) *kgo.Client {
 	t.Helper()
+	note(t)
 	cl, err := kgo.NewClient(c.Options(options...)...)
 	if err != nil {
 		t.Fatal(err)
