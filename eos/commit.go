@@ -306,6 +306,7 @@ func (t *transaction) tag() string {
 
 // checkOffsets marks the offsets that the client is about to commit, and compares them with what the batch holds; they
 // differ only by a bug, and then nothing is committed. The client commits all it has handed out, so this also finds a batch cut short.
+// Nor is anything committed as another member than the one that was assigned the partitions.
 func (t *transaction) checkOffsets(req *kmsg.TxnOffsetCommitRequest) error {
 	got := offsets.Set{}
 	for _, topic := range req.Topics {
@@ -318,7 +319,7 @@ func (t *transaction) checkOffsets(req *kmsg.TxnOffsetCommitRequest) error {
 	if !got.Equal(t.commits) {
 		return fmt.Errorf("the client would commit other offsets than were processed: %v", offsets.Diff(t.commits, got))
 	}
-	return nil
+	return t.s.client.members.check(got, req.MemberID)
 }
 
 // abort ends a transaction for which EndTxn(commit) was never sent: its outcome is certain.

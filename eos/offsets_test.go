@@ -29,7 +29,15 @@ func TestOffsetsOfARequestAreChecked(t *testing.T) {
 			part.Partition, part.Offset = p.Number, pos.Offset
 			req.Topics = append(req.Topics, kmsg.TxnOffsetCommitRequestTopic{Topic: p.Topic, Partitions: []kmsg.TxnOffsetCommitRequestTopicPartition{part}})
 		}
-		err = (&transaction{commits: want}).checkOffsets(req)
+		req.MemberID = "m"
+		c := &client{}
+		for p := range want {
+			c.members.assigned(p, "m")
+		}
+		tx := &transaction{s: &Session{client: c}, commits: want}
+		err = tx.checkOffsets(req)
 		require.Equal(t, fits, err == nil, text)
+		req.MemberID = "other" // it was given up by the group, and has joined again
+		require.Error(t, tx.checkOffsets(req))
 	}
 }

@@ -7,6 +7,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/wiretap"
 )
 
 // Sessions join and leave, in order and by crash, while work is done: nothing is lost or doubled.
@@ -58,6 +62,44 @@ func TestSessionStaleRebalanceDoesNotAbort(t *testing.T) {
 	require.NoError(t, second.Close(t.Context()))
 	b.write(300)
 	require.Empty(t, b.copy(s, 300), "no transaction is aborted for a rebalance before it")
+	b.requireOnce()
+}
+
+// A session whose JoinGroup is held up is given up by the group, and another one processes all of its partitions. The JoinGroup is answered
+// with UNKNOWN_MEMBER_ID then: the client joins again as a new member, and keeps what it had fetched before. A batch of it is not committed
+// as that new member, though the group's coordinator would take its offsets.
+func TestSessionGivenUpByTheGroup(t *testing.T) {
+	b := newSessionBench(t)
+	b.write(30)
+	cfg, tap := b.tapped("a")
+	cfg.SessionTimeout, cfg.TransactionTimeout = 3*time.Second, 3*time.Second
+	a := b.open(cfg)
+	b.copy(a, 30)
+	held := tap.Add(wiretap.Rule{API: kmsg.JoinGroup, Action: wiretap.HoldRequest})
+	polled := make(chan eos.Batch, 1)
+	go func() {
+		defer close(polled)
+		if batch, err := a.Poll(t.Context()); err == nil {
+			polled <- batch
+		}
+	}()
+	second := b.work(b.open(b.config("b"))) // the group waits for a, and then goes on without it
+	b.await(held.Reached(), "a wants to join again")
+	b.write(30)
+	batch := <-polled
+	require.NotEmpty(t, batch.Records)
+	b.caughtUp()
+	held.Release()
+	b.eventually("the group has two members", func() bool { return b.members() == 2 })
+	err := a.Commit(t.Context(), batch, b.copies(batch))
+	require.Error(t, err)
+	t.Log(err)
+	require.Equal(t, eos.PollAgain, sessionNext(err))
+	first := b.work(a)
+	b.write(300)
+	b.caughtUp()
+	first.stop(t)
+	second.stop(t)
 	b.requireOnce()
 }
 
