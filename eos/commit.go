@@ -125,6 +125,9 @@ func (t *transaction) run(ctx context.Context, outs iter.Seq[*kgo.Record]) error
 		return t.notCommitted(ctx)
 	}
 	t.decide(Committed)
+	if s.epochs {
+		s.client.producerEpoch++
+	}
 	return nil
 }
 
@@ -133,6 +136,7 @@ func (t *transaction) identify(ctx context.Context) (err error) {
 	if t.producerID, t.epoch, err = t.s.client.gts.Client().ProducerID(ctx); err != nil {
 		return fmt.Errorf("%w: %w", errBegin, err)
 	}
+	t.s.client.producerID, t.s.client.producerEpoch = t.producerID, t.epoch
 	t.mark = t.tag()
 	return nil
 }
@@ -328,7 +332,7 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 	t.cause = cause
 	s.to(Aborting, cause)
 	act := actionFor(cause, actReplay)
-	if act == actFenced || act == actTaken || errors.Is(cause, errDiscarded) {
+	if act == actFenced || errors.Is(cause, errDiscarded) {
 		return t.replaced(ctx, cause)
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)

@@ -16,7 +16,7 @@ import (
 func (t *transaction) inDoubt(ctx context.Context, cause error) error {
 	s := t.s
 	t.cause = cause
-	if act := actionFor(cause, actReplace); act == actStop || act == actTaken {
+	if actionFor(cause, actReplace) == actStop {
 		return s.stop("commit", t.settled(ctx), cause)
 	}
 	t.askCoordinator(ctx)
@@ -106,9 +106,9 @@ func (s *Session) describeTransaction(ctx context.Context) (kadm.DescribedTransa
 }
 
 func (s *Session) describeTransactionOnce(ctx context.Context) (kadm.DescribedTransaction, error) {
-	bounded, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
+	bounded, asked := s.asking(ctx)
 	described, err := s.adm.DescribeTransactions(bounded, s.cfg.TransactionalID)
+	asked(err)
 	if err != nil {
 		return kadm.DescribedTransaction{}, err
 	}

@@ -131,8 +131,6 @@ const (
 	// actFenced: the answer of a broker to a producer or member whose identity has passed to somebody else, be it
 	// another instance or, after a timed-out transaction, nobody. The session finds out which.
 	actFenced
-	// actTaken: another instance has this one's identity, beyond doubt.
-	actTaken
 	// actRejected: this record will never be taken.
 	actRejected
 	// actStop: an operator must look: permissions, versions, a changed topic.
@@ -161,7 +159,7 @@ var actions = map[*kerr.Error]action{
 
 	kerr.ProducerFenced:       actFenced,
 	kerr.InvalidProducerEpoch: actFenced,
-	kerr.FencedInstanceID:     actTaken,
+	kerr.FencedInstanceID:     actFenced,
 
 	kerr.MessageTooLarge:            actRejected,
 	kerr.RecordListTooLarge:         actRejected,

@@ -237,8 +237,6 @@ func (s *Session) pollFailed(ctx context.Context, err error) error {
 		act = actReplace
 	}
 	switch act {
-	case actTaken:
-		return s.stop("poll", Aborted, fmt.Errorf("%w: %w", ErrFenced, err))
 	case actStop, actRejected:
 		return s.stop("poll", Aborted, err)
 	case actReplace, actFenced:

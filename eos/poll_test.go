@@ -336,12 +336,23 @@ func TestPollEndsWithItsContext(t *testing.T) {
 	b.requireOnce(30)
 }
 
-// A member whose static id was taken over learns it from the group and stops; nobody fences back.
-func TestFencedInstanceIDStops(t *testing.T) {
+// A member that is told that another one has its static id asks who that is. Nobody has had a producer id since, so it was a JoinGroup
+// of its own whose answer was lost: it goes on, and within a budget, as who says so again and again must be believed.
+func TestFencedInstanceIDIsAsked(t *testing.T) {
 	b := setup(t)
+	b.produce(30)
 	cfg, tap := b.tapped()
 	cfg.SessionTimeout = 2 * time.Second
 	s := b.open(cfg)
+	require.Empty(t, run(t, s, 30))
+	once := tap.Add(wiretap.Rule{API: kmsg.TxnOffsetCommit, Action: wiretap.RewriteError, ErrorCode: kerr.FencedInstanceID.Code})
+	b.produceFrom(30, 30)
+	failed := run(t, s, 30)
+	require.Len(t, failed, 1)
+	require.ErrorIs(t, failed[0], kerr.FencedInstanceID)
+	require.Equal(t, 1, once.Hits())
+	b.requireOnce(60)
+
 	tap.Add(wiretap.Rule{API: kmsg.Heartbeat, Action: wiretap.RewriteError, ErrorCode: kerr.FencedInstanceID.Code, Count: wiretap.Always})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()

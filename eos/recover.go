@@ -27,14 +27,16 @@ func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Err
 	s.to(Replacing, cause)
 	s.cfg.Logger.Warn("making a new client with the same ids", "transactional_id", s.cfg.TransactionalID, "txn", s.txn, "err", cause)
 	member, _ := s.client.gts.Client().GroupMetadata()
-	s.client.close()
+	last := s.client
+	last.close()
 	if t != nil && t.neverEnded {
 		t.decide(Aborted)
 	}
 	s.tracker.Reset()
 	s.pending, s.reread = false, nil
 	fenced := actionFor(cause, actReplay) == actFenced
-	taken, err := s.takenOver(ctx, member, fenced || errors.Is(cause, kerr.InvalidTxnState))
+	joinsLater := fenced && !errors.Is(cause, kerr.FencedInstanceID) || errors.Is(cause, kerr.InvalidTxnState)
+	taken, err := s.takenOver(ctx, last, member, joinsLater)
 	if err != nil {
 		return s.stop("replace", Aborted, err)
 	}
@@ -51,7 +53,7 @@ func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Err
 		if ctx.Err() != nil {
 			return s.stop("replace", Aborted, ctx.Err())
 		}
-		if act := actionFor(err, actReplay); act == actStop || act == actTaken {
+		if act := actionFor(err, actReplay); act == actStop {
 			return s.stop("replace", Aborted, err)
 		}
 		s.retrying("make a new client", err)
@@ -120,13 +122,14 @@ func (s *Session) allowFence() bool {
 	return len(s.fences) <= fenceBudget
 }
 
-// takenOver asks the group whether another process has joined it as this static member, which had the given member id.
-// A fence alone does not say so: a transaction that timed out, or an operator's abort, looks the same. The other one
-// joins only after it has fenced us, so where that may be the cause we wait a little for it. (A request that was under way
-// when it fenced us is refused with INVALID_TXN_STATE.)
-func (s *Session) takenOver(ctx context.Context, member string, mayBeFenced bool) (bool, error) {
+// takenOver asks the brokers whether another process has taken the ids of the client last, which was a member of the group under this
+// id: whether it has joined the group as this static member, and has had a producer id for this transactional id. A fence alone
+// does not say so: a transaction that timed out, or an operator's abort, looks the same. Nor does another member id alone: it may
+// come of a JoinGroup of our own whose answer was lost. The other one joins only after it has fenced us, so where that may
+// be the cause (joinsLater) we wait a little for it. (A request that was under way then is refused with INVALID_TXN_STATE.)
+func (s *Session) takenOver(ctx context.Context, last *client, member string, joinsLater bool) (bool, error) {
 	patience := time.Now()
-	if mayBeFenced {
+	if joinsLater {
 		patience = patience.Add(3 * time.Second)
 	}
 	for {
@@ -134,7 +137,7 @@ func (s *Session) takenOver(ctx context.Context, member string, mayBeFenced bool
 		if err == nil {
 			for _, m := range group.Members {
 				if m.InstanceID != nil && *m.InstanceID == s.cfg.InstanceID && m.MemberID != member && member != "" {
-					return true, nil
+					return s.isProducerElse(ctx, last), nil
 				}
 			}
 			if !time.Now().Before(patience) {
@@ -151,14 +154,42 @@ func (s *Session) takenOver(ctx context.Context, member string, mayBeFenced bool
 	}
 }
 
-// askTimeout bounds one question to the group's coordinator. A client goes on asking a coordinator that is gone until its
-// metadata is new; so after an error it is refreshed.
-const askTimeout = 10 * time.Second
-
-func (s *Session) describeGroup(ctx context.Context) (kadm.DescribedGroup, error) {
+// isProducerElse says whether the transactional id has another producer id or epoch than the client last knew, or may have: where
+// that cannot be asked, or an answer to the client was lost, it says yes.
+func (s *Session) isProducerElse(ctx context.Context, last *client) bool {
 	bounded, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
+	d, err := s.describeTransaction(bounded)
+	return err != nil || d.ProducerID != last.producerID || d.ProducerEpoch != last.producerEpoch
+}
+
+// A question to a coordinator is given up after firstAsk, the next one after twice that, and so on up to askTimeout, until one is
+// answered: a broker that has just died must not cost long, and one that is far away must get the time that it needs. A client goes
+// on asking a coordinator that is gone until its metadata is new; so after an error it is refreshed.
+const (
+	firstAsk   = 2 * time.Second
+	askTimeout = 10 * time.Second
+)
+
+// asking returns a context for one question, and what to call with its error when it is over.
+func (s *Session) asking(ctx context.Context) (context.Context, func(error)) {
+	allowed := max(firstAsk, time.Duration(s.askAllowed.Load()))
+	bounded, cancel := context.WithTimeout(ctx, allowed)
+	return bounded, func(err error) {
+		switch {
+		case err == nil:
+			s.askAllowed.Store(0)
+		case bounded.Err() != nil && ctx.Err() == nil:
+			s.askAllowed.Store(int64(min(2*allowed, askTimeout)))
+		}
+		cancel()
+	}
+}
+
+func (s *Session) describeGroup(ctx context.Context) (kadm.DescribedGroup, error) {
+	bounded, asked := s.asking(ctx)
 	groups, err := s.adm.DescribeGroups(bounded, s.cfg.Group)
+	asked(err)
 	if err != nil {
 		s.plain.ForceMetadataRefresh()
 		return kadm.DescribedGroup{}, err
@@ -212,9 +243,9 @@ func (s *Session) askForOffsets(ctx context.Context, want offsets.Set) (groupOff
 
 // fetchOffsets asks once for the group's committed offsets; with kadm.RequireStable in ctx, for stable ones.
 func (s *Session) fetchOffsets(ctx context.Context, want offsets.Set) (groupOffsets, error) {
-	bounded, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
+	bounded, asked := s.asking(ctx)
 	resp, err := s.adm.FetchOffsets(bounded, s.cfg.Group)
+	asked(err)
 	if err != nil {
 		s.plain.ForceMetadataRefresh()
 	}

@@ -40,6 +40,7 @@ type Session struct {
 	limits     map[string]int32 // max.message.bytes of output topics, where it is known
 	group      int              // bytes that are produced before their answers are awaited; 0: all
 	saidRetry  limiter
+	askAllowed atomic.Int64                   // how long the next question may take, in ns; see asking
 	troubles   map[offsets.Partition]*trouble // what cannot be read; see unreadable.go
 	reread     error                          // why the next Poll reads with a new client
 	epochs     bool                           // transaction.version 2 or higher: every transaction has a producer epoch of its own
