@@ -184,12 +184,13 @@ func testMinority(t *testing.T, cluster *kafkatest.Cluster) {
 	require.True(t, stalled, "the log does not say that the brokers were away")
 }
 
-// requireNotWritable requires that the topic does not take a record within seconds: the brokers that are left are too few.
+// requireNotWritable requires that the topic does not take a record within seconds: the brokers that are left are too few. The producer
+// is not idempotent, as an idempotent one may not give up a record that it has sent, whatever its context says.
 func (p *pipe) requireNotWritable(topic string) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), 3*time.Second)
 	defer cancel()
-	err := p.cluster.Client(p.t).ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte("x")}).FirstErr()
+	err := p.cluster.Client(p.t, kgo.DisableIdempotentWrite()).ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte("x")}).FirstErr()
 	require.Error(p.t, err, "two brokers are dead, and a record is taken all the same")
 }
 
