@@ -90,7 +90,6 @@ var mutants = []mutant{
 		},
 		{"eos/commit.go", "\tgot := offsets.Set{}\n", "\treq.Generation, req.MemberID, req.InstanceID = -1, \"\", nil\n\tgot := offsets.Set{}\n"},
 	}},
-	{"commit as another member", Groups, []edit{{"eos/commit.go", "return t.s.client.members.check(got, req.MemberID)", "return nil"}}},
 	{"no abort where the group refuses the offsets", Groups, []edit{{
 		"kgo/txn.go", "\ttryCommit := !s.failed() && commitErr == nil && !hasAbortableCommitErr && (okHeartbeat || canCommitDespiteRebalance)\n",
 		"\ttryCommit := commitErr == nil || hasAbortableCommitErr || okHeartbeat || canCommitDespiteRebalance\n",
