@@ -23,7 +23,7 @@ type client struct {
 	// rebalanced is set when partitions are taken away and cleared when the client has been rewound since: the
 	// transaction after a rebalance would be aborted for it, though nothing of it had begun (franz-go #754).
 	rebalanced atomic.Bool
-	// members says as which member of the group the client has each partition.
+	// members says as which member of the group, and since when, the client has each partition.
 	members memberships
 	// life ends when the client is to be discarded, by discard, which is told why: from then on nothing that it does is waited for.
 	life    context.Context

@@ -310,7 +310,7 @@ func (t *transaction) tag() string {
 
 // checkOffsets marks the offsets that the client is about to commit, and compares them with what the batch holds; they
 // differ only by a bug, and then nothing is committed. The client commits all it has handed out, so this also finds a batch cut short.
-// Nor is anything committed as another member than the one that was assigned the partitions.
+// Nor is anything committed of partitions that others may have had meanwhile.
 func (t *transaction) checkOffsets(req *kmsg.TxnOffsetCommitRequest) error {
 	got := offsets.Set{}
 	for _, topic := range req.Topics {
@@ -323,7 +323,7 @@ func (t *transaction) checkOffsets(req *kmsg.TxnOffsetCommitRequest) error {
 	if !got.Equal(t.commits) {
 		return fmt.Errorf("the client would commit other offsets than were processed: %v", offsets.Diff(t.commits, got))
 	}
-	return t.s.client.members.check(got, req.MemberID)
+	return t.s.client.members.check(got, membership{req.MemberID, req.Generation})
 }
 
 // abort ends a transaction for which EndTxn(commit) was never sent: its outcome is certain.

@@ -4,44 +4,96 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// A member that the group has given up (its heartbeats or its JoinGroup did not arrive in time) joins again as a new member. Others have
-// had its partitions meanwhile. franz-go gives them up when a heartbeat tells it so, but not when JoinGroup does (UNKNOWN_MEMBER_ID): it
-// goes on reading where it stands, and what comes of that is committed under the new member id and generation. The broker
-// takes it, as it does not know who owns what; so the records are processed twice, and the group may be taken back (seen
-// on Kafka 4.3.1, TestSessionGivenUpByTheGroup).
+// A group that a member does not hear from for a while goes on without it, and others get its partitions. When it comes back,
+// franz-go gives them up if a heartbeat tells it so, but not if it learns of it by JoinGroup: because it was given up
+// (UNKNOWN_MEMBER_ID), and joins again as a new member; or because a generation has passed without it, in which a static member keeps its
+// member id. It goes on reading where it stands, and with the cooperative protocol what comes of that is committed
+// under the new member id and generation. The broker takes it, as it does not know who owns what. So records that others
+// have processed meanwhile would be processed again (seen on Kafka 4.3.1, TestSessionGivenUpByTheGroup, TestSessionMissesAGeneration).
 //
-// So it is remembered as which member each partition was assigned, and offsets of it are committed as no other one.
+// So it is remembered as which member, in which generation, the client was assigned each partition, and which generations it has joined since
+// without a gap: in those, nobody gets a partition before it has given it up. Offsets of others are not committed.
 
-// errGivenUp is the cause when a client is discarded because the group had given it up, and it has partitions from before.
-var errGivenUp = fmt.Errorf("%w: the group had given this member up, and another may have had its partitions; they are assigned and read anew", errDiscarded)
+// errGivenUp is the cause when a client is discarded because the group had gone on without it, and it has partitions from before.
+var errGivenUp = fmt.Errorf("%w: the group had gone on without this member, and another may have had its partitions; they are assigned and read anew", errDiscarded)
 
-// memberships says as which member (its member id) the client was assigned each partition. It may be used by many goroutines.
+// membership is one member in one generation of its group.
+type membership struct {
+	member     string
+	generation int32
+}
+
+// memberships are those of one client. They may be used by many goroutines.
 type memberships struct {
-	mu sync.Mutex
-	as map[offsets.Partition]string
+	mu          sync.Mutex
+	first, last int32 // the client has joined all generations from first to last
+	as          map[offsets.Partition]membership
 }
 
-// assigned notes a partition before anything of it is fetched.
-func (m *memberships) assigned(p offsets.Partition, member string) {
+// assigned notes as which member a partition was assigned, before anything of it is fetched.
+func (m *memberships) assigned(p offsets.Partition, as membership) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.joined(as.generation)
 	if m.as == nil {
-		m.as = map[offsets.Partition]string{}
+		m.as = map[offsets.Partition]membership{}
 	}
-	m.as[p] = member
+	m.as[p] = as
 }
 
-// check returns an error if a partition of set was assigned to another member than this one.
-func (m *memberships) check(set offsets.Set, member string) error {
+// joined notes a generation that the client has joined. The caller holds mu.
+func (m *memberships) joined(generation int32) {
+	if generation != m.last && generation != m.last+1 {
+		m.first = generation
+	}
+	m.last = generation
+}
+
+// joinsAgain notes the generation that the client has, before it asks to join the next one: no generation is passed over here.
+func (m *memberships) joinsAgain(generation int32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.joined(generation)
+}
+
+// check returns an error if others may have had a partition of set since it was assigned, in the eyes of the client that is this member now.
+func (m *memberships) check(set offsets.Set, now membership) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.joined(now.generation)
 	for p := range set {
-		if m.as[p] != member {
-			return fmt.Errorf("%w (%s was assigned to member %q, which is now %q)", errGivenUp, p, m.as[p], member)
+		if as := m.as[p]; as.member != now.member || as.generation < m.first || as.generation > m.last {
+			return fmt.Errorf("%w (%s was assigned to member %q in generation %d; now it is %q in generation %d)",
+				errGivenUp, p, as.member, as.generation, now.member, now.generation)
 		}
 	}
 	return nil
+}
+
+// countingBalancer tells the client's memberships of every generation that it has joined, also where the assignment failed: kgo
+// asks the balancer for its part of each JoinGroup.
+type countingBalancer struct {
+	kgo.GroupBalancer
+	members *memberships
+}
+
+// counting returns the balancers of a client with the same options, which count.
+func (m *memberships) counting(cl *kgo.Client) []kgo.GroupBalancer {
+	chosen, _ := cl.OptValue(kgo.Balancers).([]kgo.GroupBalancer)
+	counting := make([]kgo.GroupBalancer, len(chosen))
+	for i, b := range chosen {
+		counting[i] = countingBalancer{b, m}
+	}
+	return counting
+}
+
+// JoinGroupMetadata implements kgo.GroupBalancer.
+func (b countingBalancer) JoinGroupMetadata(interests []string, assignment map[string][]int32, generation int32) []byte {
+	b.members.joinsAgain(generation)
+	return b.GroupBalancer.JoinGroupMetadata(interests, assignment, generation)
 }

@@ -29,15 +29,47 @@ func TestOffsetsOfARequestAreChecked(t *testing.T) {
 			part.Partition, part.Offset = p.Number, pos.Offset
 			req.Topics = append(req.Topics, kmsg.TxnOffsetCommitRequestTopic{Topic: p.Topic, Partitions: []kmsg.TxnOffsetCommitRequestTopicPartition{part}})
 		}
-		req.MemberID = "m"
+		req.MemberID, req.Generation = "m", 3
 		c := &client{}
 		for p := range want {
-			c.members.assigned(p, "m")
+			c.members.assigned(p, membership{"m", 3})
 		}
 		tx := &transaction{s: &Session{client: c}, commits: want}
 		err = tx.checkOffsets(req)
 		require.Equal(t, fits, err == nil, text)
-		req.MemberID = "other" // it was given up by the group, and has joined again
-		require.Error(t, tx.checkOffsets(req))
 	}
+}
+
+// Nothing is committed of partitions that others may have had since they were assigned: while the client was no member, or in a
+// generation that it did not join.
+func TestMemberships(t *testing.T) {
+	p := offsets.Partition{Topic: "in"}
+	set := offsets.Set{p: offsets.NewPosition(1)}
+	var m memberships
+	commits := func(fits bool, member string, generation int32) {
+		t.Helper()
+		err := m.check(set, membership{member, generation})
+		require.Equal(t, fits, err == nil, "%v", err)
+	}
+	commits(false, "a", 5) // it was never assigned
+	m.joinsAgain(-1)
+	m.assigned(p, membership{"a", 7})
+	commits(true, "a", 7)
+	commits(true, "a", 8) // it has just joined the next one
+	m.joinsAgain(8)
+	m.joinsAgain(9) // the assignment failed
+	commits(true, "a", 10)
+	commits(false, "", 10) // it joins anew
+	commits(false, "b", 10)
+	m.assigned(p, membership{"b", 11})
+	commits(true, "b", 11)
+	commits(false, "b", 13) // 12 has passed without it
+	commits(false, "b", 14)
+	m.assigned(p, membership{"b", 15})
+	commits(true, "b", 15)
+	m.joinsAgain(15)
+	m.joinsAgain(17) // 16 has
+	commits(false, "b", 17)
+	m.assigned(p, membership{"c", 1}) // the group is another one
+	commits(true, "c", 2)
 }

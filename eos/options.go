@@ -25,7 +25,6 @@ func (s *Session) options(c *client) []kgo.Opt {
 		kgo.FetchMaxPartitionBytes(int32(min(max(cfg.MaxBytes, 1<<20), 4<<20))),
 		kgo.FetchMaxWait(500*time.Millisecond), // as Kafka's own; a partition just taken over waits for the running fetch
 		kgo.MaxDecompressBatchBytes(256<<20),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.RecordPartitioner(partitioner{}),
 		kgo.OnPartitionsCallbackBlocked(c.blocked),
 	)
@@ -43,6 +42,7 @@ func (s *Session) options(c *client) []kgo.Opt {
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), // only a placeholder: see startOffsets
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.BlockRebalanceOnPoll(),
+		kgo.Balancers(c.members.counting(s.plain)...), // kgo's default, cooperative-sticky, or the user's
 		kgo.AdjustFetchOffsetsFn(c.startOffsets),
 		kgo.OnPartitionsRevoked(c.rebalancing),
 		kgo.OnPartitionsLost(c.rebalancing),

@@ -24,10 +24,10 @@ import (
 // back to the log's start wherever it began, and nobody could tell later where the group started.
 func (c *client) startOffsets(ctx context.Context, fetched map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	missing := offsets.Set{}
-	member, _ := c.gts.Client().GroupMetadata()
+	member, generation := c.gts.Client().GroupMetadata()
 	for topic, parts := range fetched {
 		for number, o := range parts {
-			c.members.assigned(offsets.Partition{Topic: topic, Number: number}, member)
+			c.members.assigned(offsets.Partition{Topic: topic, Number: number}, membership{member, generation})
 			if o.EpochOffset().Offset < 0 {
 				missing[offsets.Partition{Topic: topic, Number: number}] = offsets.NewPosition(-1)
 			}

@@ -72,16 +72,39 @@ func TestSessionStaleRebalanceDoesNotAbort(t *testing.T) {
 // as that new member, though the group's coordinator would take its offsets.
 func TestSessionGivenUpByTheGroup(t *testing.T) {
 	b := newSessionBench(t)
+	b.comeBack(3*time.Second, func(*sessionWorker) { b.caughtUp() })
+	b.requireOnce()
+}
+
+// The same where the JoinGroup arrives before the group gives the member up, but after a generation has begun without it, which a static
+// member survives with its member id.
+func TestSessionMissesAGeneration(t *testing.T) {
+	b := newSessionBench(t)
+	b.comeBack(9*time.Second, func(second *sessionWorker) {
+		b.eventually("the second works", func() bool { return second.commits.Load() > 0 })
+	})
+	b.requireOnce()
+}
+
+// comeBack has two sessions work. The JoinGroup of the first is held up while the second joins, until the group has gone on without the first;
+// then it has a batch from before, which it may not commit.
+func (b *sessionBench) comeBack(sessionTimeout time.Duration, wentOn func(second *sessionWorker)) {
+	t := b.t
+	t.Helper()
 	b.write(30)
-	var synced atomic.Int32 // answers to SyncGroup: by the second one, the client is a new member
+	var synced atomic.Int32 // answers to SyncGroup: by the second one, the client is in the group again
+	var heartbeats atomic.Int32
 	tap := tapFor(t, wiretap.Observe(func(e wiretap.Event) {
 		if e.API == kmsg.SyncGroup && e.Phase == wiretap.PhaseReply {
 			synced.Add(1)
 		}
+		if e.API == kmsg.Heartbeat && e.Phase == wiretap.PhaseReply {
+			heartbeats.Add(1)
+		}
 	}))
 	cfg := b.config("a")
 	cfg.Client = []kgo.Opt{kgo.Dialer(tap.Dial), sessionFastRetries}
-	cfg.SessionTimeout, cfg.TransactionTimeout = 3*time.Second, 3*time.Second
+	cfg.SessionTimeout, cfg.TransactionTimeout = sessionTimeout, 3*time.Second
 	a := b.open(cfg)
 	b.copy(a, 30)
 	held := tap.Add(wiretap.Rule{API: kmsg.JoinGroup, Action: wiretap.HoldRequest})
@@ -92,12 +115,16 @@ func TestSessionGivenUpByTheGroup(t *testing.T) {
 			polled <- batch
 		}
 	}()
-	second := b.work(b.open(b.config("b"))) // the group waits for a, and then goes on without it
+	before := heartbeats.Load() // behind a heartbeat the most time is left until the next one, which says that it is to join again
+	b.eventually("a heartbeat", func() bool { return heartbeats.Load() > before })
+	other := b.config("b")
+	other.SessionTimeout, other.TransactionTimeout = cfg.SessionTimeout, cfg.TransactionTimeout
+	second := b.work(b.open(other)) // the group waits for a, and then goes on without it
 	b.await(held.Reached(), "a wants to join again")
 	b.write(30)
 	batch := <-polled
 	require.NotEmpty(t, batch.Records)
-	b.caughtUp()
+	wentOn(second)
 	held.Release()
 	b.eventually("a has joined again", func() bool { return synced.Load() > 1 })
 	err := a.Commit(t.Context(), batch, b.copies(batch))
@@ -109,7 +136,6 @@ func TestSessionGivenUpByTheGroup(t *testing.T) {
 	b.caughtUp()
 	first.stop(t)
 	second.stop(t)
-	b.requireOnce()
 }
 
 // members returns how many members the group has if it is stable, else 0.
