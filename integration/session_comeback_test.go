@@ -1,0 +1,148 @@
+package integration
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/wiretap"
+)
+
+// This file has members come back after their group has gone on without them: see eos/membership.go.
+
+// A session whose JoinGroup is held up is given up by the group, and another one processes all of its partitions. The JoinGroup is answered
+// with UNKNOWN_MEMBER_ID then: the client joins again as a new member, and keeps what it had fetched before. A batch of it is not committed
+// as that new member, though the group's coordinator would take its offsets.
+func TestSessionGivenUpByTheGroup(t *testing.T) {
+	b := newSessionBench(t)
+	b.sessionComesBack(3*time.Second, func(*sessionWorker) { b.caughtUp() })
+}
+
+// The same where the JoinGroup arrives before the group gives the member up, but after a generation has begun without it, which a static
+// member survives with its member id.
+func TestSessionMissesAGeneration(t *testing.T) {
+	b := newSessionBench(t)
+	b.sessionComesBack(9*time.Second, b.works)
+}
+
+// Finding 5: the plain loop under the same: it commits what the other one has committed already.
+func TestFindingMissedGeneration(t *testing.T) {
+	b := newSessionBench(t)
+	var plain *kgo.GroupTransactSession
+	copied := func(ctx context.Context, fetches kgo.Fetches) error {
+		require.NoError(t, plain.Begin())
+		fetches.EachRecord(func(r *kgo.Record) {
+			plain.Produce(ctx, &kgo.Record{Topic: b.out, Partition: r.Partition, Value: r.Value}, nil)
+		})
+		_, err := plain.End(ctx, kgo.TryCommit)
+		plain.AllowRebalance()
+		return err
+	}
+	var out kgo.Fetches
+	second, err := b.comesBack(9*time.Second, b.works, returning{
+		open: func(cfg eos.Config) {
+			var err error
+			plain, err = kgo.NewGroupTransactSession(append([]kgo.Opt{
+				kgo.SeedBrokers(cfg.BootstrapServers...), kgo.ConsumerGroup(cfg.Group), kgo.ConsumeTopics(b.in), kgo.TransactionalID(cfg.TransactionalID),
+				kgo.InstanceID(cfg.TransactionalID), kgo.SessionTimeout(cfg.SessionTimeout), kgo.RebalanceTimeout(cfg.SessionTimeout),
+				kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.BlockRebalanceOnPoll(),
+			}, cfg.Client...)...)
+			require.NoError(t, err)
+			t.Cleanup(plain.CloseAllowingRebalance)
+			for !b.committed().Equal(b.ends(b.in)) {
+				require.NoError(t, copied(t.Context(), plain.PollFetches(t.Context())))
+			}
+		},
+		poll:   func(ctx context.Context) { out = plain.PollFetches(ctx) },
+		commit: func(ctx context.Context) error { return copied(ctx, out) },
+	})
+	require.NoError(t, err, "the loop is told")
+	second.stop(t)
+	report := b.verdict()
+	t.Logf("the plain loop: %d records are doubled", report.Doubled)
+	require.Positive(t, report.Doubled)
+}
+
+// works waits until a worker has committed something.
+func (b *sessionBench) works(w *sessionWorker) {
+	b.t.Helper()
+	b.eventually("the second works", func() bool { return w.commits.Load() > 0 })
+}
+
+// returning is a member that comes back.
+type returning struct {
+	open   func(cfg eos.Config) // and copies what is there
+	poll   func(ctx context.Context)
+	commit func(ctx context.Context) error
+}
+
+// sessionComesBack has a session come back. It is told, and goes on, and everything is over once.
+func (b *sessionBench) sessionComesBack(sessionTimeout time.Duration, wentOn func(second *sessionWorker)) {
+	b.t.Helper()
+	var s *eos.Session
+	var batch eos.Batch
+	second, err := b.comesBack(sessionTimeout, wentOn, returning{
+		open: func(cfg eos.Config) {
+			s = b.open(cfg)
+			b.copy(s, 30)
+		},
+		poll:   func(ctx context.Context) { batch, _ = s.Poll(ctx) }, // what fails here fails again in Commit
+		commit: func(ctx context.Context) error { return s.Commit(ctx, batch, b.copies(batch)) },
+	})
+	require.Error(b.t, err)
+	b.t.Log(err)
+	require.Equal(b.t, eos.PollAgain, sessionNext(err))
+	first := b.work(s)
+	b.write(300)
+	b.caughtUp()
+	first.stop(b.t)
+	second.stop(b.t)
+	b.requireOnce()
+}
+
+// comesBack has two members work. The JoinGroup of the first is held up while the second joins, until the group has gone on without the
+// first; then that has a batch from before, and commits it: the error is what came of that.
+func (b *sessionBench) comesBack(sessionTimeout time.Duration, wentOn func(second *sessionWorker), first returning) (second *sessionWorker, err error) {
+	t := b.t
+	t.Helper()
+	var synced, heartbeats atomic.Int32 // answers to the first
+	tap := tapFor(t, wiretap.Observe(func(e wiretap.Event) {
+		switch {
+		case e.Phase != wiretap.PhaseReply:
+		case e.API == kmsg.SyncGroup:
+			synced.Add(1)
+		case e.API == kmsg.Heartbeat:
+			heartbeats.Add(1)
+		}
+	}))
+	cfg := b.config("a")
+	cfg.Client = []kgo.Opt{kgo.Dialer(tap.Dial), sessionFastRetries}
+	cfg.SessionTimeout, cfg.TransactionTimeout = sessionTimeout, 3*time.Second
+	b.write(30)
+	first.open(cfg)
+	held := tap.Add(wiretap.Rule{API: kmsg.JoinGroup, Action: wiretap.HoldRequest})
+	polled := make(chan struct{})
+	go func() {
+		defer close(polled)
+		first.poll(t.Context())
+	}()
+	before := heartbeats.Load() // behind a heartbeat the most time is left until the next one, which says that it is to join again
+	b.eventually("a heartbeat", func() bool { return heartbeats.Load() > before })
+	other := b.config("b")
+	other.SessionTimeout, other.TransactionTimeout = cfg.SessionTimeout, cfg.TransactionTimeout
+	second = b.work(b.open(other)) // the group waits for the first, and then goes on without it
+	b.await(held.Reached(), "the first wants to join again")
+	b.write(30)
+	b.await(polled, "the first has a batch")
+	wentOn(second)
+	was := synced.Load()
+	held.Release()
+	b.eventually("the first has joined again", func() bool { return synced.Load() > was })
+	return second, first.commit(t.Context())
+}
