@@ -80,10 +80,7 @@ func (s *Session) initProducerID(ctx context.Context, cl *kgo.Client) (int64, in
 	}).Stop()
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		id, epoch, err := cl.ProducerID(ctx)
-		if err == nil || ctx.Err() != nil {
-			return id, epoch, err
-		}
-		if ke, ok := errors.AsType[*kerr.Error](err); ok && !ke.Retriable {
+		if err == nil || ctx.Err() != nil || !isWorthAgain(err) {
 			return id, epoch, err
 		}
 		s.retrying("initialize the producer id", err)
@@ -106,7 +103,7 @@ func (c *client) bound(ctx context.Context) (context.Context, context.CancelFunc
 	return ctx, func() { unbind(); cancel() }
 }
 
-// discarded returns why the client is to be discarded: an error that wraps errDiscarded. nil: it is not.
+// discarded returns why the client is to be discarded: an error that wraps errDiscarded, or ErrClientClosed. nil: it is not.
 func (c *client) discarded() error { return context.Cause(c.life) }
 
 // errDiscarded is what is wrong with a client that is discarded though the brokers have answered nothing that asks for it.

@@ -24,10 +24,11 @@ import (
 // back to the log's start wherever it began, and nobody could tell later where the group started.
 func (c *client) startOffsets(ctx context.Context, fetched map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	missing := offsets.Set{}
-	member, generation := c.gts.Client().GroupMetadata()
+	var as membership
+	as.member, as.generation = c.gts.Client().GroupMetadata()
 	for topic, parts := range fetched {
 		for number, o := range parts {
-			c.members.assigned(offsets.Partition{Topic: topic, Number: number}, membership{member, generation})
+			c.members.assigned(offsets.Partition{Topic: topic, Number: number}, as)
 			if o.EpochOffset().Offset < 0 {
 				missing[offsets.Partition{Topic: topic, Number: number}] = offsets.NewPosition(-1)
 			}
@@ -39,7 +40,7 @@ func (c *client) startOffsets(ctx context.Context, fetched map[string]map[int32]
 	if err := c.s.resolveStarts(ctx, missing); err != nil {
 		return nil, err
 	}
-	if err := c.commitStarts(ctx, missing); err != nil {
+	if err := c.commitStarts(ctx, missing, as); err != nil {
 		return nil, err
 	}
 	c.s.cfg.Logger.Info("committed where the group starts", "group", c.s.cfg.Group, "start", c.s.cfg.Start.String(), "offsets", missing.String())
@@ -55,20 +56,19 @@ var errStart = fmt.Errorf("%w: the commit of where the group starts was not answ
 // startMark is the metadata of offsets that say where the group starts; those of a transaction carry its own, see tag.
 const startMark = "eos-pipe start"
 
-// commitStarts commits starts as this member of the group (only a member may while the group has any), in the generation in
-// which they were found missing, so that nobody has committed more meanwhile.
+// commitStarts commits starts as the member that has found them missing (only a member may while the group has any), in its generation,
+// so that nobody has committed more meanwhile.
 //
 // The request is sent once. One that was held up on its way and sent again would be taken when it arrives at last, by the
 // same member in the same generation, and take the group back behind what was committed since. So when it is not
 // answered the client is discarded: with the next one, this static member has another member id, and the group refuses
 // whatever comes under the old one. A rebalance does not end the wait for the answer; askTimeout does.
-func (c *client) commitStarts(ctx context.Context, starts offsets.Set) error {
-	member, generation := c.gts.Client().GroupMetadata()
+func (c *client) commitStarts(ctx context.Context, starts offsets.Set, as membership) error {
 	req, err := c.s.startsRequest(ctx, starts)
 	if err != nil {
 		return err
 	}
-	req.MemberID, req.Generation = member, generation
+	req.MemberID, req.Generation = as.member, as.generation
 	bounded, cancel := context.WithTimeout(c.life, askTimeout)
 	defer cancel()
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
@@ -105,7 +105,7 @@ func (c *client) sendStarts(ctx context.Context, req *kmsg.OffsetCommitRequest) 
 	return false, err
 }
 
-// isWorthAgain says that another try may succeed as the same member in the same generation.
+// isWorthAgain says that the same request may succeed when it is sent again: it was not answered, or not for good.
 func isWorthAgain(err error) bool {
 	answered, ok := errors.AsType[*kerr.Error](err)
 	return !ok || answered.Retriable

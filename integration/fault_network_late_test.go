@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/internal/checker"
 	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
 	"github.com/eos-pipe/eos-pipe/internal/wiretap"
@@ -61,30 +62,40 @@ func (d *dialled) lose() {
 	d.conns = nil
 }
 
+// loseAt ends all connections when the fault holds a request.
+func (d *dialled) loseAt(fault *wiretap.Fault) {
+	<-fault.Reached()
+	d.lose()
+}
+
+// tappedForLate is the config of a session whose connections run through the tap and are remembered; arrived is closed when the broker has
+// answered a late request of that kind.
+func (b *sessionBench) tappedForLate(api kmsg.Key) (cfg eos.Config, tap *wiretap.Tap, conns *dialled, arrived chan struct{}) {
+	arrived = make(chan struct{})
+	once := sync.OnceFunc(func() { close(arrived) })
+	tap = tapFor(b.t, wiretap.Observe(func(e wiretap.Event) {
+		if e.API == api && e.Phase == wiretap.PhaseReply && e.Dropped {
+			once()
+		}
+	}))
+	conns = &dialled{}
+	cfg = b.config("a")
+	cfg.Client = []kgo.Opt{kgo.Dialer(conns.over(tap.Dial)), sessionFastRetries}
+	return cfg, tap, conns, arrived
+}
+
 // runLate commits a transaction whose request l comes late, into the next one. That is aborted then, since its caller gives up, or
 // committed. Then the session is closed, and another one goes on.
 func (b *sessionBench) runLate(l late, aborts bool) checker.Report {
 	b.t.Helper()
-	arrived := make(chan struct{}) // closed when the broker has answered the late request
-	once := sync.OnceFunc(func() { close(arrived) })
-	tap := tapFor(b.t, wiretap.Observe(func(e wiretap.Event) {
-		if e.API == l.api && e.Phase == wiretap.PhaseReply && e.Dropped {
-			once()
-		}
-	}))
-	var conns dialled
-	cfg := b.config("a")
-	cfg.Client = []kgo.Opt{kgo.Dialer(conns.over(tap.Dial)), sessionFastRetries}
+	cfg, tap, conns, arrived := b.tappedForLate(l.api)
 	b.write(30)
 	s := b.open(cfg)
 	b.copy(s, 30)
 
 	fault := tap.Add(wiretap.Rule{API: l.api, Action: l.action})
 	if l.action == wiretap.HoldRequest {
-		go func() {
-			<-fault.Reached()
-			conns.lose()
-		}()
+		go conns.loseAt(fault)
 	}
 	b.write(30)
 	b.copy(s, 30)
@@ -135,26 +146,14 @@ func answersOf(f *wiretap.Fault) (codes []int16) {
 func TestNetworkLateStart(t *testing.T) {
 	t.Parallel()
 	b := newSessionBench(t)
-	answered := make(chan struct{}) // closed when the broker has answered the late request
-	once := sync.OnceFunc(func() { close(answered) })
-	tap := tapFor(t, wiretap.Observe(func(e wiretap.Event) {
-		if e.API == kmsg.OffsetCommit && e.Phase == wiretap.PhaseReply && e.Dropped {
-			once()
-		}
-	}))
-	var conns dialled
-	cfg := b.config("a")
-	cfg.Client = []kgo.Opt{kgo.Dialer(conns.over(tap.Dial)), sessionFastRetries}
+	cfg, tap, conns, arrived := b.tappedForLate(kmsg.OffsetCommit)
 	fault := tap.Add(wiretap.Rule{API: kmsg.OffsetCommit, Action: wiretap.HoldRequest})
-	go func() {
-		<-fault.Reached()
-		conns.lose()
-	}()
+	go conns.loseAt(fault)
 	b.write(30)
 	s := b.open(cfg)
 	b.copy(s, 30)
 	fault.Release()
-	b.await(answered, "the commit of the start arrives late")
+	b.await(arrived, "the commit of the start arrives late")
 	require.Equal(t, 1, fault.Hits())
 	require.Equal(t, b.inputs(10, 10, 10), b.committed(), "a late commit of the start has taken the group back")
 	require.NoError(t, s.Close(t.Context()))

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -116,18 +117,16 @@ func (p *pipe) feed(perSecond int) (stop func() int64) {
 	}()
 	end := sync.OnceValue(func() error {
 		close(stopped)
-		return <-failed
+		select {
+		case err := <-failed:
+			return err
+		case <-time.After(feedDeadline):
+			return errors.New("what feeds the input does not end: the brokers do not confirm its records")
+		}
 	})
 	p.t.Cleanup(func() { _ = end() }) // of a test that failed; its context has ended by then, so this does not block
 	return func() int64 {
-		ended := make(chan error, 1)
-		go func() { ended <- end() }()
-		select {
-		case err := <-ended:
-			require.NoError(p.t, err)
-		case <-time.After(feedDeadline):
-			require.FailNow(p.t, "what feeds the input does not end", "the brokers do not confirm its records")
-		}
+		require.NoError(p.t, end())
 		return p.feeding.made.Load()
 	}
 }
