@@ -23,6 +23,7 @@ const (
 	crash       // connections cut, the session abandoned, another one with the same ids after a while
 	gone        // the same, and nobody comes back
 	leave       // the session is closed in good order, and comes back after a while
+	absent      // a member's JoinGroup is held up until its group has gone on without it, and what it had read is handed over afterwards
 	stopped     // nothing of a member moves for longer than its timeouts, then it goes on
 	twin        // a second session with the same ids while the first one runs
 	slow        // the application hands over its records so slowly that the transaction times out
@@ -42,7 +43,7 @@ type kind struct {
 func (k kind) String() string {
 	name := [...]string{
 		"lost answer", "lost request", "late answer", "late request", "wrong answer", "refused", "connections cut", "crash", "gone for good",
-		"leave and join", "stopped for long", "started twice", "slow transaction", "handler error", "leader moved", "coordinator moved",
+		"leave and join", "joins too late", "stopped for long", "started twice", "slow transaction", "handler error", "leader moved", "coordinator moved",
 	}[k.act]
 	if k.act > refusal {
 		return name
@@ -75,7 +76,7 @@ func (k kind) drawTime(r *rand.Rand) time.Duration {
 		return ms(10, 2000)
 	case cut, crash, leave:
 		return ms(0, 4000)
-	case stopped:
+	case absent, stopped:
 		return ms(7000, 14000)
 	default:
 		return ms(0, 1000)
@@ -180,6 +181,8 @@ func (k kind) in(focus Focus) bool {
 	case Groups:
 		late := k.act == lateRequest && k.api == kmsg.TxnOffsetCommit // a zombie's, if late enough
 		return late || api(kmsg.JoinGroup, kmsg.Heartbeat) || k.act == crash || k.act == gone || k.act == leave || k.act == stopped
+	case Absences:
+		return k.act == absent || k.act == crash || k.act == leave
 	case Inputs:
 		return api(kmsg.Fetch, kmsg.OffsetFetch, kmsg.ListOffsets, kmsg.OffsetCommit) || k.act == crash
 	case Handlers:

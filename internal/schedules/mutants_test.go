@@ -83,13 +83,17 @@ var mutants = []mutant{
 				"\terr = s.Commit(l.p.hard, batch,",
 		},
 	}},
-	{"no abort on revoke, and no generation", Groups, []edit{ // one without the other cannot be seen: each is enough
+	{"no abort on revoke, and no generation", Absences, []edit{ // one without the others cannot be seen: each is enough
 		{
 			"kgo/txn.go", "\ttryCommit := !s.failed() && commitErr == nil && !hasAbortableCommitErr && (okHeartbeat || canCommitDespiteRebalance)\n",
 			"\ttryCommit := commitErr == nil && !hasAbortableCommitErr\n\t_ = okHeartbeat || canCommitDespiteRebalance\n",
 		},
 		{"eos/commit.go", "\tgot := offsets.Set{}\n", "\treq.Generation, req.MemberID, req.InstanceID = -1, \"\", nil\n\tgot := offsets.Set{}\n"},
+		{"eos/membership.go", "as.member != now.member || as.generation < m.first || as.generation > m.last", "false"},
 	}},
+	{"commit of what another member may have had meanwhile", Absences, []edit{{
+		"eos/membership.go", "as.member != now.member || as.generation < m.first || as.generation > m.last", "false",
+	}}},
 	{"no abort where the group refuses the offsets", Groups, []edit{{
 		"kgo/txn.go", "\ttryCommit := !s.failed() && commitErr == nil && !hasAbortableCommitErr && (okHeartbeat || canCommitDespiteRebalance)\n",
 		"\ttryCommit := commitErr == nil || hasAbortableCommitErr || okHeartbeat || canCommitDespiteRebalance\n",

@@ -43,6 +43,7 @@ const (
 	Ends     Focus = "ends"     // how a transaction ends
 	Produces Focus = "produces" // whether a record is written
 	Groups   Focus = "groups"   // who owns a partition
+	Absences Focus = "absences" // members that the group goes on without
 	Inputs   Focus = "inputs"   // what is read
 	Handlers Focus = "handlers" // what the application does
 	Twins    Focus = "twins"    // two processes with the same ids
@@ -71,8 +72,11 @@ func Draw(seed uint64, focus Focus) Plan {
 	if r.IntN(3) == 0 {
 		p.Retries = 2
 	}
-	if focus == Groups || focus == Twins {
+	if focus == Groups || focus == Absences || focus == Twins {
 		p.Members = 2 + r.IntN(2)
+	}
+	if focus == Absences { // something new at all times, so that others have processed what an absent member has not
+		p.Records, p.Chunks = 2*p.Records, 4*p.Chunks
 	}
 	families, all := kindsOf(focus), kindsOf("")
 	for range 3 + r.IntN(6) {

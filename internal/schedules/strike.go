@@ -56,6 +56,10 @@ func (m *member) strike(e Event) {
 	case leave:
 		l.comeback = e.For
 		l.cancel()
+	case absent:
+		if !l.joinTooLate(e.For) {
+			return
+		}
 	case stopped:
 		l.stopFor(e.For)
 	case twin:
@@ -75,12 +79,38 @@ func (m *member) strike(e Event) {
 // stopFor is SIGSTOP and SIGCONT, as far as a bubble can have them: no byte goes in or out, and the handler stands still.
 // What the client itself does with its timers goes on.
 func (l *life) stopFor(d time.Duration) {
-	frozen := make(chan struct{})
-	l.frozen.Store(&frozen)
+	goOn := l.holdHandler()
 	l.tap.Freeze()
 	l.m.w.pause(d)
 	l.tap.Thaw()
-	close(frozen)
+	goOn()
+}
+
+// joinTooLate holds up the next JoinGroup for d, and the handler until a little later, when the client has joined again. It returns
+// whether there was a JoinGroup in time.
+func (l *life) joinTooLate(d time.Duration) bool {
+	held := l.tap.Add(wiretap.Rule{API: kmsg.JoinGroup, Action: wiretap.HoldRequest})
+	defer held.Remove()
+	select {
+	case <-held.Reached():
+	case <-l.ctx.Done():
+		return false
+	case <-time.After(l.m.w.plan.Window):
+		return false
+	}
+	goOn := l.holdHandler()
+	l.m.w.pause(d)
+	held.Release()
+	l.m.w.pause(time.Second)
+	goOn()
+	return true
+}
+
+// holdHandler has the handler stand still until the function that it returns is called.
+func (l *life) holdHandler() func() {
+	frozen := make(chan struct{})
+	l.frozen.Store(&frozen)
+	return func() { close(frozen) }
 }
 
 // ruleOf is the rule of a fault that waits for a request.
