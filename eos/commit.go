@@ -347,6 +347,15 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 		return s.stop("commit", Aborted, cause)
 	case err != nil || act == actReplace || errors.Is(cause, errBegin) || errors.Is(cause, errTooOld):
 		return t.replaced(ctx, errors.Join(cause, err))
+	case !s.epochs && t.hasFailed():
+		// What failed may be in the log all the same: written at a first try whose answer did not say so, and refused when it was sent again.
+		// The client gives its sequence numbers to the next batch (franz-go 1.22.2), and the broker takes that for a copy of the first,
+		// which is aborted by now, and confirms it: it would be lost. So the next transaction gets another epoch.
+		if err := t.newClient(ctx, cause); err != nil {
+			return err
+		}
+	}
+	switch {
 	case t.refused > 1:
 		s.narrow()
 		return &Error{Op: "commit", Outcome: Aborted, Next: PollAgain, Err: fmt.Errorf("%w: %w", ErrProduce, errRefusedTogether)}
@@ -376,16 +385,31 @@ func (s *Session) narrow() {
 // abortTimeout bounds an abort. What is not aborted by then, the next producer id aborts.
 const abortTimeout = 5 * time.Second
 
+// hasFailed says whether a produce of this transaction has failed.
+func (t *transaction) hasFailed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.failed != nil
+}
+
 func isRejected(err error) bool {
 	_, ok := errors.AsType[*RejectedError](err)
 	return ok
 }
 
-// replaced goes on with a new client after an abort; its outcome is certain even if that fails.
-func (t *transaction) replaced(ctx context.Context, cause error) error {
-	t.neverEnded = true
+// newClient goes on with a new client after an abort.
+func (t *transaction) newClient(ctx context.Context, cause error) error {
 	if err := t.s.replace(ctx, cause, t); err != nil {
 		err.Op, err.Outcome = "commit", Aborted
+		return err
+	}
+	return nil
+}
+
+// replaced does so where the abort may not have arrived; the outcome is certain even if that fails.
+func (t *transaction) replaced(ctx context.Context, cause error) error {
+	t.neverEnded = true
+	if err := t.newClient(ctx, cause); err != nil {
 		return err
 	}
 	return &Error{Op: "commit", Outcome: Aborted, Next: PollAgain, Err: explain(cause)}

@@ -11,8 +11,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/internal/wiretap"
@@ -360,4 +362,29 @@ func TestPartitions(t *testing.T) {
 	a, bb := int32(murmur.Partition(outs[3], 3)), int32(murmur.Partition(outs[5], 3))
 	require.NotEqual(t, a, bb, "the keys are to go to different partitions")
 	require.Equal(t, []int32{1, 2, 2, a, a, bb}, got)
+}
+
+// A batch that was written, though the first answer did not say so, and that is refused when it is sent again. The client takes its sequence
+// numbers for free, and where transactions do not have an epoch each, the broker takes the next batch for a copy of that one, which is aborted.
+// So the session goes on with a new epoch there. Found by a schedule (internal/schedules).
+func TestProduceIsRefusedAfterItWasWritten(t *testing.T) {
+	for name, opts := range map[string][]kfake.Opt{"transaction.version 1": {kfake.MaxVersions(kversion.V3_9_0())}, "transaction.version 2": nil} {
+		for _, code := range []*kerr.Error{kerr.InvalidTimestamp, kerr.InvalidRequest} {
+			t.Run(name+" "+code.Message, func(t *testing.T) {
+				b := setup(t, opts...)
+				b.produce(1)
+				cfg, tap := b.tapped()
+				s := b.open(cfg)
+				unknown := tap.Add(wiretap.Rule{API: kmsg.Produce, Action: wiretap.RewriteError, ErrorCode: kerr.NetworkException.Code})
+				refused := tap.Add(wiretap.Rule{API: kmsg.Produce, Skip: 1, Action: wiretap.RewriteError, ErrorCode: code.Code})
+				batch, err := s.Poll(t.Context())
+				require.NoError(t, err)
+				require.ErrorIs(t, s.Commit(t.Context(), batch, copyOf(batch)), code)
+				require.Equal(t, 1, unknown.Hits())
+				require.Equal(t, 1, refused.Hits())
+				require.Empty(t, run(t, s, 1))
+				b.requireOnce(1)
+			})
+		}
+	}
 }

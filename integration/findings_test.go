@@ -25,11 +25,7 @@ func (b *sessionBench) plainLoop(opts ...kgo.Opt) (failures []error) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), sessionDeadline)
 	defer cancel()
-	s, err := kgo.NewGroupTransactSession(append([]kgo.Opt{
-		kgo.SeedBrokers(b.kafka.Bootstrap()...), kgo.ConsumerGroup(b.group), kgo.ConsumeTopics(b.in), kgo.TransactionalID(b.group + "-plain"),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-	}, opts...)...)
-	require.NoError(b.t, err)
+	s := b.openPlain(opts...)
 	defer s.Close()
 	for ends := b.ends(b.in); ; {
 		fetches := s.PollFetches(ctx)
@@ -48,6 +44,17 @@ func (b *sessionBench) plainLoop(opts ...kgo.Opt) (failures []error) {
 			return failures
 		}
 	}
+}
+
+// openPlain returns franz-go's session, set up as its documentation says.
+func (b *sessionBench) openPlain(opts ...kgo.Opt) *kgo.GroupTransactSession {
+	b.t.Helper()
+	s, err := kgo.NewGroupTransactSession(append([]kgo.Opt{
+		kgo.SeedBrokers(b.kafka.Bootstrap()...), kgo.ConsumerGroup(b.group), kgo.ConsumeTopics(b.in), kgo.TransactionalID(b.group + "-plain"),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+	}, opts...)...)
+	require.NoError(b.t, err)
+	return s
 }
 
 // verdict waits until no transaction is open on the output, and judges it.

@@ -78,7 +78,7 @@ func TestSessionLostCommitAnswersForGood(t *testing.T) {
 	tap.Add(wiretap.Rule{API: kmsg.InitProducerID, Action: wiretap.CallOnRequest, Call: func(wiretap.Event) { fault.Remove() }})
 	require.Empty(t, b.copy(s, 300))
 	require.Greater(t, fault.Hits(), 1)
-	require.Equal(t, 2, tap.Count(kmsg.InitProducerID))
+	require.GreaterOrEqual(t, tap.Count(kmsg.InitProducerID), 2) // one more for each CONCURRENT_TRANSACTIONS
 	b.requireOnce()
 }
 
