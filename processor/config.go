@@ -36,8 +36,13 @@ type Config struct {
 	// Lanes is how many sessions this process runs side by side, each with its own share of the partitions.
 	// Default: 1.
 	Lanes int
-	// DeadLetterTopic takes the records that a handler gives up by DeadLetter. Default: none.
+	// DeadLetterTopic takes the records that are given up as dead letters. Default: none.
 	DeadLetterTopic string
+	// Errors says what is done about records that cannot be processed. Default: the processor stops at the first one.
+	Errors Errors
+	// Parallel is how many records of a lane's batch are handled at once; those of one key, and those of a partition that have no key,
+	// one after the other. Default: 1.
+	Parallel int
 	// Provenance adds a header to every output that says which input record it was made of; `eos-pipe verify` reads it.
 	Provenance bool
 	// UntilEnd stops Run when the group has committed all that the input held when Run began. Records of transactions
@@ -77,6 +82,10 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Lanes == 0 {
 		c.Lanes = 1
 	}
+	if c.Parallel == 0 {
+		c.Parallel = 1
+	}
+	c.Errors = c.Errors.withDefaults()
 	if c.DrainTimeout == 0 {
 		c.DrainTimeout = DefaultDrainTimeout
 	}
@@ -86,9 +95,15 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// validate reports every fault of c, whose defaults are filled in, for a pipe from topics to output.
-func (c Config) validate(topics []string, output string) error {
+// validate reports every fault of c, whose defaults are filled in, for a pipe from topics to outputs.
+func (c Config) validate(topics, outputs []string) error {
 	var faults []error
+	if err := c.Errors.validate(c.DeadLetterTopic); err != nil {
+		faults = append(faults, err)
+	}
+	if c.Parallel < 1 {
+		faults = append(faults, fmt.Errorf("%d handlers at once are too few", c.Parallel))
+	}
 	if c.Lanes < 1 {
 		faults = append(faults, fmt.Errorf("%d lanes are too few", c.Lanes))
 	}
@@ -100,18 +115,18 @@ func (c Config) validate(topics []string, output string) error {
 		faults = append(faults, errors.New("the field Session sets what belongs into the fields beside it: servers, group, ids, topics, logger"))
 		return errors.Join(faults...)
 	}
-	return errors.Join(append(faults, c.lane(0, topics, output).Validate())...)
+	return errors.Join(append(faults, c.lane(0, topics, outputs).Validate())...)
 }
 
 // lane returns the configuration of the session of lane i.
-func (c Config) lane(i int, topics []string, output string) eos.Config {
+func (c Config) lane(i int, topics, outputs []string) eos.Config {
 	s := c.Session
 	s.BootstrapServers, s.Group, s.Logger = c.BootstrapServers, c.Group, c.Logger
 	if c.TransactionalID != "" {
 		s.TransactionalID = fmt.Sprintf("%s-%d", c.TransactionalID, i)
 	}
 	s.Topics = slices.Clone(topics)
-	s.Outputs = []string{output}
+	s.Outputs = slices.Clone(outputs)
 	if c.DeadLetterTopic != "" {
 		s.Outputs = append(s.Outputs, c.DeadLetterTopic)
 	}

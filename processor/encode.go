@@ -6,23 +6,44 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// encode is the third stage: a typed record becomes one to produce. The fetched record itself is used for the first
-// output made of it, which saves the client much work; reuse says that it is still free.
-func (p Pipe[In, Out]) encode(source *kgo.Record, out Record[Out], reuse bool) (*kgo.Record, error) {
-	value, err := p.Sink.Value.Encode(out.Value)
-	if err != nil {
-		return nil, err
+// encode is the third stage: the typed outputs of one input record are appended to made as records to produce. The fetched record itself
+// is used for the first output made of it, which saves the client much work. If one output cannot be encoded there is none at
+// all, and the fetched record is as it was.
+func (p Pipe[In, Out]) encode(source *kgo.Record, outs []Record[Out], made []*kgo.Record) ([]*kgo.Record, error) {
+	var few [4][]byte
+	values := few[:0]
+	for _, out := range outs {
+		v, err := p.encodeValue(out.Value)
+		if err != nil {
+			return made, err
+		}
+		values = append(values, v)
 	}
-	r := source
-	if !reuse {
-		r = &kgo.Record{Partition: source.Partition}
+	free := true // the fetched record is not used for an output yet
+	for i, out := range outs {
+		r := source
+		if reuse := free && out.raw == source; !reuse {
+			r = &kgo.Record{Partition: source.Partition}
+		}
+		free = free && r != source
+		p.fill(r, out, values[i])
+		made = append(made, r)
 	}
+	return made, nil
+}
+
+// fill makes r the record to produce for out.
+func (p Pipe[In, Out]) fill(r *kgo.Record, out Record[Out], value []byte) {
 	r.Key, r.Value, r.Headers, r.Timestamp = out.Key, value, out.Headers, out.Timestamp
 	r.Topic = p.Sink.Topic
 	if out.To != "" {
 		r.Topic = out.To
 	}
-	return r, nil
+}
+
+func (p Pipe[In, Out]) encodeValue(v Out) (data []byte, err error) {
+	defer recovered(&err)
+	return p.Sink.Value.Encode(v)
 }
 
 // mark adds the provenance header, in place of one that an earlier pipe has left.

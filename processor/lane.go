@@ -18,6 +18,8 @@ type lane struct {
 	p      *Processor
 	number int
 	soft   context.Context // ends when no more batches are to be begun
+
+	refused map[place]error // records of the batch that comes again whose output the broker has refused
 }
 
 // run opens the lane's session, and another whenever one says so, until soft ends.
@@ -49,7 +51,7 @@ func pause(ctx context.Context, d time.Duration) {
 
 // session is one session's life. again says that another is to be opened.
 func (l *lane) session() (again bool, err error) {
-	s, err := eos.Open(l.soft, l.p.cfg.lane(l.number, l.p.topics, l.p.output))
+	s, err := eos.Open(l.soft, l.p.cfg.lane(l.number, l.p.topics, l.p.outputs))
 	if err != nil {
 		if l.soft.Err() != nil {
 			return false, nil
@@ -72,8 +74,7 @@ func (l *lane) session() (again bool, err error) {
 			failures = 0
 			continue
 		}
-		e, ok := errors.AsType[*eos.Error](err)
-		if !ok || e.Next != eos.PollAgain {
+		if e, ok := errors.AsType[*eos.Error](err); !isTransient(err) && (!ok || e.Next != eos.PollAgain) {
 			return ok && e.Next == eos.Reopen, err
 		}
 		failures++
@@ -90,10 +91,13 @@ func (l *lane) batch(s *eos.Session) (done bool, err error) {
 	case err != nil:
 		return false, err
 	}
-	res, err := l.p.process(l.p.hard, batch.Records)
+	res, err := l.p.process(l.p.hard, batch.Records, l.refused)
 	switch {
 	case l.p.hard.Err() != nil:
 		return false, ErrAborted
+	case isTransient(err):
+		l.p.cfg.Logger.Warn("a record cannot be processed for now; its batch is not committed, and tried again", "lane", l.number, "err", err)
+		return false, err
 	case err != nil:
 		return false, fmt.Errorf("nothing of its batch is committed: %w", err)
 	}
@@ -107,9 +111,26 @@ func (l *lane) batch(s *eos.Session) (done bool, err error) {
 	}
 	l.p.stats.aborted.Add(1)
 	if r, ok := errors.AsType[*eos.RejectedError](err); ok {
-		return false, res.blame(r.Record, err)
+		return false, l.refuse(res, r)
 	}
 	return false, err
+}
+
+// refuse decides on an output that the broker refuses. With a policy for such records the batch is polled again, and the input of this
+// output is given up then: nil. Without, or if it is a dead letter that is refused, the error names the input.
+func (l *lane) refuse(res Result, r *eos.RejectedError) error {
+	at, givenUp, ok := res.blame(r.Record)
+	switch {
+	case !ok:
+		return r
+	case l.p.cfg.Errors.Policy == StopOnError || givenUp:
+		return at.fail("produce", r)
+	}
+	if l.refused == nil {
+		l.refused = map[place]error{}
+	}
+	l.refused[at] = r
+	return nil
 }
 
 func (l *lane) count(in int, res Result) {
@@ -118,8 +139,19 @@ func (l *lane) count(in int, res Result) {
 	c.out.Add(int64(len(res.Records)))
 	c.skipped.Add(int64(res.Skipped))
 	c.deadLetters.Add(int64(res.DeadLetters))
+	c.retries.Add(int64(res.Retries))
 	c.transactions.Add(1)
 	for _, g := range res.GivenUp {
-		l.p.cfg.Logger.Warn("record given up", "lane", l.number, "topic", g.Partition.Topic, "partition", g.Partition.Number, "offset", g.Offset, "err", g.Err)
+		delete(l.refused, place{g.Partition, g.Offset})
+		l.logGivenUp(g)
 	}
+}
+
+// logGivenUp says which record was given up and why; a panic comes with its stack.
+func (l *lane) logGivenUp(g *RecordError) {
+	log := l.p.cfg.Logger.With("lane", l.number, "topic", g.Partition.Topic, "partition", g.Partition.Number, "offset", g.Offset)
+	if p, ok := errors.AsType[*PanicError](g.Err); ok {
+		log = log.With("stack", string(p.Stack))
+	}
+	log.Warn("record given up", "class", g.Class(), "attempts", g.Attempts, "err", g.Err)
 }

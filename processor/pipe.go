@@ -15,7 +15,9 @@ type Pipe[In, Out any] struct {
 	// Handle makes output records of an input record. It may be nil where In and Out are the same type: then records
 	// are handed on as they are.
 	Handle Handler[In, Out]
-	Sink   Sink[Out]
+	// HandleBatch takes the place of Handle for a handler of many records at once.
+	HandleBatch BatchHandler[In, Out]
+	Sink        Sink[Out]
 }
 
 // Source says where records come from and what their values mean.
@@ -29,7 +31,12 @@ type Sink[Out any] struct {
 	// Topic is the output topic of every record that does not name another one in Record.To.
 	Topic string
 	Value Codec[Out]
+
+	more []string // further topics: see Many
 }
+
+// topics are all topics that the sink is for.
+func (s Sink[Out]) topics() []string { return append([]string{s.Topic}, s.more...) }
 
 // From returns a Source that reads topics with codec.
 func From[In any](codec Codec[In], topics ...string) Source[In] {
@@ -80,10 +87,15 @@ func (p Pipe[In, Out]) validate() error {
 	if p.Sink.Topic == "" {
 		faults = append(faults, errors.New("the sink names no topic"))
 	}
-	if slices.Contains(p.Source.Topics, p.Sink.Topic) {
-		faults = append(faults, fmt.Errorf("topic %s is both source and sink: such a pipe reads what it writes, and never ends", p.Sink.Topic))
+	for _, topic := range p.Sink.topics() {
+		if slices.Contains(p.Source.Topics, topic) {
+			faults = append(faults, fmt.Errorf("topic %s is both source and sink: such a pipe reads what it writes, and never ends", topic))
+		}
 	}
-	if p.Handle == nil {
+	switch {
+	case p.Handle != nil && p.HandleBatch != nil:
+		faults = append(faults, errors.New("the pipe has both Handle and HandleBatch: give it one"))
+	case p.Handle == nil && p.HandleBatch == nil:
 		if _, same := any(Record[In]{}).(Record[Out]); !same {
 			faults = append(faults, errors.New("the pipe has no Handle, and its input and output types differ"))
 		}

@@ -12,45 +12,47 @@ import (
 
 // Options are what Process needs to know beside the pipe.
 type Options struct {
-	// DeadLetterTopic takes the records that a handler gives up by DeadLetter.
+	// DeadLetterTopic takes the records that are given up as dead letters.
 	DeadLetterTopic string
 	// Provenance adds ProvenanceHeader to every output.
 	Provenance bool
+	// Errors says what is done about records that cannot be processed.
+	Errors Errors
+	// Parallel is how many records are handled at once; those of one key, and those of a partition that have no key, one after the other.
+	// Less than 2: one after the other. A batch handler is called by one goroutine all the same.
+	Parallel int
+
+	refused map[place]error // records whose output the broker has refused
 }
 
 // Result is what Process has made of a batch.
 type Result struct {
 	// Records are what is to be produced, in the order of their inputs.
 	Records []*kgo.Record
-	// Skipped and DeadLetters count the input records that the handler gave up.
+	// Skipped and DeadLetters count the input records that were given up.
 	Skipped, DeadLetters int
-	// GivenUp says for each of them where it stands and why.
+	// Retries counts the calls of the handler that repeated one.
+	Retries int
+	// GivenUp says for each record that was given up where it stands and why.
 	GivenUp []*RecordError
 
-	sources []source // of each of Records, the input it was made of
+	sources []place // of each of Records, the input it was made of
 }
 
-// source is where an input record stands. The record itself may have become an output by the time somebody asks.
-type source struct {
+// place is where an input record stands. The record itself may have become an output by the time somebody asks.
+type place struct {
 	partition offsets.Partition
 	offset    int64
 }
 
-// blame names the input record of which the output r was made.
-func (res Result) blame(r *kgo.Record, err error) error {
-	for i, made := range res.Records {
-		if made == r {
-			return &RecordError{Stage: "produce", Partition: res.sources[i].partition, Offset: res.sources[i].offset, Err: err}
-		}
-	}
-	return err
+func placeOf(r *kgo.Record) place {
+	return place{offsets.Partition{Topic: r.Topic, Number: r.Partition}, r.Offset}
 }
 
-// Headers of a dead letter: why the record was given up, and where it stood.
-const (
-	DeadLetterErrorHeader = "eos-pipe-error"
-	DeadLetterFromHeader  = "eos-pipe-dead-letter-from"
-)
+// fail returns the error of the record at this place.
+func (at place) fail(stage string, err error) *RecordError {
+	return &RecordError{Stage: stage, Partition: at.partition, Offset: at.offset, Attempts: 1, Err: err}
+}
 
 // RecordError is the cause when one input record cannot be processed. It names the record, so that an operator can
 // look at it.
@@ -58,6 +60,7 @@ type RecordError struct {
 	Stage     string // decode, handle, encode or produce
 	Partition offsets.Partition
 	Offset    int64
+	Attempts  int // calls of the handler
 	Err       error
 }
 
@@ -69,80 +72,128 @@ func (e *RecordError) Error() string {
 // Unwrap returns the cause.
 func (e *RecordError) Unwrap() error { return e.Err }
 
+// Class returns the kind of failure as one word: panic, timeout, or the stage.
+func (e *RecordError) Class() string {
+	if _, ok := errors.AsType[*PanicError](e.Err); ok {
+		return "panic"
+	}
+	if _, ok := errors.AsType[*TimeoutError](e.Err); ok {
+		return "timeout"
+	}
+	return e.Stage
+}
+
 // Process takes input records through decode, handle and encode: all that a lane does between Poll and Commit, without
 // a broker. The records in become the outputs where they can; they belong to Process from here on.
 //
-// A *RecordError names the first record that failed. What was processed before it is not returned: a batch is
-// committed whole or not at all.
+// A *RecordError names a record that failed and that Options.Errors does not give up: the first one, or with Parallel the one that failed
+// first. Nothing is returned then: a batch is committed whole or not at all. So it is when ctx ends, or an error is Transient.
 func (p Pipe[In, Out]) Process(ctx context.Context, in []*kgo.Record, opts Options) (Result, error) {
-	res := Result{Records: make([]*kgo.Record, 0, len(in)), sources: make([]source, 0, len(in))}
+	opts.Errors = opts.Errors.withDefaults()
 	through, _ := any(func(r Record[In]) Record[In] { return r }).(func(Record[In]) Record[Out])
+	w := way[In, Out]{p, through, opts}
+	switch {
+	case p.HandleBatch != nil:
+		return w.batch(ctx, in)
+	case opts.Parallel > 1 && len(in) > 1:
+		return w.parallel(ctx, in)
+	}
+	res := newResult(len(in))
 	for _, r := range in {
-		if err := p.one(ctx, r, through, opts, &res); err != nil {
+		if err := w.one(ctx, r, &res); err != nil {
 			return Result{}, err
 		}
 	}
 	return res, nil
 }
 
-// one takes one record through the stages. through is what takes the place of a nil Handle.
-func (p Pipe[In, Out]) one(ctx context.Context, r *kgo.Record, through func(Record[In]) Record[Out], opts Options, res *Result) error {
-	place := offsets.Partition{Topic: r.Topic, Number: r.Partition}
-	offset := r.Offset
-	fail := func(stage string, err error) *RecordError {
-		return &RecordError{Stage: stage, Partition: place, Offset: offset, Err: err}
+func newResult(n int) Result {
+	return Result{Records: make([]*kgo.Record, 0, n), sources: make([]place, 0, n)}
+}
+
+// way is the way of the records of one batch through the stages.
+type way[In, Out any] struct {
+	Pipe[In, Out]
+	through func(Record[In]) Record[Out] // takes the place of a nil Handle
+	opts    Options
+}
+
+// one takes one record through the stages.
+func (w way[In, Out]) one(ctx context.Context, r *kgo.Record, res *Result) error {
+	at := placeOf(r)
+	if err := w.opts.refused[at]; err != nil {
+		return w.giveUp(ctx, r, at.fail("produce", err), res)
 	}
-	in, err := p.decode(r)
+	in, err := w.decode(r)
 	if err != nil {
-		return fail("decode", err)
+		return w.giveUp(ctx, r, at.fail("decode", err), res)
 	}
 	var alone [1]Record[Out]
-	outs := alone[:]
-	if p.Handle == nil {
-		alone[0] = through(in)
-	} else if outs, err = p.handle(ctx, in); err != nil {
-		return p.giveUp(r, fail("handle", err), opts, res)
+	outs, calls := alone[:], 1
+	if w.Handle == nil {
+		alone[0] = w.through(in)
+	} else if outs, calls, err = w.handle(ctx, in, w.opts.Errors); err != nil {
+		failed := at.fail("handle", err)
+		failed.Attempts = calls
+		return w.giveUp(ctx, r, failed, res)
 	}
-	free := true // the fetched record is not used for an output yet
-	for i, out := range outs {
-		made, err := p.encode(r, out, free && out.raw == r)
-		if err != nil {
-			return fail("encode", err)
+	res.Retries += calls - 1
+	from := len(res.Records)
+	if res.Records, err = w.encode(r, outs, res.Records); err != nil {
+		return w.giveUp(ctx, r, at.fail("encode", err), res)
+	}
+	for i, made := range res.Records[from:] {
+		if w.opts.Provenance {
+			mark(made, Provenance{Partition: at.partition, Offset: at.offset, Index: i, Count: len(outs)})
 		}
-		free = free && made != r
-		if opts.Provenance {
-			mark(made, Provenance{Partition: place, Offset: offset, Index: i, Count: len(outs)})
-		}
-		res.add(made, source{place, offset})
+		res.sources = append(res.sources, at)
 	}
 	return nil
 }
 
-func (res *Result) add(made *kgo.Record, from source) {
-	res.Records = append(res.Records, made)
-	res.sources = append(res.sources, from)
-}
-
-// giveUp does what the handler's error says about the record: skip it, make it a dead letter, or stop.
-func (p Pipe[In, Out]) giveUp(r *kgo.Record, failed *RecordError, opts Options, res *Result) error {
-	v, ok := errors.AsType[*verdict](failed.Err)
+// giveUp does with a record that has failed for good what its handler has decided, or else what the policy says: it is left out, becomes
+// a dead letter, or the error is returned. Where it is not the record that failed, the error is returned in any case.
+func (w way[In, Out]) giveUp(ctx context.Context, r *kgo.Record, failed *RecordError, res *Result) error {
+	res.Retries += failed.Attempts - 1
+	policy := w.opts.Errors.Policy
+	v, decided := errors.AsType[*verdict](failed.Err)
 	switch {
-	case !ok:
+	case decided:
+		policy = v.policy
+	case isTransient(failed.Err), ctx.Err() != nil:
 		return failed
-	case v.kind == skipped:
+	}
+	switch {
+	case policy == SkipOnError:
 		res.Skipped++
-	case opts.DeadLetterTopic == "":
+	case policy == DeadLetterOnError && w.opts.DeadLetterTopic == "":
 		return fmt.Errorf("%w (no dead-letter topic is configured)", failed)
-	default:
+	case policy == DeadLetterOnError:
 		res.DeadLetters++
-		headers := append([]Header{}, r.Headers...)
-		headers = append(headers,
-			Header{Key: DeadLetterErrorHeader, Value: []byte(v.err.Error())},
-			Header{Key: DeadLetterFromHeader, Value: fmt.Appendf(nil, "%s@%d", failed.Partition, failed.Offset)})
-		res.add(&kgo.Record{
-			Topic: opts.DeadLetterTopic, Partition: r.Partition, Key: r.Key, Value: r.Value, Headers: headers, Timestamp: r.Timestamp,
-		}, source{failed.Partition, failed.Offset})
+		res.Records = append(res.Records, NewDeadLetter(r, w.opts.DeadLetterTopic, failed))
+		res.sources = append(res.sources, place{failed.Partition, failed.Offset})
+	default:
+		return failed
 	}
 	res.GivenUp = append(res.GivenUp, failed)
 	return nil
+}
+
+// blame returns the input record of which the output r was made.
+func (res *Result) blame(r *kgo.Record) (at place, deadLetter, ok bool) {
+	for i, made := range res.Records {
+		if made == r {
+			return res.sources[i], res.isGivenUp(res.sources[i]), true
+		}
+	}
+	return place{}, false, false
+}
+
+func (res *Result) isGivenUp(at place) bool {
+	for _, g := range res.GivenUp {
+		if (place{g.Partition, g.Offset}) == at {
+			return true
+		}
+	}
+	return false
 }

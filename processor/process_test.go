@@ -3,6 +3,7 @@ package processor_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -58,8 +59,10 @@ func TestPipe(t *testing.T) {
 	require.Equal(t, 1, res.Skipped)
 	require.Len(t, res.DeadLetters, 1)
 	require.JSONEq(t, `{"id":"3","amount":-1}`, string(res.DeadLetters[0].Value))
-	require.Equal(t, "negative amount", string(res.DeadLetters[0].Headers[1].Value))
-	require.Equal(t, "orders-0@2", string(res.DeadLetters[0].Headers[2].Value))
+	info, ok := processor.DeadLetterOf(res.DeadLetters[0])
+	require.True(t, ok)
+	require.Equal(t, "negative amount", info.Message)
+	require.Equal(t, "orders-0@2", fmt.Sprintf("%v@%d", info.Partition, info.Offset))
 }
 
 // A record that cannot be decoded, handled or encoded stops the processor with an error that names it.

@@ -19,8 +19,8 @@ var ErrAborted = errors.New("stopped in the middle of a batch; it is aborted, no
 type Processor struct {
 	cfg     Config
 	topics  []string
-	output  string
-	process func(context.Context, []*kgo.Record) (Result, error)
+	outputs []string
+	process func(context.Context, []*kgo.Record, map[place]error) (Result, error)
 
 	started atomic.Bool
 	abort   context.CancelFunc
@@ -32,14 +32,15 @@ type Processor struct {
 type Stats struct {
 	In           int64 `json:"in"`           // input records
 	Out          int64 `json:"out"`          // records produced, dead letters included
-	Skipped      int64 `json:"skipped"`      // input records that the handler skipped
+	Skipped      int64 `json:"skipped"`      // input records that were left out
 	DeadLetters  int64 `json:"dead_letters"` // input records that went to the dead-letter topic
 	Transactions int64 `json:"transactions"` // committed transactions
 	Aborted      int64 `json:"aborted"`      // transactions that were aborted, and whose input was processed again
+	Retries      int64 `json:"retries"`      // calls of the handler that repeated one, in batches that are committed
 }
 
 type counters struct {
-	in, out, skipped, deadLetters, transactions, aborted atomic.Int64
+	in, out, skipped, deadLetters, transactions, aborted, retries atomic.Int64
 }
 
 // New returns a processor of pipe p, or every fault of both joined into one error. Nothing is connected yet.
@@ -48,12 +49,16 @@ func New[In, Out any](cfg Config, p Pipe[In, Out]) (*Processor, error) {
 	if err := errors.Join(err, p.validate()); err != nil {
 		return nil, err
 	}
-	if err := cfg.validate(p.Source.Topics, p.Sink.Topic); err != nil {
+	if err := cfg.validate(p.Source.Topics, p.Sink.topics()); err != nil {
 		return nil, err
 	}
-	opts := Options{DeadLetterTopic: cfg.DeadLetterTopic, Provenance: cfg.Provenance}
-	pr := &Processor{cfg: cfg, topics: p.Source.Topics, output: p.Sink.Topic}
-	pr.process = func(ctx context.Context, in []*kgo.Record) (Result, error) { return p.Process(ctx, in, opts) }
+	opts := Options{DeadLetterTopic: cfg.DeadLetterTopic, Provenance: cfg.Provenance, Errors: cfg.Errors, Parallel: cfg.Parallel}
+	pr := &Processor{cfg: cfg, topics: p.Source.Topics, outputs: p.Sink.topics()}
+	pr.process = func(ctx context.Context, in []*kgo.Record, refused map[place]error) (Result, error) {
+		opts := opts
+		opts.refused = refused
+		return p.Process(ctx, in, opts)
+	}
 	pr.hard, pr.abort = context.WithCancel(context.Background())
 	return pr, nil
 }
@@ -63,7 +68,7 @@ func (p *Processor) Stats() Stats {
 	c := &p.stats
 	return Stats{
 		In: c.in.Load(), Out: c.out.Load(), Skipped: c.skipped.Load(), DeadLetters: c.deadLetters.Load(),
-		Transactions: c.transactions.Load(), Aborted: c.aborted.Load(),
+		Transactions: c.transactions.Load(), Aborted: c.aborted.Load(), Retries: c.retries.Load(),
 	}
 }
 

@@ -126,19 +126,13 @@ func readProvenance(value string) (o origin, ok bool) {
 
 // readDeadLetter reads the headers of a dead letter, whose value is that of the input.
 func readDeadLetter(r *kgo.Record) (o origin, ok bool) {
-	o.count, o.attempt = 1, -1
+	info, ok := processor.DeadLetterOf(r)
+	o = origin{partition: info.Partition.Number, offset: info.Offset, count: 1, attempt: -1}
 	for _, h := range r.Headers {
-		var err error
-		switch h.Key {
-		case processor.DeadLetterFromHeader:
-			_, err = fmt.Sscanf(string(h.Value), input+"-%d@%d", &o.partition, &o.offset)
-			ok = true
-		case attemptHeader:
-			_, err = fmt.Sscan(string(h.Value), &o.attempt)
-		}
-		if err != nil {
-			return origin{}, false
+		if h.Key == attemptHeader {
+			_, err := fmt.Sscan(string(h.Value), &o.attempt)
+			ok = ok && err == nil
 		}
 	}
-	return o, ok && isPoison(r.Value)
+	return o, ok && info.Partition.Topic == input && isPoison(r.Value)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/internal/wiretap"
+	"github.com/eos-pipe/eos-pipe/offsets"
 	"github.com/eos-pipe/eos-pipe/processor"
 )
 
@@ -174,7 +175,7 @@ func (l *life) handler(_ context.Context, in processor.Record[[]byte]) (outs []p
 	}
 	n := outputsOf(in.Value)
 	if isPoison(in.Value) {
-		return nil, processor.DeadLetter(errors.New("it is poison"))
+		return nil, processor.DeadLetter(errPoison)
 	}
 	if n == 0 && in.Offset%2 == 0 {
 		return nil, processor.Skip(errors.New("it asks for no output"))
@@ -215,13 +216,16 @@ func provenance(partition int32, offset int64, index, count, attempt int) []byte
 // attemptHeader says of a dead letter in which attempt it was written.
 const attemptHeader = "attempt"
 
-// deadLetter is what a session that is not a processor's makes of a poisonous record, with the same header for its place.
+// deadLetter is what a session that is not a processor's makes of a poisonous record.
 func deadLetter(r *kgo.Record, attempt int) *kgo.Record {
-	return &kgo.Record{Topic: dead, Partition: r.Partition, Value: r.Value, Headers: []kgo.RecordHeader{
-		{Key: processor.DeadLetterFromHeader, Value: fmt.Appendf(nil, "%s-%d@%d", r.Topic, r.Partition, r.Offset)},
-		{Key: attemptHeader, Value: fmt.Append(nil, attempt)},
-	}}
+	out := processor.NewDeadLetter(r, dead, &processor.RecordError{
+		Stage: "handle", Partition: offsets.Partition{Topic: r.Topic, Number: r.Partition}, Offset: r.Offset, Attempts: 1, Err: errPoison,
+	})
+	out.Headers = append(out.Headers, kgo.RecordHeader{Key: attemptHeader, Value: fmt.Append(nil, attempt)})
+	return out
 }
+
+var errPoison = errors.New("it is poison")
 
 // attempt returns the number of a new attempt.
 func (w *world) attempt() int {

@@ -1,0 +1,102 @@
+package processor
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/eos-pipe/eos-pipe/offsets"
+)
+
+// Headers of a dead letter: where the record stood, and why it was given up. They stand behind the record's own headers.
+const (
+	DeadLetterTopicHeader     = "eos-pipe-dlq-topic"
+	DeadLetterPartitionHeader = "eos-pipe-dlq-partition"
+	DeadLetterOffsetHeader    = "eos-pipe-dlq-offset"
+	DeadLetterTimestampHeader = "eos-pipe-dlq-timestamp" // of the record, in ms
+	DeadLetterErrorHeader     = "eos-pipe-dlq-error"     // its class: decode, handle, panic, timeout, encode, produce
+	DeadLetterMessageHeader   = "eos-pipe-dlq-message"
+	DeadLetterAttemptHeader   = "eos-pipe-dlq-attempt" // how often its handler was called
+)
+
+// maxMessage bounds the message of a dead letter, in bytes: an error must not make a record too large.
+const maxMessage = 1024
+
+// DeadLetterInfo is what the headers of a dead letter say.
+type DeadLetterInfo struct {
+	Partition offsets.Partition
+	Offset    int64
+	Timestamp time.Time
+	Class     string
+	Message   string
+	Attempts  int
+}
+
+// NewDeadLetter returns the record that goes into topic in the place of r: key, value and headers as they came, and the headers that say
+// where it stood and why it was given up. What is in r's headers from an earlier time as a dead letter is left out.
+func NewDeadLetter(r *kgo.Record, topic string, failed *RecordError) *kgo.Record {
+	cause := failed.Err
+	if v, ok := errors.AsType[*verdict](cause); ok {
+		cause = v.err
+	}
+	message := strings.ToValidUTF8(cause.Error()[:min(len(cause.Error()), maxMessage)], "")
+	header := func(key, value string) Header { return Header{Key: key, Value: []byte(value)} }
+	return &kgo.Record{
+		Topic: topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp,
+		Headers: append(withoutDeadLetter(r.Headers),
+			header(DeadLetterTopicHeader, failed.Partition.Topic),
+			header(DeadLetterPartitionHeader, strconv.Itoa(int(failed.Partition.Number))),
+			header(DeadLetterOffsetHeader, strconv.FormatInt(failed.Offset, 10)),
+			header(DeadLetterTimestampHeader, strconv.FormatInt(r.Timestamp.UnixMilli(), 10)),
+			header(DeadLetterErrorHeader, failed.Class()),
+			header(DeadLetterMessageHeader, message),
+			header(DeadLetterAttemptHeader, strconv.Itoa(failed.Attempts)),
+		),
+	}
+}
+
+var deadLetterHeaders = []string{
+	DeadLetterTopicHeader, DeadLetterPartitionHeader, DeadLetterOffsetHeader, DeadLetterTimestampHeader,
+	DeadLetterErrorHeader, DeadLetterMessageHeader, DeadLetterAttemptHeader,
+}
+
+func withoutDeadLetter(headers []Header) []Header {
+	return slices.DeleteFunc(slices.Clone(headers), func(h Header) bool { return slices.Contains(deadLetterHeaders, h.Key) })
+}
+
+// DeadLetterOf reads the headers of a dead letter. ok is false where r has not all of them.
+func DeadLetterOf(r *kgo.Record) (info DeadLetterInfo, ok bool) {
+	text := map[string]string{}
+	for _, h := range r.Headers {
+		text[h.Key] = string(h.Value)
+	}
+	number := func(key string) int64 {
+		n, err := strconv.ParseInt(text[key], 10, 64)
+		ok = ok && err == nil
+		return n
+	}
+	ok = text[DeadLetterTopicHeader] != ""
+	info.Partition = offsets.Partition{Topic: text[DeadLetterTopicHeader], Number: int32(number(DeadLetterPartitionHeader))}
+	info.Offset = number(DeadLetterOffsetHeader)
+	info.Timestamp = time.UnixMilli(number(DeadLetterTimestampHeader))
+	info.Attempts = int(number(DeadLetterAttemptHeader))
+	info.Class, info.Message = text[DeadLetterErrorHeader], text[DeadLetterMessageHeader]
+	return info, ok
+}
+
+// Revive returns the record that the dead letter r was, to be produced to its topic and partition again: without the headers of a
+// dead letter.
+func Revive(r *kgo.Record) (*kgo.Record, error) {
+	info, ok := DeadLetterOf(r)
+	if !ok {
+		return nil, fmt.Errorf("the record has not the headers of a dead letter (%s and others)", DeadLetterTopicHeader)
+	}
+	return &kgo.Record{
+		Topic: info.Partition.Topic, Partition: info.Partition.Number, Key: r.Key, Value: r.Value, Headers: withoutDeadLetter(r.Headers), Timestamp: r.Timestamp,
+	}, nil
+}
