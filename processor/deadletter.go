@@ -69,10 +69,10 @@ func withoutDeadLetter(headers []Header) []Header {
 	return slices.DeleteFunc(slices.Clone(headers), func(h Header) bool { return slices.Contains(deadLetterHeaders, h.Key) })
 }
 
-// DeadLetterOf reads the headers of a dead letter. ok is false where r has not all of them.
-func DeadLetterOf(r *kgo.Record) (info DeadLetterInfo, ok bool) {
+// DeadLetterOf reads the headers of a dead letter. ok is false where not all of them are there.
+func DeadLetterOf(headers []Header) (info DeadLetterInfo, ok bool) {
 	text := map[string]string{}
-	for _, h := range r.Headers {
+	for _, h := range headers {
 		text[h.Key] = string(h.Value)
 	}
 	number := func(key string) int64 {
@@ -89,14 +89,14 @@ func DeadLetterOf(r *kgo.Record) (info DeadLetterInfo, ok bool) {
 	return info, ok
 }
 
-// Revive returns the record that the dead letter r was, to be produced to its topic and partition again: without the headers of a
-// dead letter.
-func Revive(r *kgo.Record) (*kgo.Record, error) {
-	info, ok := DeadLetterOf(r)
+// Revive returns the output by which the dead letter in becomes the record again that it was: with its own headers only, for the topic and
+// the partition that it came from.
+func Revive[T any](in Record[T]) (Record[T], error) {
+	info, ok := DeadLetterOf(in.Headers)
 	if !ok {
-		return nil, fmt.Errorf("the record has not the headers of a dead letter (%s and others)", DeadLetterTopicHeader)
+		return in, fmt.Errorf("it has not the headers of a dead letter (%s and others)", DeadLetterTopicHeader)
 	}
-	return &kgo.Record{
-		Topic: info.Partition.Topic, Partition: info.Partition.Number, Key: r.Key, Value: r.Value, Headers: withoutDeadLetter(r.Headers), Timestamp: r.Timestamp,
-	}, nil
+	out := With(in, in.Value)
+	out.To, out.Partition, out.Headers = info.Partition.Topic, info.Partition.Number, withoutDeadLetter(in.Headers)
+	return out, nil
 }

@@ -32,9 +32,12 @@ func (p Pipe[In, Out]) encode(source *kgo.Record, outs []Record[Out], made []*kg
 	return made, nil
 }
 
-// fill makes r the record to produce for out.
+// fill makes r the record to produce for out. r has its input's partition; where it has no key, it goes to the one that out names, if any.
 func (p Pipe[In, Out]) fill(r *kgo.Record, out Record[Out], value []byte) {
 	r.Key, r.Value, r.Headers, r.Timestamp = out.Key, value, out.Headers, out.Timestamp
+	if out.Topic != "" {
+		r.Partition = out.Partition
+	}
 	r.Topic = p.Sink.Topic
 	if out.To != "" {
 		r.Topic = out.To

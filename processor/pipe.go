@@ -52,8 +52,9 @@ func To[Out any](codec Codec[Out], topic string) Sink[Out] {
 type Header = kgo.RecordHeader
 
 // Record is a Kafka record with a typed value. As an input, Topic, Partition and Offset say where it stands. As an
-// output, To names its topic (empty: the sink's) and the input's coordinates are of no account: a record with a key
-// goes where Kafka's clients send that key, one without a key follows the partition of its input.
+// output, To names its topic (empty: the sink's), and Topic, Partition and Offset are those of the input it was made of, as With leaves them:
+// a record with a key goes where Kafka's clients send that key, one without a key to Partition, modulo the number of the topic's
+// partitions, or where Topic is empty to the partition of the input.
 type Record[T any] struct {
 	Key       []byte
 	Value     T

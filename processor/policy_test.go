@@ -104,7 +104,7 @@ func TestDeadLetterOnError(t *testing.T) {
 				require.Equal(t, 1, res.DeadLetters)
 				require.Equal(t, c.attempts-1, res.Retries)
 				dead := res.Records[2]
-				info, ok := processor.DeadLetterOf(dead)
+				info, ok := processor.DeadLetterOf(dead.Headers)
 				require.True(t, ok)
 				require.Contains(t, info.Message, c.message)
 				info.Message = ""
@@ -116,11 +116,22 @@ func TestDeadLetterOnError(t *testing.T) {
 				require.Equal(t, int32(3), dead.Partition)
 				require.Equal(t, "own", string(dead.Headers[0].Value))
 
-				revived, err := processor.Revive(dead)
+				dead.Topic, dead.Partition = "dead", 0 // the topic has only one partition
+				replay := processor.Pipe[[]byte, []byte]{
+					Source: processor.From(processor.Bytes(), "dead"),
+					Handle: func(_ context.Context, in processor.Record[[]byte]) ([]processor.Record[[]byte], error) {
+						out, err := processor.Revive(in)
+						return []processor.Record[[]byte]{out}, err
+					},
+					Sink: processor.To(processor.Bytes(), "elsewhere"),
+				}
+				again, err := replay.Process(t.Context(), []*kgo.Record{dead}, processor.Options{})
 				require.NoError(t, err)
-				original := input(1, c.value)
+				revived, original := again.Records[0], input(1, c.value)
 				require.Equal(t, []any{original.Topic, original.Partition, original.Key, original.Value, original.Headers, original.Timestamp},
 					[]any{revived.Topic, revived.Partition, revived.Key, revived.Value, revived.Headers, revived.Timestamp})
+				_, err = replay.Process(t.Context(), []*kgo.Record{original}, processor.Options{})
+				require.ErrorContains(t, err, "has not the headers of a dead letter")
 			})
 		})
 	}

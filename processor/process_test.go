@@ -59,7 +59,7 @@ func TestPipe(t *testing.T) {
 	require.Equal(t, 1, res.Skipped)
 	require.Len(t, res.DeadLetters, 1)
 	require.JSONEq(t, `{"id":"3","amount":-1}`, string(res.DeadLetters[0].Value))
-	info, ok := processor.DeadLetterOf(res.DeadLetters[0])
+	info, ok := processor.DeadLetterOf(res.DeadLetters[0].Headers)
 	require.True(t, ok)
 	require.Equal(t, "negative amount", info.Message)
 	require.Equal(t, "orders-0@2", fmt.Sprintf("%v@%d", info.Partition, info.Offset))

@@ -131,11 +131,16 @@ func settingNames(root *cobra.Command) []string {
 		}
 	}
 	root.PersistentFlags().VisitAll(add)
-	for _, c := range root.Commands() {
-		if c.Name() != "completion" {
-			c.LocalNonPersistentFlags().VisitAll(add)
+	var addAll func(*cobra.Command)
+	addAll = func(parent *cobra.Command) {
+		for _, c := range parent.Commands() {
+			if c.Name() != "completion" {
+				c.LocalNonPersistentFlags().VisitAll(add)
+				addAll(c)
+			}
 		}
 	}
+	addAll(root)
 	return names
 }
 

@@ -36,10 +36,11 @@ var outcomes = []outcome{
 			"(kafka-consumer-groups.sh --reset-offsets) while the pipe is stopped"
 	}),
 	as(exitOperator, func(*eos.RejectedError) string {
-		return "nothing of its batch is committed: raise the output topic's limit (max.message.bytes), or let --map or --filter deal with the record"
+		return "nothing of its batch is committed: raise the output topic's limit (max.message.bytes), let --map or --filter deal with the record, or choose --on-error dead-letter or skip"
 	}),
 	as(exitOperator, func(*processor.RecordError) string {
-		return "the pipe starts at this record's batch again: mend the record's producer or the program, or let --filter leave the record out"
+		return "the pipe starts at this record's batch again: mend the record's producer or the program, let --filter leave the record out, " +
+			"or choose --on-error dead-letter or skip"
 	}),
 	is(eos.ErrFenced, exitFenced, "nothing is lost: the other instance goes on. Give every running instance an --instance-id of its own"),
 	is(eos.ErrTopicChanged, exitOperator, "what the group has committed belongs to the topic that is gone: use another --group for the new one"),

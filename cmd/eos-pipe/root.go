@@ -14,6 +14,7 @@ import (
 var commands = []func(*app) *cobra.Command{
 	newRunCommand,
 	newVerifyCommand,
+	newDLQCommand,
 	newRecordCommand,
 	newValidateCommand,
 	newDemoCommand,

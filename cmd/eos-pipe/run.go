@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/eos-pipe/eos-pipe/internal/jq"
+	"github.com/eos-pipe/eos-pipe/processor"
 )
 
 // runOptions is what `eos-pipe run` was asked to do, checked.
@@ -29,6 +31,10 @@ type runOptions struct {
 	MaxBytes           int // of one transaction; 0: the library's default
 	UntilEnd           bool
 	Provenance         bool
+	OnError            string // stop, dead-letter or skip
+	DeadLetterTopic    string // "": none
+	HandlerTimeout     time.Duration
+	Parallel           int // at least 1
 }
 
 // laneID is the transactional id of one lane, counted from 0. A lane keeps its id over restarts: by it a new process
@@ -48,6 +54,12 @@ Expressions are jq programs over the record
 with value as parsed JSON, key and headers as strings. --filter keeps a record if its
 first output is neither null nor false. Every output of --map is an output record:
 value, key and headers as set or as they were, topic to write elsewhere than --to.
+
+A record for which an expression fails, or whose output the broker refuses, stops the
+pipe (exit code 4) before anything of its batch is committed. With --on-error skip it is
+left out and logged; with --on-error dead-letter it goes to --dead-letter-topic as it
+came, in the same transaction, with headers that say where it stood and why:
+eos-pipe-dlq-topic, -partition, -offset, -timestamp, -error, -message and -attempt.
 
 More processes with the same --group share the partitions. Each needs a transactional id
 of its own that stays the same over restarts; by default it is GROUP-INSTANCE, with the
@@ -80,6 +92,10 @@ func newRunCommand(a *app) *cobra.Command {
 	f.DurationVar(&o.CommitInterval, "commit-interval", 10*time.Millisecond, "least time between two commits of a lane")
 	f.IntVar(&o.MaxRecords, "max-records", 0, "most input records in one transaction (0: default)")
 	f.Var((*sizeValue)(&o.MaxBytes), "max-bytes", "most input bytes in one transaction, as 16MiB (0: default)")
+	f.StringVar(&o.OnError, "on-error", "stop", "`stop|dead-letter|skip`: what becomes of a record for which --filter or --map fails, or whose output is refused")
+	f.StringVar(&o.DeadLetterTopic, "dead-letter-topic", "", "`topic` for such records, with --on-error dead-letter; eos-pipe dlq replay puts them back")
+	f.DurationVar(&o.HandlerTimeout, "handler-timeout", 30*time.Second, "after this time --filter and --map have failed for a record (0: never)")
+	f.IntVar(&o.Parallel, "parallel", 1, "records of a lane that are filtered and mapped at once; those of one key keep their order")
 	f.BoolVar(&o.UntilEnd, "until-end", false, "stop when all that was in the topics at the start is committed")
 	f.BoolVar(&o.Provenance, "provenance", false, "add the header eos-pipe-from, which says what input record an output came from")
 
@@ -110,10 +126,30 @@ func (o *runOptions) check(all *faults) {
 	atLeast(all, "session-timeout", o.SessionTimeout, time.Second)
 	atLeast(all, "transaction-timeout", o.TransactionTimeout, time.Second)
 	atLeast(all, "commit-interval", o.CommitInterval, 0)
+	checkOneOf(all, "on-error", o.OnError, processor.PolicyNames()...)
+	checkDeadLetters(all, o)
+	atLeast(all, "handler-timeout", o.HandlerTimeout, 0)
+	atLeast(all, "parallel", o.Parallel, 1)
 	atLeast(all, "max-records", o.MaxRecords, 0)
 	atLeast(all, "max-bytes", o.MaxBytes, 0)
 	if o.CommitInterval > 0 && o.CommitInterval >= o.TransactionTimeout {
 		all.add(fmt.Sprintf("--commit-interval %v is not below --transaction-timeout %v", o.CommitInterval, o.TransactionTimeout),
 			"the broker aborts a transaction that is open for longer than its timeout; commit well before it")
+	}
+}
+
+// checkDeadLetters checks that dead letters have a topic, and one that the pipe does not read or write.
+func checkDeadLetters(all *faults, o *runOptions) {
+	wanted := o.OnError == processor.DeadLetterOnError.String()
+	switch {
+	case wanted && o.DeadLetterTopic == "":
+		all.add("--on-error dead-letter needs a topic", "name it: --dead-letter-topic TOPIC")
+	case !wanted && o.DeadLetterTopic != "":
+		all.add("--dead-letter-topic is given, but nothing goes there", "add --on-error dead-letter")
+	case o.DeadLetterTopic == "":
+	case o.DeadLetterTopic == o.To || slices.Contains(o.From, o.DeadLetterTopic):
+		all.add("--dead-letter-topic "+quote(o.DeadLetterTopic)+" is also read or written by the pipe", "give dead letters a topic of their own")
+	default:
+		checkTopic(all, "dead-letter-topic", o.DeadLetterTopic)
 	}
 }

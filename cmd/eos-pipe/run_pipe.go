@@ -60,7 +60,9 @@ func (o runOptions) config(log *slog.Logger) processor.Config {
 	return processor.Config{
 		BootstrapServers: o.BootstrapServers, Group: o.Group,
 		InstanceID: o.InstanceID, TransactionalID: o.TransactionalID,
-		Lanes: o.Lanes, Provenance: o.Provenance, UntilEnd: o.UntilEnd, Logger: log,
+		DeadLetterTopic: o.DeadLetterTopic, Parallel: o.Parallel,
+		Errors: processor.Errors{Policy: processor.Policy(slices.Index(processor.PolicyNames(), o.OnError)), HandlerTimeout: o.HandlerTimeout},
+		Lanes:  o.Lanes, Provenance: o.Provenance, UntilEnd: o.UntilEnd, Logger: log,
 		Session: eos.Config{
 			Start: eos.Start(slices.Index(startNames(), o.Start)), MaxRecords: o.MaxRecords, MaxBytes: o.MaxBytes,
 			SessionTimeout: o.SessionTimeout, TransactionTimeout: o.TransactionTimeout,
@@ -185,6 +187,10 @@ type runResult struct {
 
 // String returns the result as one line.
 func (r runResult) String() string {
-	return fmt.Sprintf("%d records in, %d out, %d transactions committed, %d aborted and repeated, in %.1f s",
-		r.In, r.Out, r.Transactions, r.Aborted, r.Seconds)
+	given := ""
+	if r.Skipped+r.DeadLetters > 0 {
+		given = fmt.Sprintf(" (%d left out, %d of the output are dead letters)", r.Skipped, r.DeadLetters)
+	}
+	return fmt.Sprintf("%d records in, %d out%s, %d transactions committed, %d aborted and repeated, in %.1f s",
+		r.In, r.Out, given, r.Transactions, r.Aborted, r.Seconds)
 }

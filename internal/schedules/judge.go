@@ -126,7 +126,7 @@ func readProvenance(value string) (o origin, ok bool) {
 
 // readDeadLetter reads the headers of a dead letter, whose value is that of the input.
 func readDeadLetter(r *kgo.Record) (o origin, ok bool) {
-	info, ok := processor.DeadLetterOf(r)
+	info, ok := processor.DeadLetterOf(r.Headers)
 	o = origin{partition: info.Partition.Number, offset: info.Offset, count: 1, attempt: -1}
 	for _, h := range r.Headers {
 		if h.Key == attemptHeader {

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/eos-pipe/eos-pipe/processor"
+)
+
+// replayOptions is what `eos-pipe dlq replay` was asked to do, checked.
+type replayOptions struct {
+	BootstrapServers []string
+	From             string   // the topic of dead letters
+	To               []string // topics that dead letters may go back to; never holds From
+	Group            string
+	Follow           bool
+}
+
+const replayLong = `Put dead letters back into the topics they came from, exactly once: each becomes the
+record that it was (key, value, own headers, timestamp), in the partition that it was in.
+Then the pipe processes it again, after whatever has come meanwhile: mend what it failed
+for first, or it comes back.
+
+--to names the topics that records may go back to. A dead letter of another topic stops
+it (exit code 4) before anything of its batch is put back.
+
+The consumer group remembers how far it came; a second call puts back only what is new.
+It ends at the end that the topic had when it began, or with --follow goes on.`
+
+const replayExample = `  eos-pipe dlq replay -b localhost:9092 --from orders-dead --to orders`
+
+func newDLQReplayCommand(a *app) *cobra.Command {
+	var o replayOptions
+	cmd := &cobra.Command{Use: "replay", Short: "Put dead letters back into the topics they came from, exactly once", Long: replayLong, Example: replayExample}
+	f := cmd.Flags()
+	addConnection(f, &o.BootstrapServers)
+	f.StringVar(&o.From, "from", "", "`topic` of the dead letters (required)")
+	f.StringSliceVar(&o.To, "to", nil, "`topic` that records may go back to; repeat it or use commas for more (required)")
+	f.StringVar(&o.Group, "group", "", "consumer `group` that remembers what was put back (default FROM-replay)")
+	f.BoolVar(&o.Follow, "follow", false, "go on at the end, until it is stopped")
+	return a.command(cmd, action{
+		check: func(all *faults) {
+			o.Group = cmp.Or(o.Group, o.From+"-replay")
+			checkServers(all, o.BootstrapServers)
+			checkPresent(all, "from", o.From != "", "TOPIC")
+			checkPresent(all, "to", len(o.To) > 0, "TOPIC")
+			for _, to := range o.To {
+				checkTopic(all, "to", to)
+			}
+			if slices.Contains(o.To, o.From) {
+				all.add("--from and --to both name topic "+quote(o.From), "dead letters go back to the topics that they came from")
+			}
+		},
+		do: func(ctx context.Context, s streams) error { return replay(ctx, s, o) },
+	})
+}
+
+// replay puts the dead letters back. nil means that all it has begun is committed.
+func replay(ctx context.Context, s streams, o replayOptions) error {
+	host := faults{}
+	cfg := processor.Config{
+		BootstrapServers: o.BootstrapServers, Group: o.Group, TransactionalID: o.Group + "-" + hostName(&host), UntilEnd: !o.Follow, Logger: s.Log,
+	}
+	if err := host.err(); err != nil {
+		return err
+	}
+	p, err := processor.New(cfg, processor.Pipe[[]byte, []byte]{
+		Source: processor.From(processor.Bytes(), o.From),
+		Handle: func(_ context.Context, in processor.Record[[]byte]) ([]processor.Record[[]byte], error) {
+			return o.revive(in)
+		},
+		Sink: processor.To(processor.Bytes(), o.To[0]),
+	})
+	if err != nil {
+		return usageError(err.Error(), "see eos-pipe dlq replay --help")
+	}
+	drain, stop := drainOnSignal(ctx, s.Log, p.Abort)
+	defer stop()
+	began := time.Now()
+	if err := p.Run(drain); err != nil {
+		return err
+	}
+	return s.print(runResult{Stats: p.Stats(), Seconds: time.Since(began).Seconds()})
+}
+
+// revive returns the record that a dead letter was.
+func (o replayOptions) revive(in processor.Record[[]byte]) ([]processor.Record[[]byte], error) {
+	out, err := processor.Revive(in)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(o.To, out.To) {
+		return nil, fmt.Errorf("it came from topic %s, which --to does not name", out.To)
+	}
+	return []processor.Record[[]byte]{out}, nil
+}
