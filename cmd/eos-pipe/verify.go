@@ -16,6 +16,8 @@ type verifyOptions struct {
 	Group            string
 	ID               *jq.Program // nil: by the header that `run --provenance` writes
 	Filter, Map      *jq.Program // nil: every record, as it is
+	OnError          string      // as of the pipe
+	DeadLetterTopic  string      // "": none
 }
 
 const verifyLong = `Read both sides of a pipe, read_committed, and check that every input record the group has
@@ -24,8 +26,10 @@ its partition. It only reads, and may run beside the pipe.
 
 Which output record belongs to which input record is told by the header eos-pipe-from, if
 the pipe runs with --provenance, or by --id: a jq program that gives the same text for an
-input record and its output. Give the --filter and --map of the pipe, so that what it leaves
-out on purpose does not count as lost.
+input record and its output. Give the --filter, --map, --on-error and --dead-letter-topic of
+the pipe, so that what it leaves out on purpose does not count as lost: a dead letter is the one
+output of its record. Records that the pipe has skipped since the broker refused their output
+count as lost.
 
 It exits 0 if all is well and 1 with a finding.`
 
@@ -47,6 +51,8 @@ func newVerifyCommand(a *app) *cobra.Command {
 	f.StringVar(&id, "id", "", "jq `expression` that identifies a record on both sides (default the header eos-pipe-from)")
 	f.StringVar(&filter, "filter", "", "jq `expression`: the filter of the pipe")
 	f.StringVar(&mapping, "map", "", "jq `expression`: the map of the pipe")
+	f.StringVar(&o.OnError, "on-error", "stop", "`stop|dead-letter|skip`: what the pipe does with records that cannot be processed")
+	f.StringVar(&o.DeadLetterTopic, "dead-letter-topic", "", "`topic` of the pipe's dead letters")
 
 	return a.command(cmd, action{
 		check: func(all *faults) {
@@ -54,6 +60,7 @@ func newVerifyCommand(a *app) *cobra.Command {
 			checkServers(all, o.BootstrapServers)
 			checkTopics(all, o.From, o.To)
 			checkPresent(all, "group", o.Group != "", "NAME")
+			checkPolicy(all, o.OnError, o.DeadLetterTopic, o.From, o.To)
 		},
 		do: func(ctx context.Context, s streams) error { return runVerify(ctx, s, o) },
 	})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,6 +57,13 @@ type verifier struct {
 	until, later offsets.Set     // what the group had committed before, and after, the output's end was asked for
 	lateIDs      map[string]bool // of input records between the two
 	topics       map[string]bool // that the pipe writes to
+	givenUp      map[place]bool  // input records that are dead letters
+}
+
+// place is where a record stands.
+type place struct {
+	partition offsets.Partition
+	offset    int64
 }
 
 // late says whether a record of the input came between the two questions.
@@ -97,6 +105,9 @@ func (v *verifier) run(ctx context.Context, cl *kgo.Client) (verifyResult, error
 	}
 	v.prog = newProgress(v.s, "offsets read", total(v.until))
 	defer v.prog.finish()
+	if err := v.deadLetters(ctx); err != nil {
+		return verifyResult{}, err
+	}
 	if err := v.read(ctx, nil, v.until, v.input); err != nil {
 		return verifyResult{}, fmt.Errorf("read the input: %w", err)
 	}
@@ -122,6 +133,38 @@ func (v *verifier) run(ctx context.Context, cl *kgo.Client) (verifyResult, error
 	}
 	result.Report = v.check.Report()
 	return result, nil
+}
+
+// deadLetters notes which input records have become dead letters. All of those that the group had committed when it was asked are there.
+func (v *verifier) deadLetters(ctx context.Context) error {
+	v.givenUp = map[place]bool{}
+	if v.opts.DeadLetterTopic == "" {
+		return nil
+	}
+	v.topics[v.opts.DeadLetterTopic] = true
+	ends, err := v.ends(ctx, v.opts.DeadLetterTopic, v.adm.ListCommittedOffsets)
+	if err != nil {
+		return err
+	}
+	err = v.read(ctx, nil, ends, func(_ context.Context, r *kgo.Record) error {
+		if at, ok := v.deadLetter(r); ok {
+			v.givenUp[at] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the dead letters: %w", err)
+	}
+	return nil
+}
+
+// deadLetter says which record of the input r is a dead letter of, if it is one.
+func (v *verifier) deadLetter(r *kgo.Record) (at place, ok bool) {
+	if r.Topic != v.opts.DeadLetterTopic {
+		return place{}, false
+	}
+	info, ok := processor.DeadLetterOf(r.Headers)
+	return place{info.Partition, info.Offset}, ok && slices.Contains(v.opts.From, info.Partition.Topic)
 }
 
 // outputEnds adds the last stable offsets of topic to ends, and returns in how many of its partitions a transaction is
@@ -293,9 +336,12 @@ func (v *verifier) input(ctx context.Context, r *kgo.Record) error {
 	p := offsets.Partition{Topic: r.Topic, Number: r.Partition}
 	record := rawToJQ(r)
 	outs := []jq.Record{record}
-	if v.opts.Filter != nil || v.opts.Map != nil {
+	if !v.givenUp[place{p, r.Offset}] && (v.opts.Filter != nil || v.opts.Map != nil) {
 		var err error
-		if outs, err = v.pass.apply(ctx, record); err != nil {
+		switch outs, err = v.pass.apply(ctx, record); {
+		case err != nil && v.opts.OnError == processor.SkipOnError.String():
+			outs = nil
+		case err != nil:
 			return fmt.Errorf("%s@%d: %w", p, r.Offset, err)
 		}
 	}
@@ -332,6 +378,9 @@ func (v *verifier) id(ctx context.Context, r *kgo.Record) (string, error) {
 func (v *verifier) output(ctx context.Context, r *kgo.Record) error {
 	out := offsets.Partition{Topic: r.Topic, Number: r.Partition}
 	if v.opts.ID != nil {
+		if _, mine := v.deadLetter(r); r.Topic == v.opts.DeadLetterTopic && !mine {
+			return nil // another pipe's
+		}
 		id, err := v.id(ctx, r)
 		if err == nil && !v.lateIDs[id] {
 			v.check.OutputID(id, out, r.Offset)
@@ -339,6 +388,13 @@ func (v *verifier) output(ctx context.Context, r *kgo.Record) error {
 		return err
 	}
 	from, ok := processor.ProvenanceOf(r)
+	if r.Topic == v.opts.DeadLetterTopic {
+		at, mine := v.deadLetter(r)
+		if !mine {
+			return nil // another pipe's
+		}
+		from, ok = processor.Provenance{Partition: at.partition, Offset: at.offset, Count: 1}, true
+	}
 	switch {
 	case !ok:
 		v.check.Foreign(out, r.Offset)
