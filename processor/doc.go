@@ -20,6 +20,20 @@
 // lane.go is the loop around that: one batch is one transaction. Run has as many lanes as configured; each is an
 // [eos.Session] of its own, a member of the group that owns whole partitions, so that the order of a partition is kept.
 //
+// # More than one record, more than one topic
+//
+// [Pipe.HandleBatch] takes the place of Handle for a handler of many records at once. [Many] and [Put] are for handlers that write to
+// several topics. [Config.Parallel] has several records of a lane handled at once, those of one key in their order. [Wrap] puts middleware
+// around a handler.
+//
+// # When a record cannot be processed
+//
+// [Config.Errors] says how often its handler is called again, how long a call may take, and what becomes of a record that has failed for
+// good: the processor stops before anything of its batch is committed ([StopOnError], the default), or the record goes to
+// [Config.DeadLetterTopic] as it came ([DeadLetterOnError]), or is left out ([SkipOnError]), in the same transaction as its offset.
+// A handler may decide that itself, by [DeadLetter] and [Skip]. What is not the record's fault it says by [Transient]:
+// then the batch waits for as long as it takes.
+//
 // # What to rely on
 //
 // Whatever happens to the process, the brokers or the network, a read_committed reader of the output sees the result of
