@@ -203,3 +203,15 @@ func TestObserver(t *testing.T) {
 	require.Equal(t, len(batch.Records), txns[0].Out)
 	require.Equal(t, batch.Offsets(), txns[0].Offsets)
 }
+
+// A client that fails before its group exists is replaced: that there is no such group says that nobody has taken its place. Found by the
+// table of errors (internal/schedules).
+func TestReplaceBeforeTheGroupExists(t *testing.T) {
+	b := setup(t)
+	b.produce(30)
+	refused := b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Err: kerr.InvalidProducerIDMapping})
+	s := b.open(b.config())
+	require.Empty(t, run(t, s, 30))
+	require.Equal(t, 1, refused.Hits())
+	b.requireOnce(30)
+}

@@ -195,6 +195,9 @@ func (s *Session) describeGroup(ctx context.Context) (kadm.DescribedGroup, error
 		return kadm.DescribedGroup{}, err
 	}
 	g := groups[s.cfg.Group]
+	if errors.Is(g.Err, kerr.GroupIDNotFound) { // nobody has joined it yet, nor committed
+		g.Err = nil
+	}
 	return g, g.Err
 }
 

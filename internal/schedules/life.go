@@ -55,13 +55,15 @@ func (l *life) config() eos.Config {
 		MaxRecords: w.plan.Batch, SessionTimeout: sessionTimeout, TransactionTimeout: transactionTimeout, Client: opts,
 		Observer: eos.Observer{Transition: func(t eos.Transition) {
 			w.log("%s.%d %v -> %v txn %d: %v", l.m.id, l.number, t.From, t.To, t.Txn, t.Err)
+			w.did(t)
 		}},
 	}
 }
 
 // run is the whole life. Half of all members use the session, half the processor.
 func (l *life) run() error {
-	if (uint64(l.m.number)+l.m.w.plan.Seed)%2 == 0 && l.m.w.plan.Focus != Handlers {
+	focus := l.m.w.plan.Focus
+	if focus == Errors || (uint64(l.m.number)+l.m.w.plan.Seed)%2 == 0 && focus != Handlers {
 		return l.session()
 	}
 	return l.processor()

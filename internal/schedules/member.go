@@ -68,6 +68,9 @@ func (m *member) supervise(after time.Duration) {
 			m.forget(l, true)
 		}
 		m.w.log("%s.%d ended: %v", m.id, l.number, err)
+		if err != nil && l.ctx.Err() == nil {
+			m.w.didSo("stops")
+		}
 		m.mu.Lock()
 		fenced := errors.Is(err, eos.ErrFenced) && m.runs > 1
 		m.mu.Unlock()

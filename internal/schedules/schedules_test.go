@@ -77,7 +77,7 @@ func play(t *testing.T, worker string, batches ...batch) *total {
 func TestPlans(t *testing.T) {
 	require.Equal(t, Draw(7, "").String(), Draw(7, "").String())
 	require.NotEqual(t, Draw(7, "").String(), Draw(8, "").String())
-	for _, focus := range []Focus{Ends, Produces, Groups, Inputs, Handlers, Twins} {
+	for _, focus := range []Focus{Ends, Produces, Groups, Absences, Inputs, Handlers, Twins} {
 		require.NotEmpty(t, kindsOf(focus), focus)
 	}
 	names := map[string]bool{}

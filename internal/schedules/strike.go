@@ -142,7 +142,7 @@ func (w *world) refuse(e Event) {
 		f.Topic = output
 	case kmsg.Fetch, kmsg.ListOffsets:
 		f.Topic = input
-	case kmsg.EndTxn, kmsg.InitProducerID:
+	case kmsg.EndTxn, kmsg.InitProducerID, kmsg.AddPartitionsToTxn, kmsg.AddOffsetsToTxn:
 		f.TxnID = w.members[e.Member].id + "-0"
 	default:
 		f.Group = group

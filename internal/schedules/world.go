@@ -37,6 +37,7 @@ type Result struct {
 	Aborted  int            `json:"aborted"` // records of the input that no reader may see
 	Commits  int            `json:"commits"` // transactions that a member was told are committed
 	Failures int            `json:"failures"`
+	Did      []string       `json:"did"`     // what sessions did while there were faults, in words
 	Evicted  int            `json:"evicted"` // dead members that kfake did not give up by itself
 	Virtual  time.Duration  `json:"virtual"`
 	Real     time.Duration  `json:"real"`
