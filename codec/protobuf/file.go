@@ -18,7 +18,9 @@ import (
 
 // file is a schema as far as message indexes need it: which messages stand in it, and in which order. What it imports is
 // not looked at.
-type file struct{ *descriptorpb.FileDescriptorProto }
+type file struct {
+	*descriptorpb.FileDescriptorProto
+}
 
 // parse reads a schema as registries have it: a .proto file, or a file descriptor in base64.
 func parse(text string) (*file, error) {

@@ -60,7 +60,9 @@ func (r *Registry) Reference(name, subject string, schema sr.Schema, register bo
 }
 
 func (r *Registry) lookUp(subject string, schema sr.Schema) (sr.SubjectSchema, error) {
-	found, err := ask(r, func(ctx context.Context) (sr.SubjectSchema, error) { return r.client.LookupSchema(ctx, subject, schema) })
+	found, err := ask(r, func(ctx context.Context) (sr.SubjectSchema, error) {
+		return r.client.LookupSchema(ctx, subject, schema)
+	})
 	if response, ok := errors.AsType[*sr.ResponseError](err); ok && judge(err) == final {
 		hint := ""
 		if response.SchemaError() == sr.ErrSubjectNotFound || response.SchemaError() == sr.ErrSchemaNotFound {
