@@ -19,6 +19,8 @@ type Codec[T any] interface {
 }
 
 // JSON returns a codec for values in JSON. A tombstone decodes to the zero T, and what encodes to null (a nil pointer,
+// map, slice or interface) is written as one. Fields that T does not have are passed over, and a number for an any becomes a
+// float64, exact up to 2^53, as encoding/json has it: use a struct, json.Number or json.RawMessage to keep more.
 func JSON[T any]() Codec[T] { return jsonCodec[T]{} }
 
 // String returns a codec for text in UTF-8; other bytes are an error. A tombstone decodes to "".

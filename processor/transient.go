@@ -2,9 +2,13 @@ package processor
 
 import "errors"
 
-// Transient returns an error that is not the record's fault: a database that is away, a registry that does not answer. A handler or a
-// codec may return it. After Errors.Retries the batch is left uncommitted and polled again, with growing pauses, for as long as it
-// takes: such a record is never given up, and nothing behind it in its partition is committed before it.
+// ErrTransient is what errors.Is finds in an error of Transient.
+var ErrTransient = errors.New("transient")
+
+// Transient returns an error that is not the record's fault: a database that is away, a schema registry that does not answer. A handler
+// or a [Codec] may return it; any other error of these is about the record. After Errors.Retries the batch is left uncommitted and polled
+// again, with growing pauses, for as long as it takes: such a record is never given up, and nothing behind it in its partition is
+// committed before it.
 func Transient(err error) error { return &transientError{err: orUnknown(err)} }
 
 type transientError struct{ err error }
@@ -15,7 +19,7 @@ func (t *transientError) Error() string { return t.err.Error() }
 // Unwrap returns what Transient was given.
 func (t *transientError) Unwrap() error { return t.err }
 
-func isTransient(err error) bool {
-	_, ok := errors.AsType[*transientError](err)
-	return ok
-}
+// Is says that it is ErrTransient.
+func (t *transientError) Is(target error) bool { return target == ErrTransient }
+
+func isTransient(err error) bool { return errors.Is(err, ErrTransient) }

@@ -35,6 +35,26 @@ func TestLight(t *testing.T) {
 	}
 }
 
+// A binary carries only the formats whose codecs it imports: what one of them needs is reached by no other, nor by the
+// framework, which does without a schema registry too.
+func TestFormatsApart(t *testing.T) {
+	t.Parallel()
+	_, root := module(t)
+	deps := map[string][]string{}
+	for _, pkg := range []string{"processor", "codec/registry", "codec/avro", "codec/protobuf", "codec/jsonschema"} {
+		deps[pkg] = listDeps(t, root, pkg)
+	}
+	require.NotContains(t, deps["processor"], "github.com/twmb/franz-go/pkg/sr")
+	for owner, modules := range formats {
+		for _, m := range modules {
+			within := func(dep string) bool { return isWithin(dep, m) }
+			for pkg, reached := range deps {
+				require.Equal(t, pkg == owner, slices.ContainsFunc(reached, within), "%s reaches %s", pkg, m)
+			}
+		}
+	}
+}
+
 // misimports returns what the files break of the rules, a line each.
 func misimports(module string, rules []rule, files []source) []string {
 	var faults []string

@@ -14,7 +14,7 @@ type rule struct {
 	light bool
 }
 
-// rules is the direction of imports: cmd/eos-pipe → processor → eos → offsets, and eos/model → eos/trace. Add a package by a line.
+// rules is the direction of imports: cmd/eos-pipe → processor → eos → offsets, codec → processor, and eos/model → eos/trace. Add a package by a line.
 var rules = []rule{
 	{pkg: "offsets", required: true, isPure: true, light: true},
 	{pkg: "internal/checker", required: true, isPure: true, light: true, module: []string{"offsets"}},
@@ -33,6 +33,11 @@ var rules = []rule{
 		module: []string{"eos", "processor", "offsets", "internal/checker", "internal/wiretap"},
 	},
 	{pkg: "processor", required: true, light: true, module: []string{"eos", "offsets"}},
+	{pkg: "codec/internal/memo", required: true, light: true},
+	{pkg: "codec/registry", required: true, light: true, module: []string{"processor", "codec/internal/memo"}},
+	{pkg: "codec/avro", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
+	{pkg: "codec/protobuf", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
+	{pkg: "codec/jsonschema", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
 }
 
 // leaves are the folders whose packages nobody imports; they may import everything.
@@ -49,6 +54,13 @@ var heavy = []string{
 	"github.com/stretchr/testify",
 	"github.com/testcontainers/testcontainers-go",
 	"github.com/twmb/franz-go/pkg/kfake",
+}
+
+// formats are the modules of single codecs: none reaches a binary that does not import that codec.
+var formats = map[string][]string{
+	"codec/avro":       {"github.com/twmb/avro"},
+	"codec/protobuf":   {"google.golang.org/protobuf", "github.com/bufbuild/protocompile"},
+	"codec/jsonschema": {"github.com/santhosh-tekuri/jsonschema/v6", "golang.org/x/text"},
 }
 
 // How long code may be, in lines. Generated files are exempt; functions in tests are.

@@ -1,0 +1,156 @@
+// Package protobuf has a codec for values in Protobuf, in the wire format of a schema registry.
+//
+//	orders, err := protobuf.New[*shop.Order](reg, protobuf.Config{Topic: "orders"})
+//
+// The type is a pointer to a message, as protoc-gen-go makes them. Protobuf evolves by its field numbers: fields that the
+// program does not know are kept and written again, fields that are not there have their zero value. The schema id and the
+// message indexes of a value say which message it holds; if that is another one than the codec's, by its full name, it is an error
+// of the record, for Protobuf would decode almost anything as anything.
+package protobuf
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/sr"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/eos-pipe/eos-pipe/codec/internal/memo"
+	"github.com/eos-pipe/eos-pipe/codec/registry"
+	"github.com/eos-pipe/eos-pipe/processor"
+)
+
+// Config says, where a codec is to write, under which subject its schema stands. The zero Config can read.
+type Config struct {
+	// Schema is the .proto file that the subject holds, for a registry that compares texts. By default it is the file
+	// descriptor that the Go type carries, which registries take in base64.
+	Schema string
+
+	// Topic is where the values are written to; the schema's subject is then Topic + "-value" (TopicNameStrategy). A record
+	// that goes elsewhere by Record.To is written with the same schema id. Not needed to read.
+	//
+	// Files that the schema imports stand under the import's path as subject, as Kafka's other clients have it; those of
+	// google/protobuf every registry knows.
+	Topic string
+	// Subject takes the place of Topic + "-value", for the other strategies of naming.
+	Subject string
+	// AutoRegister registers the schema, and what it imports, with the first record that is written. By default they must
+	// stand in their subjects already. (Other Kafka clients register by default; here a program does not change a contract unless it
+	// says so.)
+	AutoRegister bool
+}
+
+// New returns a codec for T that is safe for many goroutines at once. It makes no request. The error says that T is no
+// pointer to a message, or what is wrong with the schema in cfg.
+//
+// A tombstone decodes to a nil T, and a nil T is written as one. An error that wraps processor.ErrTransient says that the
+// registry gave no answer; any other is about the record or its schema.
+func New[T proto.Message](reg *registry.Registry, cfg Config) (processor.Codec[T], error) {
+	c, err := newCodec[T](reg, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("the Protobuf codec of %s: %w", reflect.TypeFor[T](), err)
+	}
+	return c, nil
+}
+
+func newCodec[T proto.Message](reg *registry.Registry, cfg Config) (*codec[T], error) {
+	if t := reflect.TypeFor[T](); t.Kind() != reflect.Pointer || t.Elem().PkgPath() == "google.golang.org/protobuf/types/dynamicpb" {
+		return nil, errors.New("T must be a pointer to a generated message")
+	}
+	var none T
+	c := &codec[T]{registry: reg, message: none.ProtoReflect().Type()}
+	text, index, err := ownSchema(cfg, c.message.Descriptor())
+	if err != nil {
+		return nil, err
+	}
+	c.index = index
+	subject := cfg.Subject
+	if subject == "" && cfg.Topic != "" {
+		subject = registry.Subject(cfg.Topic)
+	}
+	c.writer = reg.Writer(subject, cfg.AutoRegister, func() (sr.Schema, error) {
+		refs, err := references(reg, c.message.Descriptor().ParentFile(), cfg.AutoRegister)
+		return sr.Schema{Schema: text, Type: sr.TypeProtobuf, References: refs}, err
+	})
+	return c, nil
+}
+
+type codec[T proto.Message] struct {
+	registry *registry.Registry
+	message  protoreflect.MessageType
+	index    []int // of the message in its own file
+	writer   *registry.Writer
+	files    memo.Memo[int, writersFile]
+}
+
+// writersFile is the file that values were written with. That it cannot be used is as lasting as the schema, and kept too.
+type writersFile struct {
+	file    *file
+	indexes [][]int // under which it has the codec's message
+	err     error
+}
+
+// Decode implements processor.Codec.
+func (c *codec[T]) Decode(data []byte) (T, error) {
+	var none T
+	if data == nil {
+		return none, nil
+	}
+	id, rest, err := registry.Split(data)
+	if err != nil {
+		return none, err
+	}
+	index, rest, err := registry.SplitIndexes(rest)
+	if err != nil {
+		return none, err
+	}
+	w, err := c.files.Get(id, func() (writersFile, error) { return c.read(id) })
+	if err == nil {
+		err = w.err
+	}
+	if err != nil {
+		return none, err
+	}
+	if !slices.ContainsFunc(w.indexes, func(own []int) bool { return slices.Equal(own, index) }) {
+		return none, fmt.Errorf("the value holds %s, of schema id %d, and not %s", w.file.name(index), id, c.message.Descriptor().FullName())
+	}
+	m := c.message.New().Interface()
+	if err := proto.Unmarshal(rest, m); err != nil {
+		return none, fmt.Errorf("the value is not a %s in Protobuf, of schema id %d: %w", c.message.Descriptor().FullName(), id, err)
+	}
+	return m.(T), nil
+}
+
+func (c *codec[T]) read(id int) (writersFile, error) {
+	s, err := c.registry.Schema(id)
+	if err != nil {
+		return writersFile{}, err
+	}
+	if s.Type != sr.TypeProtobuf {
+		return writersFile{err: fmt.Errorf("schema id %d is of type %s, not PROTOBUF", id, s.Type)}, nil
+	}
+	f, err := parse(s.Schema.Schema)
+	if err != nil {
+		return writersFile{err: fmt.Errorf("schema id %d cannot be used: %w", id, err)}, nil
+	}
+	return writersFile{file: f, indexes: f.find(c.message.Descriptor().FullName())}, nil
+}
+
+// Encode implements processor.Codec. The same value gives the same bytes within one build of the program.
+func (c *codec[T]) Encode(v T) ([]byte, error) {
+	if !v.ProtoReflect().IsValid() { // a nil pointer
+		return nil, nil
+	}
+	id, err := c.writer.ID()
+	if err != nil {
+		return nil, err
+	}
+	data, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(registry.Header(id, c.index...), v)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s in Protobuf: %w", c.message.Descriptor().FullName(), err)
+	}
+	return data, nil
+}
