@@ -33,6 +33,7 @@ var rules = []rule{
 		module: []string{"eos", "processor", "offsets", "internal/checker", "internal/wiretap"},
 	},
 	{pkg: "processor", required: true, light: true, module: []string{"eos", "offsets"}},
+	{pkg: "security", required: true, light: true},
 }
 
 // leaves are the folders whose packages nobody imports; they may import everything.
