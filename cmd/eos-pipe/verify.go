@@ -10,12 +10,13 @@ import (
 
 // verifyOptions is what `eos-pipe verify` was asked to compare, checked.
 type verifyOptions struct {
-	BootstrapServers []string
-	From             []string // never holds To
-	To               string
-	Group            string
-	ID               *jq.Program // nil: by the header that `run --provenance` writes
-	Filter, Map      *jq.Program // nil: every record, as it is
+	connection
+
+	From        []string // never holds To
+	To          string
+	Group       string
+	ID          *jq.Program // nil: by the header that `run --provenance` writes
+	Filter, Map *jq.Program // nil: every record, as it is
 }
 
 const verifyLong = `Read both sides of a pipe, read_committed, and check that every input record the group has
@@ -40,18 +41,19 @@ func newVerifyCommand(a *app) *cobra.Command {
 	var id, filter, mapping string
 	cmd := &cobra.Command{Use: "verify", Short: "Check that every input record is in the output once", Long: verifyLong, Example: verifyExample}
 	f := cmd.Flags()
-	addConnection(f, &o.BootstrapServers)
+	addConnection(f, &o.connection)
 	f.StringSliceVar(&o.From, "from", nil, "`topic` the pipe reads; repeat it or use commas for more (required)")
 	f.StringVar(&o.To, "to", "", "`topic` the pipe writes (required)")
 	f.StringVar(&o.Group, "group", "", "consumer `group` of the pipe: its offsets say how far the output must reach (required)")
 	f.StringVar(&id, "id", "", "jq `expression` that identifies a record on both sides (default the header eos-pipe-from)")
 	f.StringVar(&filter, "filter", "", "jq `expression`: the filter of the pipe")
 	f.StringVar(&mapping, "map", "", "jq `expression`: the map of the pipe")
+	addSecurity(f, &o.connection)
 
 	return a.command(cmd, action{
 		check: func(all *faults) {
 			o.ID, o.Filter, o.Map = compileJQ(all, "id", id), compileJQ(all, "filter", filter), compileJQ(all, "map", mapping)
-			checkServers(all, o.BootstrapServers)
+			o.connection.check(all)
 			checkTopics(all, o.From, o.To)
 			checkPresent(all, "group", o.Group != "", "NAME")
 		},
