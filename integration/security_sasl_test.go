@@ -142,3 +142,20 @@ func (g *guarded) token() security.Config {
 		SASL: security.SASL{Mechanism: security.OAuthBearer, Token: security.MustSecret("file:" + g.dir + "/token")},
 	}
 }
+
+// Another security protocol than the listener's ends the command with a line and a hint that lead there.
+func TestSecurityWrongProtocol(t *testing.T) {
+	g := newScram(t, 0)
+	for name, flags := range map[string][]string{
+		"no TLS, no SASL": {"-b", g.kafka.Secure()[0]},
+		"no SASL":         {"-b", g.kafka.Secure()[0], "--security-protocol", "SSL", "--tls-ca", g.dir + "/ca.pem"},
+		"TLS too much":    {"-b", g.kafka.Bootstrap()[0], "--security-protocol", "SSL", "--tls-ca", g.dir + "/ca.pem"},
+	} {
+		pr := spawn(t, name, append(flags, "run", "--from", g.in, "--to", g.out, "--group", g.group))
+		pr.doomed = true
+		pr.wait(20 * time.Second)
+		t.Log(name, pr.said())
+		pr.requireSaid(1)
+		require.Contains(t, pr.said()[1], "--security-protocol", name)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -115,6 +116,23 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, `"[redacted]"`, string(text))
 	require.Empty(t, fmt.Sprint(security.Secret{}))
+}
+
+// Nor is it in what a panic writes.
+func TestSecretsAreNotInPanics(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("SECURITY_TEST_PANIC") != "" {
+		props, err := security.FromProperties(strings.NewReader(canaryProperties))
+		require.NoError(t, err)
+		defer func() { panic(fmt.Errorf("%+v, before: %v", props, recover())) }()
+		panic(props.Config.SASL.Password)
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestSecretsAreNotInPanics$")
+	cmd.Env = append(os.Environ(), "SECURITY_TEST_PANIC=1", "GOTRACEBACK=all")
+	out, err := cmd.CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), "before: [redacted]")
+	require.NotContains(t, string(out), canary)
 }
 
 // A secret is not found in errors: not of Validate, of files that cannot be read, of a client.properties that is wrong in every line.

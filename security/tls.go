@@ -16,8 +16,11 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 )
 
-// dialTimeout bounds a connection and its TLS handshake.
-const dialTimeout = 10 * time.Second
+// How long a connection may take, and together with its TLS handshake. The first is what a session allows without TLS.
+const (
+	dialTimeout      = 5 * time.Second
+	handshakeTimeout = 10 * time.Second
+)
 
 // dialer makes TLS connections, each with the certificates that the files hold by then.
 type dialer struct {
@@ -40,13 +43,13 @@ func (c Config) dialer() (*dialer, error) {
 
 // dial is kgo's Dialer.
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	cfg, err := d.tls.get()
 	if err != nil {
 		return nil, err
 	}
-	return (&tls.Dialer{Config: cfg}).DialContext(ctx, network, address)
+	return (&tls.Dialer{NetDialer: &net.Dialer{Timeout: dialTimeout}, Config: cfg}).DialContext(ctx, network, address)
 }
 
 // config reads the files.

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/processor"
@@ -55,14 +54,11 @@ var outcomes = []outcome{
 		return "nothing is lost: see that --tls-ca holds the authority of the brokers' certificates, that these are for the host in --bootstrap-server and have not expired, " +
 			"and that the brokers know the authority of --tls-cert", security.IsCertificateError(err)
 	}},
-	as(exitFailure, func(*kgo.ErrFirstReadEOF) string {
-		return "nothing is lost: the brokers close the connection; is --security-protocol that of their listener?"
-	}),
 	is(kerr.TransactionalIDAuthorizationFailed, exitOperator, missingACL("WRITE on the transactional id")),
 	is(kerr.GroupAuthorizationFailed, exitOperator, missingACL("READ on the group")),
 	is(kerr.TopicAuthorizationFailed, exitOperator, missingACL("READ on an input topic, or WRITE on an output topic")),
 	is(kerr.ClusterAuthorizationFailed, exitOperator, missingACL("an operation on the cluster")),
-	is(eos.ErrUnreachable, exitFailure, "check --bootstrap-server, and that the broker runs and can be reached from here"),
+	is(eos.ErrUnreachable, exitFailure, "check --bootstrap-server, that the broker runs and can be reached from here, and that --security-protocol is that of its listener"),
 	is(eos.ErrUnsupported, exitFailure, "Kafka 2.5 or later is needed (KIP-447); 4.0 or later is recommended (KIP-890)"),
 	is(processor.ErrAborted, exitFailure, "nothing is lost or doubled: the next start processes the batch"),
 	as(exitFailure, hintFor),

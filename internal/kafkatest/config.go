@@ -95,7 +95,9 @@ func newConfig(options []Option) (config, error) {
 func (c config) address(id int) string { return net.JoinHostPort(host, strconv.Itoa(c.port+id-1)) }
 
 // secureAddress is where clients reach the second listener.
-func (c config) secureAddress() string { return net.JoinHostPort(host, strconv.Itoa(c.port+listenerPorts)) }
+func (c config) secureAddress() string {
+	return net.JoinHostPort(host, strconv.Itoa(c.port+listenerPorts))
+}
 
 // defaults are the settings of a cluster that differ from Kafka's own defaults, so that tests are fast: what is waited
 // for in production for the sake of many brokers and many clients is not waited for here.
