@@ -29,6 +29,10 @@ func (c Config) mechanism() (sasl.Mechanism, error) {
 		return nil, err
 	}
 	user := c.SASL.Username
+	credentials := func(context.Context) (scram.Auth, error) {
+		pass, err := kept.get()
+		return scram.Auth{User: user, Pass: pass}, err
+	}
 	switch c.SASL.Mechanism {
 	case Plain:
 		return plain.Plain(func(context.Context) (plain.Auth, error) {
@@ -40,15 +44,11 @@ func (c Config) mechanism() (sasl.Mechanism, error) {
 			token, err := kept.get()
 			return oauth.Auth{Token: token}, err
 		})}, nil
-	}
-	credentials := func(context.Context) (scram.Auth, error) {
-		pass, err := kept.get()
-		return scram.Auth{User: user, Pass: pass}, err
-	}
-	if c.SASL.Mechanism == ScramSHA256 {
+	case ScramSHA256:
 		return scram.Sha256(credentials), nil
+	default:
+		return scram.Sha512(credentials), nil
 	}
-	return scram.Sha512(credentials), nil
 }
 
 // token is OAUTHBEARER for brokers that refuse a token: they first say why, and end with SASL_AUTHENTICATION_FAILED only when the

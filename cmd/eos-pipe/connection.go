@@ -24,7 +24,7 @@ type connection struct {
 	mechanism     string
 	commandConfig string
 
-	security security.Config     // what comes of the flags and the file, after check
+	security security.Config     // what comes of the flags and the file, after checkConnection
 	file     security.Properties // of commandConfig
 }
 
@@ -53,8 +53,8 @@ func addSecurity(f *pflag.FlagSet, c *connection) {
 	f.BoolVar(&sasl.AllowCleartext, "sasl-allow-cleartext", false, "allow mechanisms without TLS that show the network how to log in")
 }
 
-// check reads the file and checks all that is given.
-func (c *connection) check(all *faults) {
+// checkConnection reads the file and checks all that is given.
+func (c *connection) checkConnection(all *faults) {
 	var unread error
 	if c.commandConfig != "" {
 		c.file, unread = security.FromFile(c.commandConfig)
@@ -109,7 +109,7 @@ func (c *connection) merge() {
 	}
 }
 
-// options are those of the client, after check. An error is one of usage: a file that cannot be read, or is not what it should be.
+// options are those of the client, after checkConnection. An error is one of usage: a file that cannot be read, or is not what it should be.
 func (c *connection) options(log *slog.Logger) ([]kgo.Opt, error) {
 	if c.file.Open {
 		log.Warn("this file holds a secret, and every user of the machine may read it: take that permission away (chmod o-rwx)", "file", c.commandConfig)

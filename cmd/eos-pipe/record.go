@@ -45,7 +45,7 @@ func newRecordCommand(a *app) *cobra.Command {
 
 	return a.command(cmd, action{
 		check: func(all *faults) {
-			o.connection.check(all)
+			o.checkConnection(all)
 			checkPresent(all, "topic", o.Topic != "", "TOPIC")
 			if o.Topic != "" {
 				checkTopic(all, "topic", o.Topic)

@@ -104,7 +104,7 @@ func (o *runOptions) complete(all *faults) {
 }
 
 func (o *runOptions) check(all *faults) {
-	o.connection.check(all)
+	o.checkConnection(all)
 	checkTopics(all, o.From, o.To)
 	checkPresent(all, "group", o.Group != "", "NAME")
 	checkOneOf(all, "start", o.Start, startNames()...)

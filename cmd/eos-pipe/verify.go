@@ -53,7 +53,7 @@ func newVerifyCommand(a *app) *cobra.Command {
 	return a.command(cmd, action{
 		check: func(all *faults) {
 			o.ID, o.Filter, o.Map = compileJQ(all, "id", id), compileJQ(all, "filter", filter), compileJQ(all, "map", mapping)
-			o.connection.check(all)
+			o.checkConnection(all)
 			checkTopics(all, o.From, o.To)
 			checkPresent(all, "group", o.Group != "", "NAME")
 		},
