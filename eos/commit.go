@@ -239,6 +239,9 @@ func (t *transaction) promise(r *kgo.Record, err error) {
 		t.refused++
 	}
 	if t.failed == nil {
+		if !isRejected(err) { // that names it
+			err = fmt.Errorf("topic %s: %w", r.Topic, err)
+		}
 		t.failed = err
 	}
 }
@@ -331,7 +334,7 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 	s := t.s
 	t.cause = cause
 	s.to(Aborting, cause)
-	act := actionFor(cause, actReplay)
+	act := s.act(cause, actReplay)
 	if act == actFenced || errors.Is(cause, errDiscarded) {
 		return t.replaced(ctx, cause)
 	}

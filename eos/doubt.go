@@ -16,7 +16,7 @@ import (
 func (t *transaction) inDoubt(ctx context.Context, cause error) error {
 	s := t.s
 	t.cause = cause
-	if actionFor(cause, actReplace) == actStop {
+	if s.act(cause, actReplace) == actStop {
 		return s.stop("commit", t.settled(ctx), cause)
 	}
 	t.askCoordinator(ctx)
@@ -94,7 +94,7 @@ func outcomeOf(state string) (outcome Outcome, decided bool) {
 func (s *Session) describeTransaction(ctx context.Context) (kadm.DescribedTransaction, error) {
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		d, err := s.describeTransactionOnce(ctx)
-		if err == nil || ctx.Err() != nil || actionFor(err, actReplay) == actStop || errors.Is(err, kerr.TransactionalIDNotFound) {
+		if err == nil || ctx.Err() != nil || s.act(err, actReplay) == actStop || errors.Is(err, kerr.TransactionalIDNotFound) {
 			return d, err
 		}
 		s.plain.ForceMetadataRefresh()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -192,6 +193,27 @@ func actionFor(err error, unknown action) action {
 		}
 	}
 	return unknown
+}
+
+// refusalPatience is how long a running session tries again when the brokers refuse its credentials. A password is changed
+// at the brokers and in the client's file one after the other, and a mounted secret follows minutes later. The client reads it
+// for every connection, and what it has not committed it has not lost.
+const refusalPatience = 2 * time.Minute
+
+// act is actionFor, but that a session that runs does not stop at once when its credentials are refused.
+func (s *Session) act(err error, unknown action) action {
+	if s.client == nil || !errors.Is(err, kerr.SaslAuthenticationFailed) {
+		return actionFor(err, unknown)
+	}
+	if s.refused.IsZero() {
+		s.refused = time.Now()
+		s.cfg.Logger.Warn("the brokers refuse the credentials; nothing is lost, it is tried again for some time: is the password being changed?",
+			"transactional_id", s.cfg.TransactionalID, "for", refusalPatience, "err", err)
+	}
+	if time.Since(s.refused) > refusalPatience {
+		return actStop
+	}
+	return actReplace
 }
 
 // explain gives err the name that this package has for it, if any.

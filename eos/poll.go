@@ -232,7 +232,7 @@ func (s *Session) pollFailed(ctx context.Context, err error) error {
 	case isUnreadable(err):
 		return s.stop("poll", Aborted, err)
 	}
-	act := actionFor(err, actReplay)
+	act := s.act(err, actReplay)
 	if errors.Is(err, errDiscarded) || errors.Is(err, errOrder) || errors.Is(err, kgo.ErrClientClosed) {
 		act = actReplace
 	}

@@ -47,13 +47,14 @@ func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Err
 		c, err := s.renew(ctx, cause, t)
 		if err == nil {
 			s.client = c
+			s.refused = time.Time{}
 			s.to(Polling, nil)
 			return nil
 		}
 		if ctx.Err() != nil {
 			return s.stop("replace", Aborted, ctx.Err())
 		}
-		if act := actionFor(err, actReplay); act == actStop {
+		if act := s.act(err, actReplay); act == actStop {
 			return s.stop("replace", Aborted, err)
 		}
 		s.retrying("make a new client", err)
@@ -143,7 +144,7 @@ func (s *Session) takenOver(ctx context.Context, last *client, member string, jo
 			if !time.Now().Before(patience) {
 				return false, nil
 			}
-		} else if actionFor(err, actReplay) == actStop {
+		} else if s.act(err, actReplay) == actStop {
 			return false, err
 		} else {
 			s.retrying("describe the group", err)
@@ -232,7 +233,7 @@ func (s *Session) stableOffsets(ctx context.Context, want offsets.Set) (groupOff
 func (s *Session) askForOffsets(ctx context.Context, want offsets.Set) (groupOffsets, error) {
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, unstableWait) {
 		got, err := s.fetchOffsets(ctx, want)
-		if err == nil || ctx.Err() != nil || actionFor(err, actReplay) == actStop {
+		if err == nil || ctx.Err() != nil || s.act(err, actReplay) == actStop {
 			return got, err
 		}
 		if !errors.Is(err, kerr.UnstableOffsetCommit) || wait == unstableWait { // unstable they are after every transaction

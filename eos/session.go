@@ -1,6 +1,7 @@
 package eos
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ type Session struct {
 	pending    bool             // the newest batch is neither committed nor given back
 	tracker    offsets.Tracker  // what of the input has been handed out
 	ended      time.Time        // when the last transaction ended
+	refused    time.Time        // since when the brokers refuse the credentials; see act
 	fences     []time.Time      // when a fence was found to be our own doing
 	partitions map[string]int32 // how many partitions each input topic had at Open
 	limits     map[string]int32 // max.message.bytes of output topics, where it is known
@@ -120,13 +122,19 @@ func (s *Session) preflight(ctx context.Context) error {
 	return s.checkTopics(ctx)
 }
 
-// reach asks until a broker answers or ctx ends: one that starts again just now is worth some seconds.
+// reach asks until a broker answers, refuses the client for good, or ctx ends: one that starts again just now is worth some
+// seconds. Of a try that ctx has cut short the error says nothing; then it is that of the try before.
 func (s *Session) reach(ctx context.Context) error {
+	var last error
 	for {
 		err := s.plain.Ping(ctx)
-		if err == nil || ctx.Err() != nil {
+		switch {
+		case err == nil || actionFor(err, actReplay) == actStop:
 			return err
+		case ctx.Err() != nil:
+			return cmp.Or(last, err)
 		}
+		last = err
 		if !sleep(ctx, 200*time.Millisecond) {
 			return err
 		}
@@ -136,6 +144,9 @@ func (s *Session) reach(ctx context.Context) error {
 func (s *Session) checkTopics(ctx context.Context) error {
 	names := append(append([]string{}, s.cfg.Topics...), s.cfg.Outputs...)
 	topics, err := s.adm.ListTopics(ctx, names...)
+	if errors.Is(err, kerr.TopicAuthorizationFailed) {
+		return s.refusedTopics(ctx, names)
+	}
 	if err != nil {
 		return fmt.Errorf("ask for the topics: %w", err)
 	}
@@ -152,6 +163,17 @@ func (s *Session) checkTopics(ctx context.Context) error {
 		s.partitions[name] = int32(len(topics[name].Partitions))
 	}
 	s.readLimits(ctx)
+	return errors.Join(faults...)
+}
+
+// refusedTopics says which topics the client may not even see. kadm names none of them when it asks for several.
+func (s *Session) refusedTopics(ctx context.Context, names []string) error {
+	var faults []error
+	for _, name := range names {
+		if _, err := s.adm.ListTopics(ctx, name); err != nil {
+			faults = append(faults, fmt.Errorf("topic %s: %w", name, err))
+		}
+	}
 	return errors.Join(faults...)
 }
 

@@ -10,18 +10,11 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/spf13/pflag"
-
 	"github.com/eos-pipe/eos-pipe/internal/jq"
 	"github.com/eos-pipe/eos-pipe/processor"
 )
 
 // This file checks values that several commands take. Every check adds to the faults and goes on.
-
-// addConnection defines the flags by which a command finds the cluster.
-func addConnection(f *pflag.FlagSet, servers *[]string) {
-	f.StringSliceVarP(servers, "bootstrap-server", "b", nil, "`host:port` of one or more brokers, with commas; also --brokers (required)")
-}
 
 // checkPresent adds one fault for a setting that is missing.
 func checkPresent(all *faults, flag string, isSet bool, example string) {

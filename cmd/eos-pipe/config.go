@@ -208,6 +208,9 @@ func (a *app) deferFaults(set *pflag.FlagSet) {
 }
 
 func badValue(source, text string, f *pflag.Flag, err error) fault {
+	if f.Value.Type() == secretType {
+		return badSecret(source, err)
+	}
 	wants := map[string]string{
 		"duration": "a duration is a number with a unit: 500ms, 45s, 2m",
 		"int":      "write a whole number, such as 4",

@@ -9,16 +9,18 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/processor"
 )
 
 // replayOptions is what `eos-pipe dlq replay` was asked to do, checked.
 type replayOptions struct {
-	BootstrapServers []string
-	From             string   // the topic of dead letters
-	To               []string // topics that dead letters may go back to; never holds From
-	Group            string
-	Follow           bool
+	connection
+
+	From   string   // the topic of dead letters
+	To     []string // topics that dead letters may go back to; never holds From
+	Group  string
+	Follow bool
 }
 
 const replayLong = `Put dead letters back into the topics they came from, exactly once: each becomes the
@@ -38,15 +40,16 @@ func newDLQReplayCommand(a *app) *cobra.Command {
 	var o replayOptions
 	cmd := &cobra.Command{Use: "replay", Short: "Put dead letters back into the topics they came from, exactly once", Long: replayLong, Example: replayExample}
 	f := cmd.Flags()
-	addConnection(f, &o.BootstrapServers)
+	addConnection(f, &o.connection)
 	f.StringVar(&o.From, "from", "", "`topic` of the dead letters (required)")
 	f.StringSliceVar(&o.To, "to", nil, "`topic` that records may go back to; repeat it or use commas for more (required)")
 	f.StringVar(&o.Group, "group", "", "consumer `group` that remembers what was put back (default FROM-replay)")
 	f.BoolVar(&o.Follow, "follow", false, "go on at the end, until it is stopped")
+	addSecurity(f, &o.connection)
 	return a.command(cmd, action{
 		check: func(all *faults) {
 			o.Group = cmp.Or(o.Group, o.From+"-replay")
-			checkServers(all, o.BootstrapServers)
+			o.checkConnection(all)
 			checkPresent(all, "from", o.From != "", "TOPIC")
 			checkPresent(all, "to", len(o.To) > 0, "TOPIC")
 			for _, to := range o.To {
@@ -62,9 +65,14 @@ func newDLQReplayCommand(a *app) *cobra.Command {
 
 // replay puts the dead letters back. nil means that all it has begun is committed.
 func replay(ctx context.Context, s streams, o replayOptions) error {
+	client, err := o.options(s.Log)
+	if err != nil {
+		return err
+	}
 	host := faults{}
 	cfg := processor.Config{
 		BootstrapServers: o.BootstrapServers, Group: o.Group, TransactionalID: o.Group + "-" + hostName(&host), UntilEnd: !o.Follow, Logger: s.Log,
+		Session: eos.Config{Client: client},
 	}
 	if err := host.err(); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/processor"
+	"github.com/eos-pipe/eos-pipe/security"
 )
 
 // The exit codes of eos-pipe, as `eos-pipe --help` documents them.
@@ -47,10 +48,26 @@ var outcomes = []outcome{
 	is(eos.ErrNoOffset, exitOperator, "nothing is lost: if the group has run before, its offsets were deleted or have expired; set them "+
 		"(kafka-consumer-groups.sh --reset-offsets), or choose --start earliest or latest if this is its first start"),
 	is(eos.ErrNoTopic, exitFailure, "topics are not created by eos-pipe: create it (kafka-topics.sh --create) or check its name and your permissions"),
-	is(eos.ErrUnreachable, exitFailure, "check --bootstrap-server, and that the broker runs and can be reached from here"),
+	is(kerr.SaslAuthenticationFailed, exitOperator, "nothing is lost: the brokers refuse this user, password or token; check --sasl-username, --sasl-password and --sasl-mechanism, and that the user has "+
+		"credentials for this mechanism (kafka-configs.sh --describe --entity-type users)"),
+	is(kerr.UnsupportedSaslMechanism, exitOperator, "nothing is lost: choose a --sasl-mechanism that the brokers' listener has (sasl.enabled.mechanisms)"),
+	{exitOperator, func(err error) (string, bool) {
+		return "nothing is lost: see that --tls-ca holds the authority of the brokers' certificates, that these are for the host in --bootstrap-server and have not expired, " +
+			"and that the brokers know the authority of --tls-cert", security.IsCertificateError(err)
+	}},
+	is(kerr.TransactionalIDAuthorizationFailed, exitOperator, missingACL("WRITE on the transactional id")),
+	is(kerr.GroupAuthorizationFailed, exitOperator, missingACL("READ on the group")),
+	is(kerr.TopicAuthorizationFailed, exitOperator, missingACL("READ on an input topic, or WRITE on an output topic")),
+	is(kerr.ClusterAuthorizationFailed, exitOperator, missingACL("an operation on the cluster")),
+	is(eos.ErrUnreachable, exitFailure, "check --bootstrap-server, that the broker runs and can be reached from here, and that --security-protocol is that of its listener"),
 	is(eos.ErrUnsupported, exitFailure, "Kafka 2.5 or later is needed (KIP-447); 4.0 or later is recommended (KIP-890)"),
 	is(processor.ErrAborted, exitFailure, "nothing is lost or doubled: the next start processes the batch"),
 	as(exitFailure, hintFor),
+}
+
+// missingACL says what to do where the brokers refuse an operation.
+func missingACL(what string) string {
+	return "nothing is lost: the user lacks " + what + "; eos-pipe acls prints the commands that give what is needed, and a restart goes on from there"
 }
 
 // hintFor says what to do about an error of a session that nothing above has matched.

@@ -2,13 +2,18 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/processor"
 )
 
@@ -35,6 +40,29 @@ func TestReport(t *testing.T) {
 			require.Equal(t, test.code, report(&stderr, test.err))
 			require.Equal(t, test.stderr, stderr.String())
 		})
+	}
+}
+
+// What the brokers refuse has a code and a hint of its own, also where it is the reason why none can be reached.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		err  error
+		hint string
+	}{
+		{kerr.SaslAuthenticationFailed, "--sasl-password"},
+		{kerr.UnsupportedSaslMechanism, "sasl.enabled.mechanisms"},
+		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, "--tls-ca"},
+		{&net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")}, "--tls-cert"},
+		{kerr.TransactionalIDAuthorizationFailed, "WRITE on the transactional id"},
+		{kerr.GroupAuthorizationFailed, "READ on the group"},
+		{kerr.TopicAuthorizationFailed, "READ on an input topic, or WRITE on an output topic"},
+		{kerr.ClusterAuthorizationFailed, "the cluster"},
+	} {
+		code, hint := classify(&eos.Error{Op: "open", Next: eos.Stop, Err: fmt.Errorf("%w: %w", eos.ErrUnreachable, test.err)})
+		require.Equal(t, exitOperator, code, "%v", test.err)
+		require.Contains(t, hint, test.hint)
+		require.Contains(t, hint, "nothing is lost")
 	}
 }
 

@@ -6,6 +6,7 @@
 //	root.go      the tree of commands, and what every command goes through
 //	config.go    a flag's value from the environment or the configuration file
 //	check.go     checks of values that several commands take
+//	connection.go  the flags of brokers, TLS and SASL
 //	errors.go    error → exit code and hint
 //	suggest.go   the name a user may have meant
 //	output.go    results on stdout;  log.go and progress.go  everything else on stderr

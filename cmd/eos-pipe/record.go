@@ -9,11 +9,12 @@ import (
 
 // recordOptions is what `eos-pipe record` was asked to read, checked.
 type recordOptions struct {
-	BootstrapServers []string
-	Topic            string
-	Partitions       []int32 // empty: all
-	Out              string  // "": stdout
-	SkipDigests      bool
+	connection
+
+	Topic       string
+	Partitions  []int32 // empty: all
+	Out         string  // "": stdout
+	SkipDigests bool
 }
 
 const recordLong = `Read the log of a topic as it is, aborted and open transactions and their markers included, and
@@ -35,15 +36,16 @@ func newRecordCommand(a *app) *cobra.Command {
 	var partitions []string
 	cmd := &cobra.Command{Use: "record", Short: "Write the log of a topic as a trace for validate", Long: recordLong, Example: recordExample}
 	f := cmd.Flags()
-	addConnection(f, &o.BootstrapServers)
+	addConnection(f, &o.connection)
 	f.StringVar(&o.Topic, "topic", "", "`topic` to read (required)")
 	f.StringSliceVar(&partitions, "partition", nil, "`number` of a partition; repeat it or use commas for more (default all)")
 	f.StringVar(&o.Out, "out", "", "write the trace to this `file` and a summary to stdout (default the trace to stdout)")
 	f.BoolVar(&o.SkipDigests, "skip-digests", false, "do not look into the batches: faster, but the same content written twice is not found")
+	addSecurity(f, &o.connection)
 
 	return a.command(cmd, action{
 		check: func(all *faults) {
-			checkServers(all, o.BootstrapServers)
+			o.checkConnection(all)
 			checkPresent(all, "topic", o.Topic != "", "TOPIC")
 			if o.Topic != "" {
 				checkTopic(all, "topic", o.Topic)

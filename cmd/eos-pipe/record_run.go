@@ -28,7 +28,7 @@ import (
 func runRecord(ctx context.Context, s streams, o recordOptions) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(o.BootstrapServers...))
+	cl, err := o.client(s.Log)
 	if err != nil {
 		return err
 	}

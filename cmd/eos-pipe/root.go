@@ -17,6 +17,7 @@ var commands = []func(*app) *cobra.Command{
 	newDLQCommand,
 	newRecordCommand,
 	newValidateCommand,
+	newACLsCommand,
 	newDemoCommand,
 	newSimCommand,
 	newVersionCommand,
@@ -61,7 +62,8 @@ Exit codes.
   1  a failure, or a finding (of verify or validate)
   2  usage: a flag, a setting or an expression is wrong; nothing was started
   3  fenced: another instance with the same transactional id has taken over
-  4  stopped for an operator: a poison record, lost offsets, or a changed topic`
+  4  stopped for an operator: a poison record, lost offsets, a changed topic,
+     or brokers that refuse who it is or what it may do`
 
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{

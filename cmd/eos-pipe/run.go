@@ -13,7 +13,8 @@ import (
 
 // runOptions is what `eos-pipe run` was asked to do, checked.
 type runOptions struct {
-	BootstrapServers   []string
+	connection
+
 	From               []string // never holds To
 	To                 string
 	Group              string
@@ -75,7 +76,7 @@ func newRunCommand(a *app) *cobra.Command {
 	var filter, mapping string
 	cmd := &cobra.Command{Use: "run", Short: "Pipe records from topics to a topic, exactly once", Long: runLong, Example: runExample}
 	f := cmd.Flags()
-	addConnection(f, &o.BootstrapServers)
+	addConnection(f, &o.connection)
 	f.StringSliceVar(&o.From, "from", nil, "`topic` to read; repeat it or use commas for more (required)")
 	f.StringVar(&o.To, "to", "", "`topic` to write (required)")
 	f.StringVar(&o.Group, "group", "", "consumer `group` that keeps the offsets (required)")
@@ -96,6 +97,7 @@ func newRunCommand(a *app) *cobra.Command {
 	f.IntVar(&o.Parallel, "parallel", 1, "records of a lane that are filtered and mapped at once; those of one key keep their order")
 	f.BoolVar(&o.UntilEnd, "until-end", false, "stop when all that was in the topics at the start is committed")
 	f.BoolVar(&o.Provenance, "provenance", false, "add the header eos-pipe-from, which says what input record an output came from")
+	addSecurity(f, &o.connection)
 
 	return a.command(cmd, action{
 		check: func(all *faults) {
@@ -116,7 +118,7 @@ func (o *runOptions) complete(all *faults) {
 }
 
 func (o *runOptions) check(all *faults) {
-	checkServers(all, o.BootstrapServers)
+	o.checkConnection(all)
 	checkTopics(all, o.From, o.To)
 	checkPresent(all, "group", o.Group != "", "NAME")
 	checkOneOf(all, "start", o.Start, startNames()...)

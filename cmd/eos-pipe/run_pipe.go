@@ -17,7 +17,12 @@ import (
 // runPipe runs the pipe until it is done, a signal stops it, or it fails. nil means that all it has begun is committed.
 func runPipe(ctx context.Context, s streams, opts runOptions) error {
 	var bar atomic.Pointer[barAt]
+	client, err := opts.options(s.Log)
+	if err != nil {
+		return err
+	}
 	cfg := opts.config(s.Log)
+	cfg.Session.Client = client
 	if opts.UntilEnd {
 		cfg.Progress = func(done, total int64) { show(s, &bar, done, total) }
 	}

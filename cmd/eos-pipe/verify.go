@@ -10,14 +10,15 @@ import (
 
 // verifyOptions is what `eos-pipe verify` was asked to compare, checked.
 type verifyOptions struct {
-	BootstrapServers []string
-	From             []string // never holds To
-	To               string
-	Group            string
-	ID               *jq.Program // nil: by the header that `run --provenance` writes
-	Filter, Map      *jq.Program // nil: every record, as it is
-	OnError          string      // as of the pipe
-	DeadLetterTopic  string      // "": none
+	connection
+
+	From            []string // never holds To
+	To              string
+	Group           string
+	ID              *jq.Program // nil: by the header that `run --provenance` writes
+	Filter, Map     *jq.Program // nil: every record, as it is
+	OnError         string      // as of the pipe
+	DeadLetterTopic string      // "": none
 }
 
 const verifyLong = `Read both sides of a pipe, read_committed, and check that every input record the group has
@@ -44,7 +45,7 @@ func newVerifyCommand(a *app) *cobra.Command {
 	var id, filter, mapping string
 	cmd := &cobra.Command{Use: "verify", Short: "Check that every input record is in the output once", Long: verifyLong, Example: verifyExample}
 	f := cmd.Flags()
-	addConnection(f, &o.BootstrapServers)
+	addConnection(f, &o.connection)
 	f.StringSliceVar(&o.From, "from", nil, "`topic` the pipe reads; repeat it or use commas for more (required)")
 	f.StringVar(&o.To, "to", "", "`topic` the pipe writes (required)")
 	f.StringVar(&o.Group, "group", "", "consumer `group` of the pipe: its offsets say how far the output must reach (required)")
@@ -53,11 +54,12 @@ func newVerifyCommand(a *app) *cobra.Command {
 	f.StringVar(&mapping, "map", "", "jq `expression`: the map of the pipe")
 	f.StringVar(&o.OnError, "on-error", "stop", "`stop|dead-letter|skip`: what the pipe does with records that cannot be processed")
 	f.StringVar(&o.DeadLetterTopic, "dead-letter-topic", "", "`topic` of the pipe's dead letters")
+	addSecurity(f, &o.connection)
 
 	return a.command(cmd, action{
 		check: func(all *faults) {
 			o.ID, o.Filter, o.Map = compileJQ(all, "id", id), compileJQ(all, "filter", filter), compileJQ(all, "map", mapping)
-			checkServers(all, o.BootstrapServers)
+			o.checkConnection(all)
 			checkTopics(all, o.From, o.To)
 			checkPresent(all, "group", o.Group != "", "NAME")
 			checkPolicy(all, o.OnError, o.DeadLetterTopic, o.From, o.To)

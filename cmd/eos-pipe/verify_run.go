@@ -23,12 +23,12 @@ import (
 // runVerify compares the two sides of a pipe. nil means that every input record is in the output once; a finding is an
 // *exitError with exitFailure.
 func runVerify(ctx context.Context, s streams, opts verifyOptions) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(opts.BootstrapServers...))
+	cl, err := opts.client(s.Log)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	v := &verifier{opts: opts, s: s, adm: kadm.NewClient(cl), check: checker.New(), lateIDs: map[string]bool{}, topics: map[string]bool{opts.To: true}, pass: transform{filter: opts.Filter, mapping: opts.Map}}
+	v := &verifier{opts: opts, s: s, connect: cl.Opts(), adm: kadm.NewClient(cl), check: checker.New(), lateIDs: map[string]bool{}, topics: map[string]bool{opts.To: true}, pass: transform{filter: opts.Filter, mapping: opts.Map}}
 	result, err := v.run(ctx, cl)
 	if err != nil {
 		return err
@@ -47,12 +47,14 @@ func runVerify(ctx context.Context, s streams, opts verifyOptions) error {
 
 // verifier reads both sides into a checker.
 type verifier struct {
-	opts  verifyOptions
-	s     streams
-	adm   *kadm.Client
-	check *checker.Checker
-	pass  transform
-	prog  *progress
+	opts verifyOptions
+	s    streams
+	adm  *kadm.Client
+
+	connect []kgo.Opt // of every client
+	check   *checker.Checker
+	pass    transform
+	prog    *progress
 
 	until, later offsets.Set     // what the group had committed before, and after, the output's end was asked for
 	lateIDs      map[string]bool // of input records between the two
@@ -288,8 +290,8 @@ func (v *verifier) read(ctx context.Context, from, until offsets.Set, each func(
 	if len(left) == 0 {
 		return nil
 	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(v.opts.BootstrapServers...), kgo.ConsumePartitions(begin),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NoResetOffset()))
+	cl, err := kgo.NewClient(append(v.connect, kgo.ConsumePartitions(begin),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NoResetOffset()))...)
 	if err != nil {
 		return err
 	}

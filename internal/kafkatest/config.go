@@ -23,6 +23,17 @@ func Brokers(n int) Option { return func(c *config) { c.brokers = n } }
 // Set sets a broker setting by its name in server.properties, on all brokers; it wins over the defaults of this package.
 func Set(name, value string) Option { return func(c *config) { c.settings[name] = value } }
 
+// Listener gives the one broker a second listener, of that security protocol, beside the plaintext one, which stays open. The
+// settings are its own: they get the listener's prefix. See [Cluster.Secure].
+func Listener(protocol string, settings map[string]string) Option {
+	return func(c *config) {
+		c.listener = protocol
+		for name, value := range settings {
+			c.settings["listener.name.secure."+name] = value
+		}
+	}
+}
+
 // On puts the data of the one broker on that disk.
 func On(d *Disk) Option {
 	return func(c *config) { c.disk, c.settings["log.dirs"] = d, filepath.Join(d.dir, "data") }
@@ -36,15 +47,19 @@ type config struct {
 	version  string
 	// disk is where the broker's data lie, nil for the machine's.
 	disk *Disk
+	// listener is the security protocol of the second listener, "" if there is none.
+	listener string
 	// scripts is the folder docker/kafka of this repository.
 	scripts string
-	// port is that of node 1 on 127.0.0.1; node i has port+i-1, and port+controllerPorts+i-1 is free for its controller.
+	// port is that of node 1 on 127.0.0.1; node i has port+i-1, and port+controllerPorts+i-1 is free for its controller. The
+	// second listener of node 1 is at port+listenerPorts.
 	port int
 }
 
 const (
 	host            = "127.0.0.1"
 	controllerPorts = 100
+	listenerPorts   = 200
 	heap            = "-Xmx512m"
 )
 
@@ -58,6 +73,9 @@ func newConfig(options []Option) (config, error) {
 	}
 	if cfg.disk != nil && cfg.brokers != 1 {
 		return config{}, errors.New("a disk serves one broker")
+	}
+	if cfg.listener != "" && cfg.brokers != 1 {
+		return config{}, errors.New("a second listener is for one broker")
 	}
 	settings := defaults(cfg.brokers)
 	maps.Copy(settings, cfg.settings)
@@ -75,6 +93,11 @@ func newConfig(options []Option) (config, error) {
 
 // address is where clients reach the node of that id.
 func (c config) address(id int) string { return net.JoinHostPort(host, strconv.Itoa(c.port+id-1)) }
+
+// secureAddress is where clients reach the second listener.
+func (c config) secureAddress() string {
+	return net.JoinHostPort(host, strconv.Itoa(c.port+listenerPorts))
+}
 
 // defaults are the settings of a cluster that differ from Kafka's own defaults, so that tests are fast: what is waited
 // for in production for the sake of many brokers and many clients is not waited for here.
@@ -140,7 +163,7 @@ func freePorts(n int) (int, error) {
 	for range 100 {
 		port, free := 20000+rand.IntN(12000), true
 		for i := range n {
-			free = free && isFree(port+i) && isFree(port+controllerPorts+i)
+			free = free && isFree(port+i) && isFree(port+controllerPorts+i) && isFree(port+listenerPorts+i)
 		}
 		if free {
 			return port, nil

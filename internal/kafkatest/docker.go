@@ -123,6 +123,11 @@ func (d *dockerCluster) env(id int) map[string]string {
 		"KAFKA_LISTENERS":                      "HOST://:9092,INTERNAL://:19092,CONTROLLER://:9093",
 		"KAFKA_ADVERTISED_LISTENERS":           fmt.Sprintf("HOST://%s,INTERNAL://%s:19092", d.address(id), d.host(id)),
 	}
+	if d.listener != "" {
+		env["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"] += ",SECURE:" + d.listener
+		env["KAFKA_LISTENERS"] += ",SECURE://:9094"
+		env["KAFKA_ADVERTISED_LISTENERS"] += ",SECURE://" + d.secureAddress()
+	}
 	for name, value := range d.settings {
 		env[envName(name)] = value
 	}
@@ -146,10 +151,16 @@ func envName(setting string) string {
 // again; one that docker chose would change. It also gives the container the disk that the cluster lies on, if any.
 func (d *dockerCluster) publish(port int) testcontainers.CustomizeRequestOption {
 	return func(req *testcontainers.GenericContainerRequest) error {
-		inside := dockernet.MustParsePort("9092/tcp")
+		inside, secure := dockernet.MustParsePort("9092/tcp"), dockernet.MustParsePort("9094/tcp")
 		req.ExposedPorts = []string{inside.String()}
+		if d.listener != "" {
+			req.ExposedPorts = append(req.ExposedPorts, secure.String())
+		}
 		return testcontainers.WithHostConfigModifier(func(hc *container.HostConfig) {
 			hc.PortBindings = dockernet.PortMap{inside: {{HostIP: netip.MustParseAddr(host), HostPort: strconv.Itoa(port)}}}
+			if d.listener != "" {
+				hc.PortBindings[secure] = []dockernet.PortBinding{{HostIP: netip.MustParseAddr(host), HostPort: strconv.Itoa(port + listenerPorts)}}
+			}
 			if d.disk != nil {
 				hc.Binds = []string{d.disk.dir + ":" + d.disk.dir}
 			}

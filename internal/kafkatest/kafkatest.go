@@ -36,6 +36,8 @@ const (
 // a time may kill or restart brokers.
 type Cluster struct {
 	bootstrap []string
+	// secure is where the second listener is; see Listener.
+	secure string
 	// nodes are the brokers, node i+1 at index i, listening at bootstrap[i]. Empty if the cluster is not ours.
 	nodes []node
 	// dead[i] is true from the kill of node i+1 until it is started again, and while it is paused.
@@ -168,7 +170,7 @@ func start(ctx context.Context, options []Option) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start %d Kafka broker(s): %w", cfg.brokers, err)
 	}
-	c := &Cluster{nodes: nodes, dead: make([]bool, cfg.brokers), remove: remove}
+	c := &Cluster{nodes: nodes, dead: make([]bool, cfg.brokers), remove: remove, secure: cfg.secureAddress()}
 	for i := range nodes {
 		c.bootstrap = append(c.bootstrap, cfg.address(i+1))
 	}
@@ -183,6 +185,9 @@ func start(ctx context.Context, options []Option) (*Cluster, error) {
 
 // Bootstrap returns the addresses of all brokers, dead ones included, in the order of their node ids.
 func (c *Cluster) Bootstrap() []string { return append([]string(nil), c.bootstrap...) }
+
+// Secure returns the address of the second listener, which [Listener] asks for.
+func (c *Cluster) Secure() []string { return []string{c.secure} }
 
 // Kill ends a broker as SIGKILL does; nodes count from 1, as node.id does. It returns when the process is gone. The
 // rest of the cluster notices after broker.session.timeout.ms; the broker's data stay for [Cluster.Restart].

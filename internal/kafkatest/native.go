@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,6 +36,16 @@ func startNative(ctx context.Context, cfg config) ([]node, func(context.Context)
 	args := []string{"up", "--dir", dir, "--brokers", strconv.Itoa(cfg.brokers), "--port", strconv.Itoa(cfg.port)}
 	for name, value := range cfg.settings {
 		args = append(args, "--set", name+"="+value)
+	}
+	if cfg.listener != "" {
+		plain := "PLAINTEXT://" + cfg.address(1)
+		secure := "SECURE://" + cfg.secureAddress()
+		args = append(
+			args,
+			"--set", fmt.Sprintf("listeners=%s,CONTROLLER://%s,%s", plain, net.JoinHostPort(host, strconv.Itoa(cfg.port+controllerPorts)), secure),
+			"--set", "advertised.listeners="+plain+","+secure,
+			"--set", "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:"+cfg.listener,
+		)
 	}
 	if err := cfg.native(ctx, args...); err != nil {
 		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)

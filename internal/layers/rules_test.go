@@ -38,6 +38,7 @@ var rules = []rule{
 	{pkg: "codec/avro", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
 	{pkg: "codec/protobuf", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
 	{pkg: "codec/jsonschema", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
+	{pkg: "security", required: true, light: true},
 }
 
 // leaves are the folders whose packages nobody imports; they may import everything.
