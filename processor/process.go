@@ -140,7 +140,7 @@ func (p Pipe[In, Out]) giveUp(r *kgo.Record, failed *RecordError, opts Options, 
 			Header{Key: DeadLetterErrorHeader, Value: []byte(v.err.Error())},
 			Header{Key: DeadLetterFromHeader, Value: fmt.Appendf(nil, "%s@%d", failed.Partition, failed.Offset)})
 		res.add(&kgo.Record{
-			Topic: opts.DeadLetterTopic, Partition: r.Partition, Key: r.Key, Value: r.Value, Headers: headers, Timestamp: r.Timestamp,
+			Topic: opts.DeadLetterTopic, Partition: r.Partition, Key: r.Key, Value: r.Value, Headers: headers, Timestamp: r.Timestamp, Context: r.Context,
 		}, source{failed.Partition, failed.Offset})
 	}
 	res.GivenUp = append(res.GivenUp, failed)
