@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -35,12 +36,12 @@ type curveOf struct {
 }
 
 var curves = []curveOf{
-	{"transactions_per_second", "Transactions", "committed/s", func(s Sample) float64 { return s.TransactionsPerSec }},
-	{"records_in_per_second", "Records in", "/s", func(s Sample) float64 { return s.RecordsPerSec }},
-	{"flush_ms", "Flush", "ms", func(s Sample) float64 { return s.FlushMillis }},
-	{"end_ms", "End", "ms", func(s Sample) float64 { return s.EndMillis }},
-	{"last_stable_offset_lag", "Lag", "to the last stable offset", func(s Sample) float64 { return float64(s.StableLag) }},
-	{"aborted_per_second", "Aborted", "/s", func(s Sample) float64 { return s.AbortedPerSec }},
+	{"transactions_per_second", "Committed", "transactions/s", func(s Sample) float64 { return s.TransactionsPerSec }},
+	{"records_in_per_second", "Records in", "records/s", func(s Sample) float64 { return s.RecordsPerSec }},
+	{"flush_ms", "Flush", "ms, mean", func(s Sample) float64 { return s.FlushMillis }},
+	{"end_ms", "End", "ms, mean", func(s Sample) float64 { return s.EndMillis }},
+	{"last_stable_offset_lag", "Lag", "offsets, stable", func(s Sample) float64 { return float64(s.StableLag) }},
+	{"aborted_per_second", "Aborted", "transactions/s", func(s Sample) float64 { return s.AbortedPerSec }},
 }
 
 func (m *Monitor) servePage(w http.ResponseWriter, _ *http.Request) {
@@ -74,7 +75,7 @@ func groupDigits(n any) string {
 
 // formatRate writes a figure with one digit behind the point if it is small.
 func formatRate(v float64) string {
-	if v < 100 {
+	if v < 100 && v != math.Trunc(v) {
 		return strconv.FormatFloat(v, 'f', 1, 64)
 	}
 	return groupDigits(int64(v + 0.5))
@@ -110,6 +111,16 @@ func curve(history []Sample, c curveOf) string {
 		points[i] = fmt.Sprintf("%.1f,%.1f", x, 23-22*c.Of(s)/top)
 	}
 	return strings.Join(points, " ")
+}
+
+// NothingWentWrong says that every transaction was committed at once.
+func (d pageData) NothingWentWrong() bool {
+	for _, n := range d.Totals.InDoubt {
+		if n > 0 {
+			return false
+		}
+	}
+	return len(d.Totals.Aborted) == 0
 }
 
 // Value is the newest value of the curve.

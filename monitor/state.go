@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -111,7 +112,7 @@ func (l *lane) leave() { l.joined, l.partitions = false, nil }
 
 // isFinal says of why a session has stopped that no other one will be opened.
 func isFinal(err error) bool {
-	return err != nil && !errors.Is(err, eos.ErrClosed) && eos.CauseOf(err) != eos.CauseCanceled
+	return err != nil && !errors.Is(err, eos.ErrClosed) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
 // describe says why a lane has stopped, without anything of a record in it: what a handler says may quote one.

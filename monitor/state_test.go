@@ -147,6 +147,7 @@ func TestFailure(t *testing.T) {
 	}{
 		{eos.ErrClosed, false},
 		{context.Canceled, false},
+		{context.DeadlineExceeded, false},
 		{kerr.TopicAuthorizationFailed, true},
 		{eos.ErrFenced, true},
 		{&eos.LostOffsetsError{Partition: p0, From: 1, To: 2}, true},

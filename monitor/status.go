@@ -31,7 +31,7 @@ type Status struct {
 type Totals struct {
 	Begun           int64               `json:"begun"`
 	Committed       int64               `json:"committed"`
-	Aborted         map[eos.Cause]int64 `json:"aborted"`  // by cause; causes without a transaction are left out
+	Aborted         map[eos.Cause]int64 `json:"aborted"`  // by cause, without those of which there is none
 	InDoubt         map[string]int64    `json:"in_doubt"` // by outcome: committed, aborted, unknown
 	RecordsIn       int64               `json:"records_in"`
 	RecordsOut      int64               `json:"records_out"`
