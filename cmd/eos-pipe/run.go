@@ -29,6 +29,7 @@ type runOptions struct {
 	MaxBytes           int // of one transaction; 0: the library's default
 	UntilEnd           bool
 	Provenance         bool
+	HTTP               string // where to serve metrics and health; "": nowhere
 }
 
 // laneID is the transactional id of one lane, counted from 0. A lane keeps its id over restarts: by it a new process
@@ -81,6 +82,7 @@ func newRunCommand(a *app) *cobra.Command {
 	f.IntVar(&o.MaxRecords, "max-records", 0, "most input records in one transaction (0: default)")
 	f.Var((*sizeValue)(&o.MaxBytes), "max-bytes", "most input bytes in one transaction, as 16MiB (0: default)")
 	f.BoolVar(&o.UntilEnd, "until-end", false, "stop when all that was in the topics at the start is committed")
+	f.StringVar(&o.HTTP, "http", "", "serve metrics, health and a live page at `host:port`, as 127.0.0.1:9404 (default: no server; without a host 127.0.0.1)")
 	f.BoolVar(&o.Provenance, "provenance", false, "add the header eos-pipe-from, which says what input record an output came from")
 
 	return a.command(cmd, action{
@@ -106,6 +108,7 @@ func (o *runOptions) check(all *faults) {
 	checkTopics(all, o.From, o.To)
 	checkPresent(all, "group", o.Group != "", "NAME")
 	checkOneOf(all, "start", o.Start, startNames()...)
+	checkListen(all, "http", o.HTTP)
 	atLeast(all, "lanes", o.Lanes, 1)
 	atLeast(all, "session-timeout", o.SessionTimeout, time.Second)
 	atLeast(all, "transaction-timeout", o.TransactionTimeout, time.Second)
