@@ -12,9 +12,11 @@ type rule struct {
 	isPure bool
 	// light asks that nothing in heavy is reached, however indirectly: it is linked into users' binaries.
 	light bool
+	// brings is what of heavy it is there for, and may reach all the same.
+	brings []string
 }
 
-// rules is the direction of imports: cmd/eos-pipe → processor → eos → offsets, and eos/model → eos/trace. Add a package by a line.
+// rules is the direction of imports: cmd/eos-pipe → monitor → processor → eos → offsets, and eos/model → eos/trace. Add a package by a line.
 var rules = []rule{
 	{pkg: "offsets", required: true, isPure: true, light: true},
 	{pkg: "internal/checker", required: true, isPure: true, light: true, module: []string{"offsets"}},
@@ -33,6 +35,10 @@ var rules = []rule{
 		module: []string{"eos", "processor", "offsets", "internal/checker", "internal/wiretap"},
 	},
 	{pkg: "processor", required: true, light: true, module: []string{"eos", "offsets"}},
+	{
+		pkg: "monitor", required: true, light: true, module: []string{"processor", "eos", "offsets"},
+		brings: []string{"github.com/prometheus/client_golang", "github.com/twmb/franz-go/plugin", "go.opentelemetry.io"},
+	},
 }
 
 // leaves are the folders whose packages nobody imports; they may import everything.
@@ -41,14 +47,17 @@ var leaves = []string{"cmd", "integration", "bench"}
 // impure are the packages (and those below them) that bring in a clock, chance, the outer world or concurrency.
 var impure = []string{"math/rand", "net", "os", "sync", "time"}
 
-// heavy are the modules (and packages below them) that must not reach a user's binary: containers, test helpers, and
-// what only the command line tool needs.
+// heavy are the modules (and packages below them) that must not reach a user's binary: containers, test helpers, what only the
+// command line tool needs, and what only monitor brings in.
 var heavy = []string{
 	"github.com/itchyny/gojq",
 	"github.com/spf13/cobra",
 	"github.com/stretchr/testify",
 	"github.com/testcontainers/testcontainers-go",
 	"github.com/twmb/franz-go/pkg/kfake",
+	"github.com/prometheus/client_golang",
+	"github.com/twmb/franz-go/plugin",
+	"go.opentelemetry.io",
 }
 
 // How long code may be, in lines. Generated files are exempt; functions in tests are.
