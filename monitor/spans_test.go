@@ -54,7 +54,7 @@ func TestSpans(t *testing.T) {
 	txn := spans["app transaction"][0]
 	has := map[attribute.Key]string{}
 	for _, a := range txn.Attributes {
-		has[a.Key] = a.Value.Emit()
+		has[a.Key] = a.Value.String()
 	}
 	require.Equal(t, "committed", has["eos_pipe.outcome"])
 	require.Equal(t, "app-i-0", has["eos_pipe.transactional_id"])
