@@ -151,7 +151,7 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
-// expressions are the values of all fields "expr", however deep, of a JSON text.
+// expressions are what a dashboard asks Prometheus: the values of all fields "expr", however deep, and the queries of variables.
 func expressions(t *testing.T, text []byte) []string {
 	t.Helper()
 	var root any
@@ -162,7 +162,7 @@ func expressions(t *testing.T, text []byte) []string {
 		switch v := v.(type) {
 		case map[string]any:
 			for name, inner := range v {
-				if expr, ok := inner.(string); ok && name == "expr" {
+				if expr, ok := inner.(string); ok && (name == "expr" || name == "query" && strings.HasPrefix(expr, "label_values(")) {
 					found = append(found, expr)
 				}
 				walk(inner)

@@ -62,7 +62,7 @@ func (s *state) sample(now time.Time) {
 		next.FlushMillis = float64((sum.flush - h.last.flush).Milliseconds()) / ended
 		next.EndMillis = float64((sum.end - h.last.end).Milliseconds()) / ended
 	}
-	for _, of := range s.lag.of {
+	for _, of := range s.owned() {
 		next.StableLag += of.toStable()
 		next.HighLag += of.toHigh()
 	}

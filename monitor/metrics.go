@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
 // metric is one metric of /metrics. docs/monitoring.md has a line for each; a test compares them.
@@ -113,7 +114,7 @@ func (m *Monitor) Collect(ch chan<- prometheus.Metric) {
 	for _, l := range m.state.sorted() {
 		e.lane(l)
 	}
-	e.lag(m.state.lag)
+	e.lag(m.state.lag.at, m.state.owned())
 	if m.stats != nil {
 		s := m.stats()
 		e("eos_pipe_records_skipped_total", float64(s.Skipped))
@@ -153,13 +154,13 @@ func (e emitter) lane(l *lane) {
 	e("eos_pipe_last_commit_timestamp_seconds", asTimestamp(l.lastCommit), l.id)
 }
 
-func (e emitter) lag(found lag) {
-	for p, of := range found.of {
+func (e emitter) lag(at time.Time, owned map[offsets.Partition]partitionLag) {
+	for p, of := range owned {
 		number := partitionLabel(p)
 		e("eos_pipe_last_stable_offset_lag_records", float64(of.toStable()), p.Topic, number)
 		e("eos_pipe_high_watermark_lag_records", float64(of.toHigh()), p.Topic, number)
 	}
-	e("eos_pipe_lag_timestamp_seconds", asTimestamp(found.at))
+	e("eos_pipe_lag_timestamp_seconds", asTimestamp(at))
 }
 
 func asNumber(yes bool) float64 {

@@ -1,6 +1,7 @@
 package monitor_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -116,6 +117,8 @@ func TestLagBehindAHangingTransaction(t *testing.T) {
 	eventually(t, "what hangs is seen", func() bool { return lags() == [2]float64{0, 11} })
 	require.InDelta(t, 11, figure(t, w.Monitor, "eos_pipe_high_watermark_lag_records", "topic", "in", "partition", "1"), 0)
 	require.True(t, w.Status().Ready.OK, w.Status().Ready.Reasons)
+	_, page := get(t, w.Monitor, "/")
+	require.Equal(t, 1, strings.Count(page, ">waits for an open transaction<"))
 	require.NoError(t, foreign.EndTransaction(t.Context(), kgo.TryAbort))
 	eventually(t, "nothing hangs", func() bool { return lags() == [2]float64{0, 0} })
 	require.NoError(t, w.end())

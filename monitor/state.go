@@ -203,6 +203,18 @@ func (s *state) owners() map[offsets.Partition]string {
 	return owners
 }
 
+// owned is the lag of the partitions that the process still has: what it had when the brokers were asked may be another one's by now, who
+// tells it too.
+func (s *state) owned() map[offsets.Partition]partitionLag {
+	owned := map[offsets.Partition]partitionLag{}
+	for p := range s.owners() {
+		if of, ok := s.lag.of[p]; ok {
+			owned[p] = of
+		}
+	}
+	return owned
+}
+
 // total is the sum over the lanes.
 func (s *state) total() counts {
 	sum := counts{aborted: map[eos.Cause]int64{}, resolved: map[eos.Outcome]int64{}}

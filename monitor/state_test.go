@@ -112,6 +112,17 @@ func TestReadyUnlessTheLagIsUnknown(t *testing.T) {
 	require.Empty(t, l.why())
 }
 
+// The lag of a partition is not told any more once the group has given it to another process, which tells it from then on.
+func TestLagOfWhatIsOwned(t *testing.T) {
+	t.Parallel()
+	l := newLife()
+	l.has(p0)
+	l.tells(1, 2, 3)
+	require.Equal(t, map[offsets.Partition]partitionLag{p0: {1, 2, 3}}, l.owned())
+	l.has(offsets.Partition{Topic: "in", Number: 1})
+	require.Empty(t, l.owned(), "the other one is not asked for yet")
+}
+
 // A transaction is in doubt if its end was not answered, and not if it was aborted before or by a rebalance.
 func TestInDoubt(t *testing.T) {
 	t.Parallel()
