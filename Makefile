@@ -63,6 +63,14 @@ test-versions: need-go ## run the tests that depend on the broker most on other 
 	    $(with_kafka) go test -count=1 -timeout 20m -run '$(versions_tests)' ./integration ) || failed="$$failed $$version"; \
 	done; [[ -z $$failed ]] || { echo "test-versions: failed on$$failed" >&2; exit 1; }
 
+BROWSER     ?= chromium
+BROWSER_OUT ?= bin/browser
+
+.PHONY: test-browser
+test-browser: need-go ## open the live page in a real browser (BROWSER, a Chromium); pictures go to BROWSER_OUT (bin/browser)
+	@mkdir -p '$(BROWSER_OUT)'
+	EOS_TEST_BROWSER='$(BROWSER)' go test -tags browser -run 'InBrowser$$' -count=1 -artifacts -outputdir '$(abspath $(BROWSER_OUT))' ./monitor
+
 .PHONY: check
 check: need-go ## check format, vet, module sums, and lint
 	@unformatted=$$(gofmt -l .); [[ -z $$unformatted ]] || { echo "not formatted: $$unformatted" >&2; exit 1; }

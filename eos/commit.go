@@ -20,6 +20,9 @@ var errNotCommitted = errors.New("the group rebalanced, or a coordinator moved, 
 // errBegin is the cause when the client refuses to begin a transaction: its producer id has failed for good.
 var errBegin = errors.New("no transaction can be begun")
 
+// errOffsets is the cause when the offsets of a transaction are refused before they are sent.
+var errOffsets = errors.New("offsets refused")
+
 // errTooOld is the cause when a transaction was aborted before the broker would have done it.
 var errTooOld = errors.New("the transaction came close to its timeout")
 
@@ -74,7 +77,7 @@ type transaction struct {
 	ended          bool    // the coordinator has decided it
 	resolved       bool    // the group's offsets were asked
 	decided        Outcome // Unknown until it is certain
-	sent           int64
+	sent, bytes    int64   // records handed to the client, and their keys and values
 
 	mu      sync.Mutex
 	acked   int64
@@ -187,6 +190,7 @@ func (t *transaction) produce(ctx, own context.Context, outs iter.Seq[*kgo.Recor
 			return err
 		}
 		t.sent++
+		t.bytes += int64(len(r.Key) + len(r.Value))
 		cl.Produce(own, r, t.promise)
 		if group += len(r.Key) + len(r.Value) + 1; t.s.group > 0 && group >= t.s.group {
 			if err := t.flush(ctx, own); err != nil {
@@ -324,7 +328,7 @@ func (t *transaction) checkOffsets(req *kmsg.TxnOffsetCommitRequest) error {
 		}
 	}
 	if !got.Equal(t.commits) {
-		return fmt.Errorf("the client would commit other offsets than were processed: %v", offsets.Diff(t.commits, got))
+		return fmt.Errorf("%w: the client would commit other offsets than were processed: %v", errOffsets, offsets.Diff(t.commits, got))
 	}
 	return t.s.client.members.check(got, membership{req.MemberID, req.Generation})
 }
@@ -433,7 +437,7 @@ func (t *transaction) report(err error) {
 	}
 	t.s.cfg.Observer.Transaction(Transaction{
 		TransactionalID: t.s.cfg.TransactionalID, Txn: t.s.txn, Outcome: outcome, Err: t.cause,
-		In: len(t.batch.Records), Out: int(t.sent), Bytes: t.batch.Bytes, Offsets: t.batch.Offsets(),
+		In: len(t.batch.Records), Out: int(t.sent), Bytes: t.batch.Bytes, OutBytes: int(t.bytes), Offsets: t.batch.Offsets(),
 		Flush: t.flushed.Sub(t.began), End: now.Sub(t.flushed),
 	})
 }

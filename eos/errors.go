@@ -208,7 +208,7 @@ func (s *Session) act(err error, unknown action) action {
 	if s.refused.IsZero() {
 		s.refused = time.Now()
 		s.cfg.Logger.Warn("the brokers refuse the credentials; nothing is lost, it is tried again for some time: is the password being changed?",
-			"transactional_id", s.cfg.TransactionalID, "for", refusalPatience, "err", err)
+			"transactional_id", s.cfg.TransactionalID, "patience", refusalPatience, "err", err)
 	}
 	if time.Since(s.refused) > refusalPatience {
 		return actStop

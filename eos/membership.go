@@ -2,6 +2,7 @@ package eos
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -79,21 +80,45 @@ func (m *memberships) check(set offsets.Set, now membership) error {
 // asks the balancer for its part of each JoinGroup.
 type countingBalancer struct {
 	kgo.GroupBalancer
-	members *memberships
+	c *client
 }
 
-// counting returns the balancers of a client with the same options, which count.
-func (m *memberships) counting(cl *kgo.Client) []kgo.GroupBalancer {
-	chosen, _ := cl.OptValue(kgo.Balancers).([]kgo.GroupBalancer)
+// counting returns the balancers of another client with the same options, which count.
+func (c *client) counting(other *kgo.Client) []kgo.GroupBalancer {
+	chosen, _ := other.OptValue(kgo.Balancers).([]kgo.GroupBalancer)
 	counting := make([]kgo.GroupBalancer, len(chosen))
 	for i, b := range chosen {
-		counting[i] = countingBalancer{b, m}
+		counting[i] = countingBalancer{b, c}
 	}
 	return counting
 }
 
 // JoinGroupMetadata implements kgo.GroupBalancer.
 func (b countingBalancer) JoinGroupMetadata(interests []string, assignment map[string][]int32, generation int32) []byte {
-	b.members.joinsAgain(generation)
+	b.c.members.joinsAgain(generation)
 	return b.GroupBalancer.JoinGroupMetadata(interests, assignment, generation)
+}
+
+// ParseSyncAssignment implements kgo.GroupBalancer: the group has answered a SyncGroup, so a rebalance is over. The Observer is told
+// here and not by kgo's OnPartitionsAssigned, which is not called for what was there before, and holds up the session where it is set.
+func (b countingBalancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
+	assigned, err := b.GroupBalancer.ParseSyncAssignment(assignment)
+	if err == nil {
+		b.c.s.tellAssigned(assigned)
+	}
+	return assigned, err
+}
+
+func (s *Session) tellAssigned(assigned map[string][]int32) {
+	if s.cfg.Observer.Assigned == nil {
+		return
+	}
+	a := Assignment{TransactionalID: s.cfg.TransactionalID}
+	for topic, numbers := range assigned {
+		for _, n := range numbers {
+			a.Partitions = append(a.Partitions, offsets.Partition{Topic: topic, Number: n})
+		}
+	}
+	slices.SortFunc(a.Partitions, offsets.Partition.Compare)
+	s.cfg.Observer.Assigned(a)
 }

@@ -2,6 +2,7 @@ package eos
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -50,16 +51,42 @@ type Transaction struct {
 	Outcome         Outcome
 	Err             error       // why it was not committed at once; nil for a plain commit
 	In, Out         int         // records polled and produced
-	Bytes           int         // bytes of the keys and values polled
+	Bytes, OutBytes int         // bytes of the keys and values polled and produced
 	Offsets         offsets.Set // what was, or would have been, committed
 	Flush, End      time.Duration
 }
 
-// Observer is told what a session does. Every field may be nil. The functions are called on the session's goroutine
-// and hold it up: they must return soon and must not call the session.
+// Assignment is what the group has assigned to a session in a rebalance: all that it has from now on, in order. It may be nothing.
+type Assignment struct {
+	TransactionalID string
+	Partitions      []offsets.Partition
+}
+
+// Observer is told what a session does. Every field may be nil. Transition and Transaction are called on the session's
+// goroutine, Assigned on one of its client's after each rebalance of the group, beside the others. They hold it up: they must
+// return soon and must not call the session. After the client is replaced, the session has nothing until it is assigned anew.
 type Observer struct {
 	Transition  func(Transition)
 	Transaction func(Transaction)
+	Assigned    func(Assignment)
+}
+
+// With returns an observer that tells o, then next.
+func (o Observer) With(next Observer) Observer {
+	return Observer{
+		Transition: both(o.Transition, next.Transition), Transaction: both(o.Transaction, next.Transaction),
+		Assigned: both(o.Assigned, next.Assigned),
+	}
+}
+
+func both[T any](first, second func(T)) func(T) {
+	switch {
+	case first == nil:
+		return second
+	case second == nil:
+		return first
+	}
+	return func(v T) { first(v); second(v) }
 }
 
 // SlogObserver returns an Observer that writes every edge at level debug, every transaction that was not committed at
@@ -80,6 +107,9 @@ func SlogObserver(log *slog.Logger) Observer {
 			}
 			log.Log(context.Background(), level, "transaction "+t.Outcome.String(), "transactional_id", t.TransactionalID, "txn", t.Txn, "in", t.In, "out", t.Out,
 				"offsets", t.Offsets.String(), "flush", t.Flush, "end", t.End, "err", t.Err)
+		},
+		Assigned: func(a Assignment) {
+			log.Debug("assigned by the group", "transactional_id", a.TransactionalID, "partitions", fmt.Sprint(a.Partitions))
 		},
 	}
 }

@@ -42,7 +42,7 @@ func (s *Session) options(c *client) []kgo.Opt {
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), // only a placeholder: see startOffsets
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.BlockRebalanceOnPoll(),
-		kgo.Balancers(c.members.counting(s.plain)...), // kgo's default, cooperative-sticky, or the user's
+		kgo.Balancers(c.counting(s.plain)...), // kgo's default, cooperative-sticky, or the user's
 		kgo.AdjustFetchOffsetsFn(c.startOffsets),
 		kgo.OnPartitionsRevoked(c.rebalancing),
 		kgo.OnPartitionsLost(c.rebalancing),

@@ -24,7 +24,9 @@ func TestDeadLetterPolicy(t *testing.T) {
 	p.cluster.CreateTopic(t, dead, 6)
 	policy := []string{"--on-error", "dead-letter", "--dead-letter-topic", dead}
 	p.mapping = `if .offset % 1000 == 7 then error("planted") elif .offset % 1000 == 8 then .value = ([range(500000)] | tostring) else . end`
-	p.record = func(n int64, _ offsets.Partition, _ int64) *kgo.Record { return kgo.StringRecord(strconv.FormatInt(n, 10)) }
+	p.record = func(n int64, _ offsets.Partition, _ int64) *kgo.Record {
+		return kgo.StringRecord(strconv.FormatInt(n, 10))
+	}
 	p.fill(total)
 	for range 2 {
 		a := p.start("a", slices.Concat(policy, []string{"--parallel", "4"})...)

@@ -95,7 +95,7 @@ func (w way[In, Out]) together(ctx context.Context, units []unit[In]) (made Resu
 		}
 		from := sources[i]
 		u := units[from]
-		r := &kgo.Record{Partition: u.raw.Partition}
+		r := &kgo.Record{Partition: u.raw.Partition, Context: u.raw.Context}
 		w.fill(r, out, value)
 		if w.opts.Provenance {
 			mark(r, Provenance{Partition: u.at.partition, Offset: u.at.offset, Index: index[from], Count: count[from]})

@@ -54,11 +54,22 @@ type Config struct {
 	// Progress is called now and then with what the group has committed of the input that was there when Run began,
 	// in offsets. It is called only with UntilEnd, from one goroutine. Optional.
 	Progress func(done, total int64)
+	// Observe is told when a lane starts and when it ends for good. It is called from several goroutines, and holds its lane up.
+	// What happens in between, Session.Observer is told. Optional.
+	Observe func(LaneEvent)
 	// Logger takes the log. Default: nothing is logged.
 	Logger *slog.Logger
 	// Session tunes the lanes' sessions: bounds of a batch, timeouts, franz-go options. What is set above
 	// (servers, group, ids, topics, logger) must not be set in it.
 	Session eos.Config
+}
+
+// LaneEvent says that a lane has started or ended. All lanes are said to start before the first of them does anything.
+type LaneEvent struct {
+	Lane            int    // counted from 0
+	TransactionalID string // of its sessions
+	Ended           bool   // for good: no other session is opened
+	Err             error  // why it ended; nil: it has drained
 }
 
 // withDefaults returns c with its defaults filled in.

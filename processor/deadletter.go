@@ -47,7 +47,7 @@ func NewDeadLetter(r *kgo.Record, topic string, failed *RecordError) *kgo.Record
 	message := strings.ToValidUTF8(cause.Error()[:min(len(cause.Error()), maxMessage)], "")
 	header := func(key, value string) Header { return Header{Key: key, Value: []byte(value)} }
 	return &kgo.Record{
-		Topic: topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp,
+		Topic: topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp, Context: r.Context,
 		Headers: append(withoutDeadLetter(r.Headers),
 			header(DeadLetterTopicHeader, failed.Partition.Topic),
 			header(DeadLetterPartitionHeader, strconv.Itoa(int(failed.Partition.Number))),

@@ -8,7 +8,7 @@ import (
 
 // encode is the third stage: the typed outputs of one input record are appended to made as records to produce. The fetched record itself
 // is used for the first output made of it, which saves the client much work. If one output cannot be encoded there is none at
-// all, and the fetched record is as it was.
+// all, and the fetched record is as it was. The context that a hook of the client has put into the fetched record, with a trace, goes on to all outputs.
 func (p Pipe[In, Out]) encode(source *kgo.Record, outs []Record[Out], made []*kgo.Record) ([]*kgo.Record, error) {
 	var few [4][]byte
 	values := few[:0]
@@ -23,7 +23,7 @@ func (p Pipe[In, Out]) encode(source *kgo.Record, outs []Record[Out], made []*kg
 	for i, out := range outs {
 		r := source
 		if reuse := free && out.raw == source; !reuse {
-			r = &kgo.Record{Partition: source.Partition}
+			r = &kgo.Record{Partition: source.Partition, Context: source.Context}
 		}
 		free = free && r != source
 		p.fill(r, out, values[i])

@@ -100,11 +100,15 @@ func (p *Processor) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	failures := make([]error, p.cfg.Lanes)
 	for i := range p.cfg.Lanes {
+		p.tell(LaneEvent{Lane: i})
+	}
+	for i := range p.cfg.Lanes {
 		wg.Go(func() {
 			l := lane{p: p, number: i, soft: soft}
 			if failures[i] = l.run(); failures[i] != nil {
 				stop(errors.New("another lane has failed"))
 			}
+			p.tell(LaneEvent{Lane: i, Ended: true, Err: failures[i]})
 		})
 	}
 	if end != nil {
@@ -115,6 +119,14 @@ func (p *Processor) Run(ctx context.Context) error {
 	}
 	wg.Wait()
 	return firstError(failures)
+}
+
+// tell tells Config.Observe.
+func (p *Processor) tell(e LaneEvent) {
+	if p.cfg.Observe != nil {
+		e.TransactionalID = p.cfg.lane(e.Lane, p.topics, p.outputs).TransactionalID
+		p.cfg.Observe(e)
+	}
 }
 
 // limitDrain is called when a drain begins: it may last so long.

@@ -33,6 +33,17 @@ func checkServers(all *faults, servers []string) {
 	}
 }
 
+// checkListen checks where to listen; "" is nowhere.
+func checkListen(all *faults, flag, address string) {
+	if address == "" {
+		return
+	}
+	_, port, err := net.SplitHostPort(address)
+	if n, convErr := strconv.Atoi(port); err != nil || convErr != nil || n < 0 || n > 65535 {
+		all.add("--"+flag+": "+quote(address)+" is not host:port", "write it as 127.0.0.1:9404; 0.0.0.0:9404 can be reached from everywhere")
+	}
+}
+
 // checkTopics checks where a pipe reads and writes. One that reads its own output never ends.
 func checkTopics(all *faults, from []string, to string) {
 	checkPresent(all, "from", len(from) > 0, "TOPIC")

@@ -318,6 +318,6 @@ func (r *recorder) isCompacted(ctx context.Context) bool {
 			}
 		}
 	}
-	r.s.Log.Warn("it is not known whether the topic is compacted: missing offsets will not be found", "topic", r.opts.Topic, "error", err)
+	r.s.Log.Warn("it is not known whether the topic is compacted: missing offsets will not be found", "topic", r.opts.Topic, "err", err)
 	return true
 }

@@ -33,7 +33,8 @@ type runOptions struct {
 	OnError            string // stop, dead-letter or skip
 	DeadLetterTopic    string // "": none
 	HandlerTimeout     time.Duration
-	Parallel           int // at least 1
+	Parallel           int    // at least 1
+	HTTP               string // where to serve metrics and health; "": nowhere
 }
 
 // laneID is the transactional id of one lane, counted from 0. A lane keeps its id over restarts: by it a new process
@@ -96,6 +97,7 @@ func newRunCommand(a *app) *cobra.Command {
 	f.DurationVar(&o.HandlerTimeout, "handler-timeout", 30*time.Second, "after this time --filter and --map have failed for a record (0: never)")
 	f.IntVar(&o.Parallel, "parallel", 1, "records of a lane that are filtered and mapped at once; those of one key keep their order")
 	f.BoolVar(&o.UntilEnd, "until-end", false, "stop when all that was in the topics at the start is committed")
+	f.StringVar(&o.HTTP, "http", "", "serve metrics, health and a live page at `host:port`, as 127.0.0.1:9404 (default: no server; without a host 127.0.0.1)")
 	f.BoolVar(&o.Provenance, "provenance", false, "add the header eos-pipe-from, which says what input record an output came from")
 	addSecurity(f, &o.connection)
 
@@ -122,6 +124,7 @@ func (o *runOptions) check(all *faults) {
 	checkTopics(all, o.From, o.To)
 	checkPresent(all, "group", o.Group != "", "NAME")
 	checkOneOf(all, "start", o.Start, startNames()...)
+	checkListen(all, "http", o.HTTP)
 	atLeast(all, "lanes", o.Lanes, 1)
 	atLeast(all, "session-timeout", o.SessionTimeout, time.Second)
 	atLeast(all, "transaction-timeout", o.TransactionTimeout, time.Second)

@@ -26,12 +26,18 @@ func runPipe(ctx context.Context, s streams, opts runOptions) error {
 	if opts.UntilEnd {
 		cfg.Progress = func(done, total int64) { show(s, &bar, done, total) }
 	}
-	p, err := processor.New(cfg, opts.pipe())
+	shown := opts.monitored(s)
+	p, err := processor.New(shown.observe(cfg), opts.pipe())
 	if err != nil {
 		return usageError(err.Error(), "see eos-pipe run --help")
 	}
 	drain, stop := drainOnSignal(ctx, s.Log, p.Abort)
 	defer stop()
+	drain, hide, err := shown.start(drain, s, p)
+	if err != nil {
+		return err
+	}
+	defer hide()
 	s.Log.Info("starting", "from", opts.From, "to", opts.To, "group", opts.Group, "transactional_id", opts.laneID(0), "lanes", opts.Lanes)
 	began := time.Now()
 	var reporting func()

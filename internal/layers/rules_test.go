@@ -12,9 +12,11 @@ type rule struct {
 	isPure bool
 	// light asks that nothing in heavy is reached, however indirectly: it is linked into users' binaries.
 	light bool
+	// brings is what of heavy it is there for, and may reach all the same.
+	brings []string
 }
 
-// rules is the direction of imports: cmd/eos-pipe → processor → eos → offsets, codec → processor, and eos/model → eos/trace. Add a package by a line.
+// rules is the direction of imports: cmd/eos-pipe → monitor → processor → eos → offsets, codec → processor, and eos/model → eos/trace. Add a package by a line.
 var rules = []rule{
 	{pkg: "offsets", required: true, isPure: true, light: true},
 	{pkg: "internal/checker", required: true, isPure: true, light: true, module: []string{"offsets"}},
@@ -39,6 +41,10 @@ var rules = []rule{
 	{pkg: "codec/protobuf", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
 	{pkg: "codec/jsonschema", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
 	{pkg: "security", required: true, light: true},
+	{
+		pkg: "monitor", required: true, light: true, module: []string{"processor", "eos", "offsets"},
+		brings: []string{"github.com/prometheus/client_golang", "github.com/twmb/franz-go/plugin", "go.opentelemetry.io"},
+	},
 }
 
 // leaves are the folders whose packages nobody imports; they may import everything.
@@ -47,14 +53,17 @@ var leaves = []string{"cmd", "integration", "bench"}
 // impure are the packages (and those below them) that bring in a clock, chance, the outer world or concurrency.
 var impure = []string{"math/rand", "net", "os", "sync", "time"}
 
-// heavy are the modules (and packages below them) that must not reach a user's binary: containers, test helpers, and
-// what only the command line tool needs.
+// heavy are the modules (and packages below them) that must not reach a user's binary: containers, test helpers, what only the
+// command line tool needs, and what only monitor brings in.
 var heavy = []string{
 	"github.com/itchyny/gojq",
 	"github.com/spf13/cobra",
 	"github.com/stretchr/testify",
 	"github.com/testcontainers/testcontainers-go",
 	"github.com/twmb/franz-go/pkg/kfake",
+	"github.com/prometheus/client_golang",
+	"github.com/twmb/franz-go/plugin",
+	"go.opentelemetry.io",
 }
 
 // formats are the modules of single codecs: none reaches a binary that does not import that codec.
