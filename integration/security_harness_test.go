@@ -209,7 +209,16 @@ func (g *guarded) revoke(a granted) {
 
 // feed writes to the input until the test is over or stop is called, which waits.
 func (g *guarded) feed() (stop func()) {
-	return g.every(20*time.Millisecond, func() { g.write(30) })
+	ctx := context.WithoutCancel(g.t.Context()) // what is counted as written must be
+	return g.every(20*time.Millisecond, func() {
+		var rs []*kgo.Record
+		for i := range 30 {
+			rs = append(rs, g.next(int32(i%sessionPartitions), 0))
+		}
+		if err := g.plain.ProduceSync(ctx, rs...).FirstErr(); err != nil {
+			g.t.Errorf("the input is not fed any more: %v", err)
+		}
+	})
 }
 
 // every does something again and again until the test is over or stop is called, which waits.
