@@ -58,7 +58,7 @@ func New[T proto.Message](reg *registry.Registry, cfg Config) (processor.Codec[T
 
 func newCodec[T proto.Message](reg *registry.Registry, cfg Config) (*codec[T], error) {
 	if t := reflect.TypeFor[T](); t.Kind() != reflect.Pointer || t.Elem().PkgPath() == "google.golang.org/protobuf/types/dynamicpb" {
-		return nil, errors.New("T must be a pointer to a generated message")
+		return nil, errors.New("the type parameter must be a pointer to a generated message")
 	}
 	var none T
 	c := &codec[T]{registry: reg, message: none.ProtoReflect().Type()}

@@ -57,7 +57,7 @@ func New(cfg Config) (*Registry, error) {
 		faults = append(faults, fmt.Errorf("RequestTimeout is %s; it must not be negative", cfg.RequestTimeout))
 	}
 	if cfg.Attempts < 0 {
-		faults = append(faults, fmt.Errorf("Attempts is %d; it must not be negative", cfg.Attempts))
+		faults = append(faults, fmt.Errorf("the field Attempts is %d; it must not be negative", cfg.Attempts))
 	}
 	var opts []sr.ClientOpt
 	if len(cfg.URLs) > 0 {

@@ -187,6 +187,7 @@ func (k kind) in(focus Focus) bool {
 		return api(kmsg.Fetch, kmsg.OffsetFetch, kmsg.ListOffsets, kmsg.OffsetCommit) || k.act == crash
 	case Handlers:
 		return k.act == failure || k.act == crash
+	case Errors: // one fault a schedule, and none of these
 	case Twins:
 		return k.act == twin || k.act == crash || k.act == stopped
 	}

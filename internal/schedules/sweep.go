@@ -53,16 +53,17 @@ func sweep(seed uint64) Plan {
 		at = 0
 	}
 	return Plan{
-		Seed: seed, Focus: Errors, Members: 1, Inputs: 2, Outputs: 2, Brokers: 2, Records: 60, Chunks: 8, Batch: 20, Window: 8 * time.Second,
+		Seed: seed, Focus: Errors, Members: 1, Inputs: 2, Outputs: 2, Brokers: 2, Records: 180, Chunks: 8, Batch: 40, Window: 8 * time.Second,
 		Old:    api == kmsg.AddPartitionsToTxn || api == kmsg.AddOffsetsToTxn,
 		Events: []Event{{At: at, Kind: kind{refusal, api, code}, Count: 1, For: 1}},
 	}
 }
 
+const replaces = "replaces the client"
+
 // did notes what a session did about a fault, by the states that it went through.
 func (w *world) did(t eos.Transition) {
-	what := map[eos.State]string{eos.Aborting: "aborts", eos.Replacing: "replaces the client"}[t.To]
-	if what != "" {
+	if what := map[eos.State]string{eos.Aborting: "aborts", eos.Replacing: replaces}[t.To]; what != "" {
 		w.didSo(what)
 	}
 }

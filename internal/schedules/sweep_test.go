@@ -51,7 +51,35 @@ func TestErrorTable(t *testing.T) {
 		require.NoError(t, os.WriteFile(file, []byte(before+fence+render(cells)+fence+after), 0o600))
 		return
 	}
-	require.Equal(t, table, render(cells))
+	says := parse(table)
+	require.Len(t, says, len(cells))
+	for _, r := range cells {
+		api, code := cell(r.Seed)
+		want := says[api.Name()+" "+code.Message]
+		if !strings.Contains(want, replaces) { // a rebalance that the error brings about may ask for it as well
+			r.Did = slices.DeleteFunc(r.Did, func(what string) bool { return what == replaces })
+		}
+		require.Equal(t, want, r.Action(), "%s %s\nrepeat it by: %s", api.Name(), code.Message, repeat(r))
+	}
+}
+
+// parse reads what render writes: for each API and error what is done.
+func parse(table string) map[string]string {
+	says := map[string]string{}
+	api, action := "", ""
+	for line := range strings.Lines(table) {
+		switch words := strings.TrimSpace(line); {
+		case !strings.HasPrefix(line, " "):
+			api = words
+			continue
+		case !strings.HasPrefix(line, "     "):
+			action, line, _ = strings.Cut(words, ":")
+		}
+		for code := range strings.FieldsSeq(line) {
+			says[api+" "+code] = action
+		}
+	}
+	return says
 }
 
 // render writes the table: for each API what is done, and about which errors.
