@@ -82,6 +82,10 @@ func (s Secret) Read() (string, error) {
 	return s.read()
 }
 
+// Reference returns what ParseSecret was given, which names the secret and does not hold it: env:NAME or file:/path. For a secret that stands
+// in a client.properties it returns "".
+func (s Secret) Reference() string { return s.ref }
+
 // file is the path of the file that s refers to; "" if it does not.
 func (s Secret) file() string {
 	path, _ := strings.CutPrefix(s.ref, "file:")

@@ -203,3 +203,18 @@ func TestOpenFilesAreSaid(t *testing.T) {
 		require.Equal(t, said, strings.Contains(log.String(), "every user of the machine may read it"), "%v", mode)
 	}
 }
+
+// A reference is what was given, so that settings can be printed; what stands in a file has none.
+func TestReference(t *testing.T) {
+	t.Parallel()
+	for _, ref := range []string{"", "env:NAME", "file:/path"} {
+		s, err := security.ParseSecret(ref)
+		require.NoError(t, err)
+		require.Equal(t, ref, s.Reference())
+	}
+	props, err := security.FromProperties(strings.NewReader("security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\n" +
+		`sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="canary";`))
+	require.NoError(t, err)
+	require.Empty(t, props.Config.SASL.Password.Reference())
+	require.False(t, props.Config.SASL.Password.IsZero())
+}

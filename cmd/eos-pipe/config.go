@@ -21,7 +21,7 @@ import (
 const envPrefix = "EOS_PIPE_"
 
 // notSettings are flags without a counterpart in environment and file.
-var notSettings = []string{"help", "version"}
+var notSettings = []string{"help", "version", "print-config"}
 
 func envName(flag string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))

@@ -15,6 +15,7 @@ var commands = []func(*app) *cobra.Command{
 	newRunCommand,
 	newVerifyCommand,
 	newDLQCommand,
+	newConfigCommand,
 	newRecordCommand,
 	newValidateCommand,
 	newACLsCommand,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/eos-pipe/eos-pipe/internal/jq"
 )
@@ -74,9 +75,21 @@ const runExample = `  # copy the large orders, keyed by customer and without the
 
 func newRunCommand(a *app) *cobra.Command {
 	var o runOptions
-	var filter, mapping string
+	var show bool
 	cmd := &cobra.Command{Use: "run", Short: "Pipe records from topics to a topic, exactly once", Long: runLong, Example: runExample}
-	f := cmd.Flags()
+	check := o.define(cmd.Flags())
+	cmd.Flags().BoolVar(&show, "print-config", false, "print the effective settings as a --config file, and exit; secrets are references and are never printed")
+	return a.command(cmd, action{check: check, do: func(ctx context.Context, s streams) error {
+		if show {
+			return s.print(effectiveConfig(cmd.Flags(), o))
+		}
+		return runPipe(ctx, s, o)
+	}})
+}
+
+// define defines the flags of a pipe, and returns what checks and completes the options when they are parsed.
+func (o *runOptions) define(f *pflag.FlagSet) (check func(*faults)) {
+	var filter, mapping string
 	addConnection(f, &o.connection)
 	f.StringSliceVar(&o.From, "from", nil, "`topic` to read; repeat it or use commas for more (required)")
 	f.StringVar(&o.To, "to", "", "`topic` to write (required)")
@@ -101,14 +114,11 @@ func newRunCommand(a *app) *cobra.Command {
 	f.BoolVar(&o.Provenance, "provenance", false, "add the header eos-pipe-from, which says what input record an output came from")
 	addSecurity(f, &o.connection)
 
-	return a.command(cmd, action{
-		check: func(all *faults) {
-			o.Filter, o.Map = compileJQ(all, "filter", filter), compileJQ(all, "map", mapping)
-			o.complete(all)
-			o.check(all)
-		},
-		do: func(ctx context.Context, s streams) error { return runPipe(ctx, s, o) },
-	})
+	return func(all *faults) {
+		o.Filter, o.Map = compileJQ(all, "filter", filter), compileJQ(all, "map", mapping)
+		o.complete(all)
+		o.check(all)
+	}
 }
 
 // complete fills in the defaults that follow from other settings.

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+)
+
+// newConfigCommand is the family of commands about settings.
+func newConfigCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Look at the settings of a pipe",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError("unknown command "+quote("config "+args[0]), "eos-pipe config --help lists the commands")
+			}
+			return cmd.Help()
+		},
+	}
+	cmd.AddCommand(newConfigCheckCommand(a))
+	return cmd
+}
+
+const configCheckLong = `Check the settings of eos-pipe run, as flags, environment and --config file give them, without
+connecting to anything: every fault at once, and exit code 2. It reads the files that the
+settings name (certificates, a client.properties), and no secret.
+
+If nothing is wrong it prints the effective settings, as run --print-config does.`
+
+const configCheckExample = `  eos-pipe config check --config pipe.yaml`
+
+func newConfigCheckCommand(a *app) *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{Use: "check", Short: "Check the settings of a pipe without connecting", Long: configCheckLong, Example: configCheckExample}
+	check := o.define(cmd.Flags())
+	return a.command(cmd, action{check: check, do: func(_ context.Context, s streams) error {
+		if _, err := o.options(s.Log); err != nil {
+			return err
+		}
+		return s.print(effectiveConfig(cmd.Flags(), o))
+	}})
+}
+
+// settings are the effective settings of a pipe, in the order of the help, by the names of the flags.
+type settings []setting
+
+type setting struct {
+	name  string
+	value any // a string, a list of strings, a number or a bool
+}
+
+// effectiveConfig returns the settings that are not empty, with what follows from others filled in. Of a secret it returns the reference.
+func effectiveConfig(f *pflag.FlagSet, o runOptions) settings {
+	derived := map[string]any{"transactional-id": o.TransactionalID, "instance-id": o.InstanceID, "bootstrap-server": o.BootstrapServers}
+	var all settings
+	f.VisitAll(func(flag *pflag.Flag) {
+		if slices.Contains(notSettings, flag.Name) || flag.Name == "config" {
+			return
+		}
+		value, ok := derived[flag.Name]
+		if !ok {
+			value = typedValue(flag.Value)
+		}
+		text, isText := value.(string)
+		list, isList := value.([]string)
+		if isText && text == "" || isList && len(list) == 0 {
+			return
+		}
+		all = append(all, setting{flag.Name, value})
+	})
+	return all
+}
+
+// typedValue returns the value of a flag as YAML and JSON have it.
+func typedValue(value pflag.Value) any {
+	if d, ok := value.(*deferredValue); ok {
+		value = d.Value
+	}
+	text := value.String()
+	switch v := value.(type) {
+	case pflag.SliceValue:
+		return v.GetSlice()
+	case *secretValue:
+		return v.secret.Reference()
+	}
+	switch value.Type() {
+	case "bool":
+		return text == "true"
+	case "int", "size":
+		if n, err := strconv.Atoi(text); err == nil {
+			return n
+		}
+	}
+	return text
+}
+
+// String returns the settings as a file for --config.
+func (s settings) String() string {
+	doc := yaml.Node{Kind: yaml.MappingNode}
+	for _, one := range s {
+		var key, value yaml.Node
+		_ = key.Encode(one.name) // these types can be encoded
+		_ = value.Encode(one.value)
+		doc.Content = append(doc.Content, &key, &value)
+	}
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	_ = e.Encode(&doc)
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// MarshalJSON returns them as one object, in the same order.
+func (s settings) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, one := range s {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		name, err := json.Marshal(one.name)
+		if err != nil {
+			return nil, err
+		}
+		value, err := json.Marshal(one.value)
+		if err != nil {
+			return nil, err
+		}
+		b.Write(name)
+		b.WriteByte(':')
+		b.Write(value)
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
