@@ -24,7 +24,7 @@ func (s *Session) options(c *client) []kgo.Opt {
 		kgo.FetchMaxBytes(int32(max(cfg.MaxBytes, 1<<20))),
 		kgo.FetchMaxPartitionBytes(int32(min(max(cfg.MaxBytes, 1<<20), 4<<20))),
 		kgo.FetchMaxWait(500*time.Millisecond), // as Kafka's own; a partition just taken over waits for the running fetch
-		kgo.MaxDecompressBatchBytes(256<<20),
+		kgo.MaxDecompressBatchBytes(maxDecompressed),
 		kgo.RecordPartitioner(partitioner{}),
 		kgo.OnPartitionsCallbackBlocked(c.blocked),
 	)
@@ -49,6 +49,10 @@ func (s *Session) options(c *client) []kgo.Opt {
 		kgo.WithHooks(gate{s: s, c: c}),
 	)
 }
+
+// maxDecompressed bounds what a fetched batch may grow to when it is decompressed, in bytes, where Config.Client sets no other bound: a few
+// kilobytes may hold a gigabyte of zeros.
+const maxDecompressed = 64 << 20
 
 // connection returns the options that reach the brokers, shared by the session's client and its admin client, then
 // more, then the user's own.

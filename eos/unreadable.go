@@ -22,7 +22,8 @@ const (
 	unreadableFor   = 2 * time.Second
 )
 
-// UnreadableError is the cause when what the broker gives for an offset is damaged, again and again: in its log, most likely.
+// UnreadableError is the cause when what the broker gives for an offset is damaged, again and again: in its log, most likely; or when a batch
+// is larger when decompressed than the client may let it be (64 MiB; kgo.MaxDecompressBatchBytes in Config.Client sets another bound).
 // Offset is the first that cannot be read; all before it is committed, and it and all behind it is not.
 type UnreadableError struct {
 	Partition offsets.Partition
@@ -32,6 +33,9 @@ type UnreadableError struct {
 
 // Error returns the place and what is wrong there.
 func (e *UnreadableError) Error() string {
+	if _, ok := errors.AsType[*kgo.ErrDecompressTooLarge](e.Err); ok {
+		return fmt.Sprintf("%s cannot be read from offset %d on, the batch there grows beyond the bound when it is decompressed: %v", e.Partition, e.Offset, e.Err)
+	}
 	return fmt.Sprintf("%s cannot be read from offset %d on, the batch there is corrupt: %v", e.Partition, e.Offset, e.Err)
 }
 

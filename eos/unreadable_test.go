@@ -47,3 +47,33 @@ func TestDamagedForGood(t *testing.T) {
 	require.Empty(t, run(t, s, 1))
 	b.requireOnce(31)
 }
+
+// A batch of some kilobytes that grows beyond the bound when it is decompressed stops the session with its place, after all before it is
+// committed; nothing of that size is ever held. With a higher bound it is a record like any other.
+func TestDecompressionBomb(t *testing.T) {
+	b := setup(t)
+	b.produce(30)
+	bomber, err := kgo.NewClient(kgo.SeedBrokers(b.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ProducerBatchMaxBytes(80<<20), kgo.BrokerMaxWriteBytes(100<<20))
+	require.NoError(t, err)
+	defer bomber.Close()
+	require.NoError(t, bomber.ProduceSync(t.Context(), &kgo.Record{Topic: "in", Partition: 1, Value: make([]byte, 65<<20)}).FirstErr())
+	b.produceFrom(30, 3)
+	s := b.open(b.config())
+	err = untilError(t, s)
+	var bomb *eos.UnreadableError
+	require.ErrorAs(t, err, &bomb)
+	require.Equal(t, offsets.Partition{Topic: "in", Number: 1}, bomb.Partition)
+	require.EqualValues(t, 10, bomb.Offset)
+	require.ErrorContains(t, err, "grows beyond the bound")
+	require.Equal(t, eos.Stop, nextOf(err))
+	require.NoError(t, s.Close(t.Context()))
+	require.Len(t, b.output(), 32, "all but the bomb and what is behind it")
+
+	cfg := b.config()
+	cfg.Client = []kgo.Opt{kgo.MaxDecompressBatchBytes(80 << 20)}
+	s = b.open(cfg)
+	batch, err := s.Poll(t.Context())
+	require.NoError(t, err)
+	require.Len(t, batch.Records[0].Value, 65<<20)
+}

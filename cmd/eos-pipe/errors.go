@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/processor"
@@ -32,7 +33,11 @@ var outcomes = []outcome{
 		return "nothing else is lost; to go on without these records, set the group's offset of " + e.Partition.String() +
 			" to " + strconv.FormatInt(e.To, 10) + " (kafka-consumer-groups.sh --reset-offsets) while the pipe is stopped"
 	}),
-	as(exitOperator, func(*eos.UnreadableError) string {
+	as(exitOperator, func(e *eos.UnreadableError) string {
+		if errors.Is(e.Err, kgo.ErrMaxDecompress) {
+			return "nothing is lost, all before it is committed: if the batch is in order, start with a larger --max-decompressed; else set the group's offset behind it " +
+				"(kafka-consumer-groups.sh --reset-offsets) while the pipe is stopped"
+		}
 		return "nothing is lost, all before it is committed: let a replica with a whole copy lead the partition, or, if none has one, set the group's offset behind the batch " +
 			"(kafka-consumer-groups.sh --reset-offsets) while the pipe is stopped"
 	}),

@@ -29,6 +29,7 @@ type runOptions struct {
 	CommitInterval     time.Duration
 	MaxRecords         int // of one transaction; 0: the library's default
 	MaxBytes           int // of one transaction; 0: the library's default
+	MaxDecompressed    int // of one batch of the input; 0: the library's default
 	UntilEnd           bool
 	Provenance         bool
 	OnError            string // stop, dead-letter or skip
@@ -105,6 +106,7 @@ func (o *runOptions) define(f *pflag.FlagSet) (check func(*faults)) {
 	f.DurationVar(&o.CommitInterval, "commit-interval", 10*time.Millisecond, "least time between two commits of a lane")
 	f.IntVar(&o.MaxRecords, "max-records", 0, "most input records in one transaction (0: default)")
 	f.Var((*sizeValue)(&o.MaxBytes), "max-bytes", "most input bytes in one transaction, as 16MiB (0: default)")
+	f.Var((*sizeValue)(&o.MaxDecompressed), "max-decompressed", "most `bytes` that a batch of the input may grow to when it is decompressed; a larger one stops the pipe (0: 64MiB)")
 	f.StringVar(&o.OnError, "on-error", "stop", "`stop|dead-letter|skip`: what becomes of a record for which --filter or --map fails, or whose output is refused")
 	f.StringVar(&o.DeadLetterTopic, "dead-letter-topic", "", "`topic` for such records, with --on-error dead-letter; eos-pipe dlq replay puts them back")
 	f.DurationVar(&o.HandlerTimeout, "handler-timeout", 30*time.Second, "after this time --filter and --map have failed for a record (0: never)")
@@ -144,6 +146,7 @@ func (o *runOptions) check(all *faults) {
 	atLeast(all, "parallel", o.Parallel, 1)
 	atLeast(all, "max-records", o.MaxRecords, 0)
 	atLeast(all, "max-bytes", o.MaxBytes, 0)
+	atLeast(all, "max-decompressed", o.MaxDecompressed, 0)
 	if o.CommitInterval > 0 && o.CommitInterval >= o.TransactionTimeout {
 		all.add(fmt.Sprintf("--commit-interval %v is not below --transaction-timeout %v", o.CommitInterval, o.TransactionTimeout),
 			"the broker aborts a transaction that is open for longer than its timeout; commit well before it")

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/internal/jq"
 	"github.com/eos-pipe/eos-pipe/processor"
@@ -23,6 +25,9 @@ func runPipe(ctx context.Context, s streams, opts runOptions) error {
 	}
 	cfg := opts.config(s.Log)
 	cfg.Session.Client = client
+	if opts.MaxDecompressed > 0 {
+		cfg.Session.Client = append(cfg.Session.Client, kgo.MaxDecompressBatchBytes(opts.MaxDecompressed))
+	}
 	if opts.UntilEnd {
 		cfg.Progress = func(done, total int64) { show(s, &bar, done, total) }
 	}
