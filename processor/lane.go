@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -99,6 +100,9 @@ func (l *lane) batch(s *eos.Session) (done bool, err error) {
 		l.p.cfg.Logger.Warn("a record cannot be processed for now; its batch is not committed, and tried again", "lane", l.number, "err", err)
 		return false, err
 	case err != nil:
+		if failed, ok := errors.AsType[*RecordError](err); ok && failed.Class() == "panic" {
+			l.logRecord(failed).Error("a panic; nothing of its batch is committed", "err", failed.Err)
+		}
 		return false, fmt.Errorf("nothing of its batch is committed: %w", err)
 	}
 	err = s.Commit(l.p.hard, batch, slices.Values(res.Records))
@@ -147,11 +151,16 @@ func (l *lane) count(in int, res Result) {
 	}
 }
 
-// logGivenUp says which record was given up and why; a panic comes with its stack.
+// logGivenUp says which record was given up and why.
 func (l *lane) logGivenUp(g *RecordError) {
-	log := l.p.cfg.Logger.With("lane", l.number, "topic", g.Partition.Topic, "partition", g.Partition.Number, "offset", g.Offset)
-	if p, ok := errors.AsType[*PanicError](g.Err); ok {
+	l.logRecord(g).Warn("record given up", "class", g.Class(), "attempts", g.Attempts, "err", g.Err)
+}
+
+// logRecord is the log about a record that has failed; a panic comes with its stack, which is in no error.
+func (l *lane) logRecord(failed *RecordError) *slog.Logger {
+	log := l.p.cfg.Logger.With("lane", l.number, "topic", failed.Partition.Topic, "partition", failed.Partition.Number, "offset", failed.Offset)
+	if p, ok := errors.AsType[*PanicError](failed.Err); ok {
 		log = log.With("stack", string(p.Stack))
 	}
-	log.Warn("record given up", "class", g.Class(), "attempts", g.Attempts, "err", g.Err)
+	return log
 }

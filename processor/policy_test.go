@@ -1,9 +1,11 @@
 package processor_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -287,4 +289,27 @@ func TestRunWaitsForWhatIsAway(t *testing.T) {
 	require.NoError(t, p.Run(t.Context()))
 	require.Equal(t, processor.Stats{In: 100, Out: 100, Transactions: p.Stats().Transactions}, p.Stats())
 	b.values("out", 100)
+}
+
+// Where a handler panicked is in the log, with the record's place, be the record given up or not.
+func TestPanicsAreLogged(t *testing.T) {
+	for _, policy := range []processor.Policy{processor.StopOnError, processor.SkipOnError} {
+		b := setup(t)
+		b.produce(4)
+		var log bytes.Buffer
+		cfg := b.config()
+		cfg.Errors.Policy, cfg.Logger = policy, slog.New(slog.NewTextHandler(&log, nil))
+		pipe := double
+		pipe.Handle = processor.Map(func(s string) (string, error) {
+			if s == "2" {
+				panic("boom")
+			}
+			return s, nil
+		})
+		p, err := processor.New(cfg, pipe)
+		require.NoError(t, err)
+		err = p.Run(t.Context())
+		require.Equal(t, policy == processor.StopOnError, err != nil)
+		require.Regexp(t, `topic=in partition=2 offset=0 stack=".*policy_test.go.*err="it panicked: boom"`, log.String())
+	}
 }
