@@ -35,8 +35,8 @@ type Sink[Out any] struct {
 	more []string // further topics: see Many
 }
 
-// topics are all topics that the sink is for.
-func (s Sink[Out]) topics() []string { return append([]string{s.Topic}, s.more...) }
+// Topics are all topics that the sink is for: more than one where it is of Many.
+func (s Sink[Out]) Topics() []string { return append([]string{s.Topic}, s.more...) }
 
 // From returns a Source that reads topics with codec.
 func From[In any](codec Codec[In], topics ...string) Source[In] {
@@ -88,7 +88,7 @@ func (p Pipe[In, Out]) validate() error {
 	if p.Sink.Topic == "" {
 		faults = append(faults, errors.New("the sink names no topic"))
 	}
-	for _, topic := range p.Sink.topics() {
+	for _, topic := range p.Sink.Topics() {
 		if slices.Contains(p.Source.Topics, topic) {
 			faults = append(faults, fmt.Errorf("topic %s is both source and sink: such a pipe reads what it writes, and never ends", topic))
 		}

@@ -49,11 +49,11 @@ func New[In, Out any](cfg Config, p Pipe[In, Out]) (*Processor, error) {
 	if err := errors.Join(err, p.validate()); err != nil {
 		return nil, err
 	}
-	if err := cfg.validate(p.Source.Topics, p.Sink.topics()); err != nil {
+	if err := cfg.validate(p.Source.Topics, p.Sink.Topics()); err != nil {
 		return nil, err
 	}
 	opts := Options{DeadLetterTopic: cfg.DeadLetterTopic, Provenance: cfg.Provenance, Errors: cfg.Errors, Parallel: cfg.Parallel}
-	pr := &Processor{cfg: cfg, topics: p.Source.Topics, outputs: p.Sink.topics()}
+	pr := &Processor{cfg: cfg, topics: p.Source.Topics, outputs: p.Sink.Topics()}
 	pr.process = func(ctx context.Context, in []*kgo.Record, refused map[place]error) (Result, error) {
 		opts := opts
 		opts.refused = refused

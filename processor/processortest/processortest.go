@@ -1,4 +1,5 @@
-// Package processortest runs a handler or a whole pipe on records in a test, without a broker.
+// Package processortest runs a handler or a whole pipe on records in a test: Handle and Run without a broker, Replay on an embedded one
+// while records come again, as they do when processes die and transactions are aborted.
 package processortest
 
 import (
