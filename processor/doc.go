@@ -40,5 +40,5 @@
 // every input record exactly once. A handler may be called more than once for a record, so what it does outside Kafka
 // may happen more than once.
 //
-// Package processortest runs a handler or a pipe on records in a test, without a broker.
+// Package processortest runs a handler or a pipe on records in a test, without a broker, or on an embedded one while records come again.
 package processor
