@@ -211,6 +211,7 @@ func TestSecondSessionFencesFirst(t *testing.T) {
 	}
 	require.ErrorIs(t, err, eos.ErrFenced)
 	require.Equal(t, eos.Stop, nextOf(err))
+	require.Regexp(t, `transactional id g-a-0, which producer id \d+ epoch \d+ has now`, err.Error())
 	_, err = first.Poll(t.Context())
 	require.ErrorIs(t, err, eos.ErrFenced, "it stays stopped")
 	require.NoError(t, <-done)

@@ -41,7 +41,7 @@ func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Err
 		return s.stop("replace", Aborted, err)
 	}
 	if taken || fenced && !s.allowFence() {
-		return s.stop("replace", Aborted, fmt.Errorf("%w (transactional id %s): %w", ErrFenced, s.cfg.TransactionalID, cause))
+		return s.stop("replace", Aborted, fmt.Errorf("%w (transactional id %s%s): %w", ErrFenced, s.cfg.TransactionalID, s.holder(ctx), cause))
 	}
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		c, err := s.renew(ctx, cause, t)
@@ -162,6 +162,17 @@ func (s *Session) isProducerElse(ctx context.Context, last *client) bool {
 	defer cancel()
 	d, err := s.describeTransaction(bounded)
 	return err != nil || d.ProducerID != last.producerID || d.ProducerEpoch != last.producerEpoch
+}
+
+// holder says which producer has the transactional id now, if the coordinator tells.
+func (s *Session) holder(ctx context.Context) string {
+	bounded, cancel := context.WithTimeout(ctx, firstAsk)
+	defer cancel()
+	d, err := s.describeTransaction(bounded)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf(", which producer id %d epoch %d has now", d.ProducerID, d.ProducerEpoch)
 }
 
 // A question to a coordinator is given up after firstAsk, the next one after twice that, and so on up to askTimeout, until one is
