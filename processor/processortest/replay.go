@@ -58,7 +58,9 @@ func dieInTransaction[In, Out any](t testing.TB, cfg processor.Config, pipe proc
 	case <-held.Reached():
 		tap.Cut() // from now on nothing that it sends arrives
 		p.Abort()
-		<-done
+		if err := <-done; !errors.Is(err, processor.ErrAborted) {
+			t.Fatalf("the pipe was to be left in a transaction: %v", err)
+		}
 	case err := <-done: // there was nothing to produce
 		if err != nil {
 			t.Fatalf("the pipe stopped: %v", err)
