@@ -21,15 +21,9 @@ func (w way[In, Out]) batch(ctx context.Context, in []*kgo.Record) (Result, erro
 	units := make([]unit[In], 0, len(in))
 	for _, r := range in {
 		at := placeOf(r)
-		if err := w.opts.refused[at]; err != nil {
-			if err := w.giveUp(ctx, r, at.fail("produce", err), &res); err != nil {
-				return Result{}, err
-			}
-			continue
-		}
-		typed, err := w.decode(r)
-		if err != nil {
-			if err := w.giveUp(ctx, r, at.fail("decode", err), &res); err != nil {
+		typed, failed := w.enter(r, at)
+		if failed != nil {
+			if err := w.giveUp(ctx, r, failed, &res); err != nil {
 				return Result{}, err
 			}
 			continue

@@ -37,17 +37,7 @@ func (l *lane) run() error {
 
 // backOff waits before another try, longer from failure to failure: what fails again and again shall not spin.
 func (l *lane) backOff(failures int) {
-	pause(l.soft, min(10*time.Millisecond<<min(failures, 10), 5*time.Second))
-}
-
-// pause waits for d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
+	rest(l.soft, min(10*time.Millisecond<<min(failures, 10), 5*time.Second))
 }
 
 // session is one session's life. again says that another is to be opened.

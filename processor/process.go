@@ -121,19 +121,17 @@ type way[In, Out any] struct {
 // one takes one record through the stages.
 func (w way[In, Out]) one(ctx context.Context, r *kgo.Record, res *Result) error {
 	at := placeOf(r)
-	if err := w.opts.refused[at]; err != nil {
-		return w.giveUp(ctx, r, at.fail("produce", err), res)
+	in, failed := w.enter(r, at)
+	if failed != nil {
+		return w.giveUp(ctx, r, failed, res)
 	}
-	in, err := w.decode(r)
-	if err != nil {
-		return w.giveUp(ctx, r, at.fail("decode", err), res)
-	}
+	var err error
 	var alone [1]Record[Out]
 	outs, calls := alone[:], 1
 	if w.Handle == nil {
 		alone[0] = w.through(in)
 	} else if outs, calls, err = w.handle(ctx, in, w.opts.Errors); err != nil {
-		failed := at.fail("handle", err)
+		failed = at.fail("handle", err)
 		failed.Attempts = calls
 		return w.giveUp(ctx, r, failed, res)
 	}
@@ -149,6 +147,18 @@ func (w way[In, Out]) one(ctx context.Context, r *kgo.Record, res *Result) error
 		res.sources = append(res.sources, at)
 	}
 	return nil
+}
+
+// enter decodes a record that is to be handled. One whose output the broker has refused is not.
+func (w way[In, Out]) enter(r *kgo.Record, at place) (in Record[In], failed *RecordError) {
+	if err := w.opts.refused[at]; err != nil {
+		return in, at.fail("produce", err)
+	}
+	in, err := w.decode(r)
+	if err != nil {
+		return in, at.fail("decode", err)
+	}
+	return in, nil
 }
 
 // giveUp does with a record that has failed for good what its handler has decided, or else what the policy says: it is left out, becomes

@@ -40,7 +40,7 @@ func (p *Processor) watchEnd(ctx context.Context) (*endWatch, error) {
 	defer cancel()
 	err = cl.Ping(bounded)
 	for err != nil && bounded.Err() == nil {
-		pause(bounded, betweenTries)
+		rest(bounded, betweenTries)
 		err = cl.Ping(bounded)
 	}
 	if err != nil {
@@ -49,7 +49,7 @@ func (p *Processor) watchEnd(ctx context.Context) (*endWatch, error) {
 	}
 	err = w.list(bounded)
 	for retriable(err) && bounded.Err() == nil { // a new cluster has no coordinator before somebody asked for one
-		pause(bounded, betweenTries)
+		rest(bounded, betweenTries)
 		err = w.list(bounded)
 	}
 	if err != nil {

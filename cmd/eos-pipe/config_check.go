@@ -15,18 +15,7 @@ import (
 
 // newConfigCommand is the family of commands about settings.
 func newConfigCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "config",
-		Short: "Look at the settings of a pipe",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError("unknown command "+quote("config "+args[0]), "eos-pipe config --help lists the commands")
-			}
-			return cmd.Help()
-		},
-	}
-	cmd.AddCommand(newConfigCheckCommand(a))
-	return cmd
+	return family("config", "Look at the settings of a pipe", newConfigCheckCommand(a))
 }
 
 const configCheckLong = `Check the settings of eos-pipe run, as flags, environment and --config file give them, without

@@ -133,6 +133,18 @@ func (a *app) command(cmd *cobra.Command, act action) *cobra.Command {
 	return cmd
 }
 
+// family returns a command that is nothing but the name before those of its children.
+func family(name, short string, children ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: name, Short: short, RunE: func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usageError("unknown command "+quote(name+" "+args[0]), "eos-pipe "+name+" --help lists the commands")
+		}
+		return cmd.Help()
+	}}
+	cmd.AddCommand(children...)
+	return cmd
+}
+
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil

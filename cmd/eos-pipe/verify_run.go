@@ -379,10 +379,11 @@ func (v *verifier) id(ctx context.Context, r *kgo.Record) (string, error) {
 // output tells the checker of one output record.
 func (v *verifier) output(ctx context.Context, r *kgo.Record) error {
 	out := offsets.Partition{Topic: r.Topic, Number: r.Partition}
+	of, isDead := v.deadLetter(r)
+	if r.Topic == v.opts.DeadLetterTopic && !isDead {
+		return nil // another pipe's
+	}
 	if v.opts.ID != nil {
-		if _, mine := v.deadLetter(r); r.Topic == v.opts.DeadLetterTopic && !mine {
-			return nil // another pipe's
-		}
 		id, err := v.id(ctx, r)
 		if err == nil && !v.lateIDs[id] {
 			v.check.OutputID(id, out, r.Offset)
@@ -390,12 +391,8 @@ func (v *verifier) output(ctx context.Context, r *kgo.Record) error {
 		return err
 	}
 	from, ok := processor.ProvenanceOf(r)
-	if r.Topic == v.opts.DeadLetterTopic {
-		at, mine := v.deadLetter(r)
-		if !mine {
-			return nil // another pipe's
-		}
-		from, ok = processor.Provenance{Partition: at.partition, Offset: at.offset, Count: 1}, true
+	if isDead {
+		from, ok = processor.Provenance{Partition: of.partition, Offset: of.offset, Count: 1}, true
 	}
 	switch {
 	case !ok:

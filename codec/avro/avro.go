@@ -57,10 +57,7 @@ func New[T any](reg *registry.Registry, cfg Config) (processor.Codec[T], error) 
 	if err != nil {
 		return nil, fmt.Errorf("the Avro codec of %s: %w", reflect.TypeFor[T](), err)
 	}
-	subject := cfg.Subject
-	if subject == "" && cfg.Topic != "" {
-		subject = registry.Subject(cfg.Topic)
-	}
+	subject := registry.SubjectOf(cfg.Subject, cfg.Topic)
 	c := &codec[T]{registry: reg, own: own}
 	c.writer = reg.Writer(subject, cfg.AutoRegister, func() (sr.Schema, error) {
 		if own == nil {

@@ -56,10 +56,7 @@ func New[T any](reg *registry.Registry, cfg Config) (processor.Codec[T], error) 
 			return nil, fmt.Errorf("the JSON Schema codec of %s: %w", reflect.TypeFor[T](), err)
 		}
 	}
-	subject := cfg.Subject
-	if subject == "" && cfg.Topic != "" {
-		subject = registry.Subject(cfg.Topic)
-	}
+	subject := registry.SubjectOf(cfg.Subject, cfg.Topic)
 	c.writer = reg.Writer(subject, cfg.AutoRegister, func() (sr.Schema, error) {
 		if c.own == nil {
 			return sr.Schema{}, errors.New("the codec has no schema of its own to write with: set the Schema of its Config")

@@ -67,10 +67,7 @@ func newCodec[T proto.Message](reg *registry.Registry, cfg Config) (*codec[T], e
 		return nil, err
 	}
 	c.index = index
-	subject := cfg.Subject
-	if subject == "" && cfg.Topic != "" {
-		subject = registry.Subject(cfg.Topic)
-	}
+	subject := registry.SubjectOf(cfg.Subject, cfg.Topic)
 	c.writer = reg.Writer(subject, cfg.AutoRegister, func() (sr.Schema, error) {
 		refs, err := references(reg, c.message.Descriptor().ParentFile(), cfg.AutoRegister)
 		return sr.Schema{Schema: text, Type: sr.TypeProtobuf, References: refs}, err

@@ -13,6 +13,14 @@ import (
 // Subject returns the subject of a topic's values as TopicNameStrategy, the default of Kafka's serializers, has it.
 func Subject(topic string) string { return topic + "-value" }
 
+// SubjectOf returns subject, or where that is empty the subject of topic's values; "" where both are.
+func SubjectOf(subject, topic string) string {
+	if subject == "" && topic != "" {
+		return Subject(topic)
+	}
+	return subject
+}
+
 // Writer finds the id under which one schema stands in one subject. It is safe for many goroutines at once.
 type Writer struct {
 	registry *Registry

@@ -66,11 +66,11 @@ var mutants = []mutant{
 		"\t\tt.failed, t.acked = nil, 0\n\t\tt.sent = 0\n\t\tif t.produce(ctx, own, outs) != nil || t.flush(ctx, own) != nil {\n" +
 			"\t\t\treturn t.abort(ctx, err)\n\t\t}\n\t}\n\tt.flushed = time.Now()",
 	}}},
-	{"a handler's error is swallowed", Handlers, []edit{{"processor/process.go", "\t\treturn w.giveUp(ctx, r, failed, res)", "\t\treturn nil"}}},
+	{"a handler's error is swallowed", Handlers, []edit{{"processor/process.go", "\t\tfailed.Attempts = calls\n\t\treturn w.giveUp(ctx, r, failed, res)", "\t\treturn nil"}}},
 	{"partial fan-out", Handlers, []edit{{"processor/encode.go", "for i, out := range outs {", "for i, out := range outs[:min(len(outs), 2)] {"}}},
 	{"offsets of filtered records are not committed", Handlers, []edit{{
 		"processor/lane.go", "\terr = s.Commit(l.p.hard, batch,",
-		"\tif len(res.Records) == 0 {\n\t\tpause(l.soft, time.Second)\n\t\treturn false, nil\n\t}\n\terr = s.Commit(l.p.hard, batch,",
+		"\tif len(res.Records) == 0 {\n\t\trest(l.soft, time.Second)\n\t\treturn false, nil\n\t}\n\terr = s.Commit(l.p.hard, batch,",
 	}}},
 	{"a dead letter outside the transaction", Handlers, []edit{
 		{"processor/lane.go", "\t\"github.com/eos-pipe/eos-pipe/eos\"\n", "\t\"github.com/twmb/franz-go/pkg/kgo\"\n\n\t\"github.com/eos-pipe/eos-pipe/eos\"\n"},
