@@ -77,7 +77,7 @@ var (
 	ErrMisuse = errors.New("wrong use of the session")
 	// ErrUnsupported is the cause when brokers are too old to make exactly-once hold (before 2.5).
 	ErrUnsupported = errors.New("these brokers cannot do it")
-	// ErrNoTopic is the cause when an input or output topic does not exist.
+	// ErrNoTopic is the cause when an input or output topic does not exist, three seconds long.
 	ErrNoTopic = errors.New("topic does not exist")
 	// ErrNoOffset is the cause when Config.Start is StartNone and the group has committed no offset for a partition.
 	ErrNoOffset = errors.New("no committed offset")

@@ -73,6 +73,17 @@ func TestMissingTopics(t *testing.T) {
 	require.Equal(t, eos.Stop, nextOf(err))
 }
 
+// A topic that was created a moment ago may not be known to the broker that is asked: it is asked again.
+func TestTopicJustCreated(t *testing.T) {
+	b := setup(t)
+	b.produce(30)
+	unknown := b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "out", Err: kerr.UnknownTopicOrPartition, Count: 3})
+	s := b.open(b.config())
+	require.EqualValues(t, 3, unknown.Hits())
+	require.Empty(t, run(t, s, 30))
+	b.requireOnce(30)
+}
+
 // No broker: an error within Config.ConnectTimeout that names the servers.
 func TestUnreachableBroker(t *testing.T) {
 	cfg := eos.Config{BootstrapServers: []string{"127.0.0.1:1"}, Group: "g", TransactionalID: "t", Topics: []string{"in"}, ConnectTimeout: 300 * time.Millisecond}

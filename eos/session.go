@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -143,7 +144,7 @@ func (s *Session) reach(ctx context.Context) error {
 
 func (s *Session) checkTopics(ctx context.Context) error {
 	names := append(append([]string{}, s.cfg.Topics...), s.cfg.Outputs...)
-	topics, err := s.adm.ListTopics(ctx, names...)
+	topics, err := s.listTopics(ctx, names)
 	if errors.Is(err, kerr.TopicAuthorizationFailed) {
 		return s.refusedTopics(ctx, names)
 	}
@@ -164,6 +165,20 @@ func (s *Session) checkTopics(ctx context.Context) error {
 	}
 	s.readLimits(ctx)
 	return errors.Join(faults...)
+}
+
+// newTopic is how long a broker may not know a topic that another one has just created.
+const newTopic = 3 * time.Second
+
+// listTopics asks for topics, and again for a while if some do not exist: they may have been created a moment ago.
+func (s *Session) listTopics(ctx context.Context, names []string) (kadm.TopicDetails, error) {
+	missing := func(t kadm.TopicDetail) bool { return errors.Is(t.Err, kerr.UnknownTopicOrPartition) }
+	for began := time.Now(); ; {
+		topics, err := s.adm.ListTopics(ctx, names...)
+		if err != nil || !slices.ContainsFunc(topics.Sorted(), missing) || time.Since(began) > newTopic || !sleep(ctx, 200*time.Millisecond) {
+			return topics, err
+		}
+	}
 }
 
 // refusedTopics says which topics the client may not even see. kadm names none of them when it asks for several.

@@ -157,15 +157,12 @@ func newMarkersBench(t *testing.T, cluster *kafkatest.Cluster, replicas int16) *
 	t.Helper()
 	b := &markersBench{sessionBench: newSessionBenchOn(t, cluster)}
 	b.out = kafkatest.Name(t, "single")
-	limit := "100000"
 	for b.name = 'a'; ; b.name++ { // until the one coordinator can die and the other lives
 		if txn, group := b.coordinators(); txn != group {
 			break
 		}
 	}
-	_, err := b.adm.CreateTopic(t.Context(), sessionPartitions, replicas, map[string]*string{"max.message.bytes": &limit}, b.out)
-	require.NoError(t, err)
-	b.eventually("the output has leaders", func() bool { return len(b.leaders(b.out)) == sessionPartitions })
+	cluster.CreateReplicated(t, b.out, sessionPartitions, replicas, "max.message.bytes=100000")
 	return b
 }
 

@@ -50,6 +50,12 @@ func (c *Cluster) Admin(t testing.TB) *kadm.Client {
 // It returns when every living broker knows the topic with a leader for each partition and all replicas in sync.
 func (c *Cluster) CreateTopic(t testing.TB, name string, partitions int32, configs ...string) {
 	t.Helper()
+	c.CreateReplicated(t, name, partitions, -1, configs...)
+}
+
+// CreateReplicated is CreateTopic with that many replicas.
+func (c *Cluster) CreateReplicated(t testing.TB, name string, partitions int32, replicas int16, configs ...string) {
+	t.Helper()
 	values := map[string]*string{}
 	for _, config := range configs {
 		key, value, ok := strings.Cut(config, "=")
@@ -65,7 +71,7 @@ func (c *Cluster) CreateTopic(t testing.TB, name string, partitions int32, confi
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	if _, err := kadm.NewClient(cl).CreateTopic(ctx, partitions, -1, values, name); err != nil {
+	if _, err := kadm.NewClient(cl).CreateTopic(ctx, partitions, replicas, values, name); err != nil {
 		t.Fatalf("create topic %s: %v", name, err)
 	}
 	if err := c.waitReady(ctx, name); err != nil {
