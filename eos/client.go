@@ -25,6 +25,7 @@ type client struct {
 	rebalanced atomic.Bool
 	// members says as which member of the group, and since when, the client has each partition.
 	members memberships
+	held    holdings
 	// life ends when the client is to be discarded, by discard, which is told why: from then on nothing that it does is waited for.
 	life    context.Context
 	discard context.CancelCauseFunc
@@ -53,6 +54,7 @@ func (s *Session) connect(ctx context.Context) (*client, error) {
 
 func (s *Session) connectOnce(ctx context.Context) (*client, error) {
 	c := &client{s: s, producerID: -1, producerEpoch: -1}
+	c.held.c, c.members.consumer = c, s.cfg.GroupProtocol == ConsumerProtocol
 	c.life, c.discard = context.WithCancelCause(context.Background())
 	gts, err := kgo.NewGroupTransactSession(s.options(c)...)
 	if err != nil {
@@ -62,6 +64,12 @@ func (s *Session) connectOnce(ctx context.Context) (*client, error) {
 	if c.producerID, c.producerEpoch, err = s.initProducerID(ctx, gts.Client()); err != nil {
 		c.close()
 		return nil, fmt.Errorf("initialize the producer id: %w", err)
+	}
+	if s.cfg.GroupProtocol == ConsumerProtocol {
+		if err := s.evict(ctx); err != nil {
+			c.close()
+			return nil, err
+		}
 	}
 	gts.Client().AddConsumeTopics(s.cfg.Topics...)
 	return c, nil
@@ -114,8 +122,12 @@ func (c *client) rebalancing(context.Context, *kgo.Client, map[string][]int32) {
 	c.rebalanced.Store(true)
 }
 
-// blocked is called by kgo when a rebalance waits for the batch that is out or being gathered.
+// blocked is called by kgo when a rebalance waits for the batch that is out or being gathered. In the consumer protocol it must not: kgo sends
+// no more heartbeats meanwhile, and End waits for one. If partitions go, the batch is given back.
 func (c *client) blocked(context.Context, *kgo.Client) {
+	if c.s.cfg.GroupProtocol == ConsumerProtocol {
+		c.gts.AllowRebalance()
+	}
 	if hurry := c.hurry.Load(); hurry != nil {
 		(*hurry)()
 	}

@@ -96,6 +96,9 @@ func (t *transaction) run(ctx context.Context, outs iter.Seq[*kgo.Record]) error
 	if why := s.client.discarded(); why != nil {
 		return t.abort(ctx, why)
 	}
+	if s.client.rebalanced.Load() {
+		return t.abort(ctx, errNotCommitted) // as the end would
+	}
 	if err := t.identify(ctx); err != nil {
 		return t.abort(ctx, err)
 	}

@@ -64,6 +64,8 @@ type Config struct {
 	TransactionalID string
 	// InstanceID is the static group member's group.instance.id. Default: TransactionalID.
 	InstanceID string
+	// GroupProtocol is group.protocol. Default: ClassicProtocol.
+	GroupProtocol GroupProtocol
 	// Topics are the input topics. Required; they must exist.
 	Topics []string
 	// Outputs are the topics the application means to write to. Open checks that they exist and that none of them is
@@ -85,7 +87,7 @@ type Config struct {
 	// when it goes on at once. Default: DefaultCommitInterval; negative: none.
 	CommitInterval time.Duration
 	// SessionTimeout is session.timeout.ms: how long after a crash the group waits before it gives the partitions to
-	// another member. Default: DefaultSessionTimeout.
+	// another member. Default: DefaultSessionTimeout. With ConsumerProtocol it is the brokers' group.consumer.session.timeout.ms.
 	SessionTimeout time.Duration
 	// TransactionTimeout is transaction.timeout.ms: how long a transaction may stay open before the broker aborts it.
 	// At most the broker's transaction.max.timeout.ms. Default: DefaultTransactionTimeout.
@@ -128,6 +130,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxRecords < 0 || c.MaxBytes < 0 || c.MaxAge < 0 {
 		fault("MaxRecords, MaxBytes and MaxAge must not be negative")
+	}
+	if c.GroupProtocol != ClassicProtocol && c.GroupProtocol != ConsumerProtocol {
+		fault("unknown group protocol %v", c.GroupProtocol)
 	}
 	d := c.withDefaults()
 	if d.TransactionTimeout < time.Second {

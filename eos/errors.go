@@ -145,6 +145,7 @@ var actions = map[*kerr.Error]action{
 	kerr.IllegalGeneration:       actReplay,
 	kerr.UnknownMemberID:         actReplay,
 	kerr.StaleMemberEpoch:        actReplay,
+	kerr.FencedMemberEpoch:       actReplay,
 	kerr.GroupIDNotFound:         actReplay,
 	kerr.TransactionAbortable:    actReplay,
 	kerr.ConcurrentTransactions:  actReplay,
@@ -161,6 +162,7 @@ var actions = map[*kerr.Error]action{
 	kerr.ProducerFenced:       actFenced,
 	kerr.InvalidProducerEpoch: actFenced,
 	kerr.FencedInstanceID:     actFenced,
+	kerr.UnreleasedInstanceID: actFenced,
 
 	kerr.MessageTooLarge:            actRejected,
 	kerr.RecordListTooLarge:         actRejected,
@@ -181,6 +183,7 @@ var actions = map[*kerr.Error]action{
 	kerr.InvalidTopicException:              actStop,
 	kerr.InvalidGroupID:                     actStop,
 	kerr.InconsistentGroupProtocol:          actStop,
+	kerr.UnsupportedAssignor:                actStop,
 	kerr.UnknownTopicID:                     actStop,
 	kerr.InconsistentTopicID:                actStop,
 }

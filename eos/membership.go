@@ -31,6 +31,7 @@ type membership struct {
 
 // memberships are those of one client. They may be used by many goroutines.
 type memberships struct {
+	consumer    bool // the protocol is the consumer protocol
 	mu          sync.Mutex
 	first, last int32 // the client has joined all generations from first to last
 	as          map[offsets.Partition]membership
@@ -68,7 +69,11 @@ func (m *memberships) check(set offsets.Set, now membership) error {
 	defer m.mu.Unlock()
 	m.joined(now.generation)
 	for p := range set {
-		if as := m.as[p]; as.member != now.member || as.generation < m.first || as.generation > m.last {
+		// In the consumer protocol the brokers have a partition given up, by every member that has it and is one, before another gets it. Epochs are
+		// passed over, as each change makes one.
+		if as := m.as[p]; m.consumer && as.member == now.member && as.generation <= now.generation {
+			continue
+		} else if as.member != now.member || as.generation < m.first || as.generation > m.last {
 			return fmt.Errorf("%w (%s was assigned to member %q in generation %d; now it is %q in generation %d)",
 				errGivenUp, p, as.member, as.generation, now.member, now.generation)
 		}
@@ -104,21 +109,21 @@ func (b countingBalancer) JoinGroupMetadata(interests []string, assignment map[s
 func (b countingBalancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
 	assigned, err := b.GroupBalancer.ParseSyncAssignment(assignment)
 	if err == nil {
-		b.c.s.tellAssigned(assigned)
+		var partitions []offsets.Partition
+		for topic, numbers := range assigned {
+			for _, n := range numbers {
+				partitions = append(partitions, offsets.Partition{Topic: topic, Number: n})
+			}
+		}
+		b.c.s.tellAssigned(partitions)
 	}
 	return assigned, err
 }
 
-func (s *Session) tellAssigned(assigned map[string][]int32) {
+func (s *Session) tellAssigned(partitions []offsets.Partition) {
 	if s.cfg.Observer.Assigned == nil {
 		return
 	}
-	a := Assignment{TransactionalID: s.cfg.TransactionalID}
-	for topic, numbers := range assigned {
-		for _, n := range numbers {
-			a.Partitions = append(a.Partitions, offsets.Partition{Topic: topic, Number: n})
-		}
-	}
-	slices.SortFunc(a.Partitions, offsets.Partition.Compare)
-	s.cfg.Observer.Assigned(a)
+	slices.SortFunc(partitions, offsets.Partition.Compare)
+	s.cfg.Observer.Assigned(Assignment{TransactionalID: s.cfg.TransactionalID, Partitions: partitions})
 }

@@ -28,21 +28,18 @@ func (s *Session) options(c *client) []kgo.Opt {
 		kgo.RecordPartitioner(partitioner{}),
 		kgo.OnPartitionsCallbackBlocked(c.blocked),
 	)
-	return append(opts,
+	return append(append(opts, s.protocol(c)...),
 		kgo.TransactionalID(cfg.TransactionalID),
 		kgo.TransactionTimeout(cfg.TransactionTimeout),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ConsumerGroup(cfg.Group),
 		kgo.InstanceID(cfg.InstanceID),
-		kgo.SessionTimeout(cfg.SessionTimeout),
-		kgo.HeartbeatInterval(min(3*time.Second, cfg.SessionTimeout/3)),
 		kgo.RebalanceTimeout(max(cfg.TransactionTimeout, cfg.SessionTimeout)),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(),                          // markers are passed over by offset, so that nothing lags behind a commit marker
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), // only a placeholder: see startOffsets
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.BlockRebalanceOnPoll(),
-		kgo.Balancers(c.counting(s.plain)...), // kgo's default, cooperative-sticky, or the user's
 		kgo.AdjustFetchOffsetsFn(c.startOffsets),
 		kgo.OnPartitionsRevoked(c.rebalancing),
 		kgo.OnPartitionsLost(c.rebalancing),
@@ -70,6 +67,8 @@ func (s *Session) connection(more ...kgo.Opt) []kgo.Opt {
 			switch key {
 			case endTxn:
 				return 10 * time.Second
+			case kmsg.ConsumerGroupHeartbeat.Int16(): // kgo goes on by itself; a client that closes waits for one
+				return firstAsk
 			case kmsg.JoinGroup.Int16(), kmsg.SyncGroup.Int16(), kmsg.Heartbeat.Int16():
 				return s.cfg.SessionTimeout
 			}
@@ -89,7 +88,7 @@ var refused = []struct {
 	{kgo.DisableIdempotentWrite, "DisableIdempotentWrite", "a produce that is retried would be written twice"},
 	{kgo.AllowIdempotentProduceCancellation, "AllowIdempotentProduceCancellation", "a record that was cancelled may be in the log"},
 	{kgo.StopProducerOnDataLossDetected, "StopProducerOnDataLossDetected", "the session itself decides on producer errors"},
-	{kgo.ServerSideBalancer, "ServerSideBalancer", "rebalances are blocked while a batch is processed, which its heartbeats do not survive"},
+	{kgo.ServerSideBalancer, "ServerSideBalancer", "it is Config.GroupProtocol that says so"},
 	{kgo.AutoCommitMarks, "AutoCommitMarks", "offsets are committed by the transaction only"},
 	{kgo.GreedyAutoCommit, "GreedyAutoCommit", "offsets are committed by the transaction only"},
 	{kgo.ManualFlushing, "ManualFlushing", "a full buffer would refuse records instead of waiting"},
@@ -113,6 +112,9 @@ func (s *Session) checkOptions() error {
 	}
 	defer cl.Close()
 	var faults []error
+	if s.cfg.GroupProtocol == ConsumerProtocol && assignor(cl) == nil {
+		faults = append(faults, errors.New("the franz-go option Balancers is refused: with the consumer protocol the brokers assign, uniform (a sticky balancer) or range"))
+	}
 	for _, r := range refused {
 		if values := cl.OptValues(r.option); len(values) > 0 && isTrue(values) {
 			faults = append(faults, fmt.Errorf("the franz-go option %s is refused: %s", r.name, r.reason))

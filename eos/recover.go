@@ -35,7 +35,8 @@ func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Err
 	s.tracker.Reset()
 	s.pending, s.reread = false, nil
 	fenced := actionFor(cause, actReplay) == actFenced
-	joinsLater := fenced && !errors.Is(cause, kerr.FencedInstanceID) || errors.Is(cause, kerr.InvalidTxnState)
+	joined := errors.Is(cause, kerr.FencedInstanceID) || errors.Is(cause, kerr.UnreleasedInstanceID)
+	joinsLater := fenced && !joined || errors.Is(cause, kerr.InvalidTxnState)
 	taken, err := s.takenOver(ctx, last, member, joinsLater)
 	if err != nil {
 		return s.stop("replace", Aborted, err)
@@ -134,10 +135,10 @@ func (s *Session) takenOver(ctx context.Context, last *client, member string, jo
 		patience = patience.Add(3 * time.Second)
 	}
 	for {
-		group, err := s.describeGroup(ctx)
+		members, err := s.describeGroup(ctx)
 		if err == nil {
-			for _, m := range group.Members {
-				if m.InstanceID != nil && *m.InstanceID == s.cfg.InstanceID && m.MemberID != member && member != "" {
+			for _, m := range members {
+				if m.instance == s.cfg.InstanceID && m.member != member && member != "" {
 					return s.isProducerElse(ctx, last), nil
 				}
 			}
@@ -196,21 +197,6 @@ func (s *Session) asking(ctx context.Context) (context.Context, func(error)) {
 		}
 		cancel()
 	}
-}
-
-func (s *Session) describeGroup(ctx context.Context) (kadm.DescribedGroup, error) {
-	bounded, asked := s.asking(ctx)
-	groups, err := s.adm.DescribeGroups(bounded, s.cfg.Group)
-	asked(err)
-	if err != nil {
-		s.plain.ForceMetadataRefresh()
-		return kadm.DescribedGroup{}, err
-	}
-	g := groups[s.cfg.Group]
-	if errors.Is(g.Err, kerr.GroupIDNotFound) { // nobody has joined it yet, nor committed
-		g.Err = nil
-	}
-	return g, g.Err
 }
 
 // groupOffsets are a group's committed offsets, with the metadata that came with them.

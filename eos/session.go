@@ -46,6 +46,7 @@ type Session struct {
 	askAllowed atomic.Int64                   // how long the next question may take, in ns; see asking
 	troubles   map[offsets.Partition]*trouble // what cannot be read; see unreadable.go
 	reread     error                          // why the next Poll reads with a new client
+	consumers  bool                           // the brokers know groups of the consumer protocol
 	epochs     bool                           // transaction.version 2 or higher: every transaction has a producer epoch of its own
 	due        dueMarkers                     // of the transactions that have ended; see markers.go
 }
@@ -113,6 +114,11 @@ func (s *Session) preflight(ctx context.Context) error {
 		for _, f := range v.Raw().FinalizedFeatures {
 			s.epochs = s.epochs || f.Name == "transaction.version" && f.MaxVersionLevel >= 2
 		}
+		if err := s.checkProtocol(v); err != nil {
+			return err
+		}
+		_, consumers := v.KeyMaxVersion(kmsg.ConsumerGroupDescribe.Int16())
+		s.consumers = s.consumers || consumers
 		// KIP-447: a commit in a transaction that knows the member, and offsets that wait for open transactions.
 		commit, _ := v.KeyMaxVersion(kmsg.TxnOffsetCommit.Int16())
 		fetch, _ := v.KeyMaxVersion(kmsg.OffsetFetch.Int16())
@@ -247,25 +253,19 @@ func (s *Session) Close(ctx context.Context) error {
 	return err
 }
 
-// leave takes the static member out of the group, so that its partitions go to others now and not after the session
-// timeout. It names the member id beside the instance id: another process that has taken the instance id stays in.
+// leave takes the static member out of the group, so that its partitions go to others now and not after the session timeout.
 func (s *Session) leave(ctx context.Context, member string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	req := kmsg.NewPtrLeaveGroupRequest()
-	req.Group = s.cfg.Group
-	m := kmsg.NewLeaveGroupRequestMember()
-	m.MemberID, m.InstanceID = member, &s.cfg.InstanceID
-	req.Members = append(req.Members, m)
-	resp, err := req.RequestWith(ctx, s.plain)
-	if err == nil {
-		err = kerr.ErrorForCode(resp.ErrorCode)
+	leave := s.leaveClassic
+	if s.cfg.GroupProtocol == ConsumerProtocol {
+		leave = func(ctx context.Context, member string) error { return s.leaveConsumers(ctx, member, epochLeft) }
 	}
-	if err != nil {
+	if err := leave(ctx, member); err != nil {
 		return &Error{Op: "close", Outcome: Aborted, Next: Stop, Err: fmt.Errorf(
-			"leave the group: %w; its partitions move to other members after the session timeout of %v", err, s.cfg.SessionTimeout)}
+			"leave the group: %w; its partitions move to other members after the session timeout", err)}
 	}
-	return nil // that it is not a member any more (the member's own error code) is as good
+	return nil
 }
 
 // enter admits one caller at a time, and none after the session has stopped.

@@ -1,0 +1,250 @@
+package eos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eos-pipe/eos-pipe/offsets"
+)
+
+// GroupProtocol is how a session is a member of its group: Kafka's group.protocol. Members with either may be in one group, so a
+// group can be moved from one to the other by restarting its members one after the other.
+type GroupProtocol int
+
+const (
+	// ClassicProtocol has a member assign the partitions. A rebalance waits until the batch that is out is committed.
+	ClassicProtocol GroupProtocol = iota
+	// ConsumerProtocol has the brokers assign them (KIP-848): one member's coming or going does not stop the others, and the session
+	// timeout is the brokers' (group.consumer.session.timeout.ms). It needs Kafka 4.0. A rebalance does not wait: a batch of which a
+	// partition is taken away is polled again by its new owner.
+	ConsumerProtocol
+)
+
+// String returns the name as Kafka's group.protocol spells it.
+func (p GroupProtocol) String() string {
+	switch p {
+	case ClassicProtocol:
+		return "classic"
+	case ConsumerProtocol:
+		return "consumer"
+	default:
+		return fmt.Sprintf("GroupProtocol(%d)", int(p))
+	}
+}
+
+// protocol returns the options of the group protocol. c is the client they are for.
+func (s *Session) protocol(c *client) []kgo.Opt {
+	if s.cfg.GroupProtocol == ConsumerProtocol {
+		return []kgo.Opt{
+			kgo.ServerSideBalancer(),
+			kgo.Balancers(assignor(s.plain)),
+			kgo.OnPartitionsAssigned(c.held.assigned),
+			kgo.OnPartitionsCallbackBlocked(c.blocked),
+		}
+	}
+	return []kgo.Opt{
+		kgo.SessionTimeout(s.cfg.SessionTimeout),
+		kgo.HeartbeatInterval(min(3*time.Second, s.cfg.SessionTimeout/3)),
+		kgo.Balancers(c.counting(s.plain)...), // kgo's default, cooperative-sticky, or the user's
+	}
+}
+
+// assignor returns what kgo takes for the name of the brokers' assignor: range if the user's first balancer is that, else uniform; nil
+// where the brokers know no such assignor, and kgo would go back to the classic protocol without a word.
+func assignor(cl *kgo.Client) kgo.GroupBalancer {
+	switch chosen, _ := cl.OptValue(kgo.Balancers).([]kgo.GroupBalancer); chosen[0].ProtocolName() {
+	case "range":
+		return kgo.RangeBalancer()
+	case "sticky", "cooperative-sticky":
+		return kgo.CooperativeStickyBalancer()
+	}
+	return nil
+}
+
+// checkProtocol refuses brokers that do not know the consumer protocol: kgo would go back to the classic one without a word.
+func (s *Session) checkProtocol(broker kadm.BrokerApiVersions) error {
+	if s.cfg.GroupProtocol != ConsumerProtocol {
+		return nil
+	}
+	if v, known := broker.KeyMaxVersion(kmsg.ConsumerGroupHeartbeat.Int16()); !known || v < 1 {
+		return fmt.Errorf("%w: broker %d does not know the consumer group protocol (KIP-848, Kafka 4.0, group.version 1)", ErrUnsupported, broker.NodeID)
+	}
+	return nil
+}
+
+// groupMember is a member of the group, of either protocol.
+type groupMember struct {
+	instance, member string
+	classic          bool
+}
+
+// describeGroup returns the members of the group.
+func (s *Session) describeGroup(ctx context.Context) ([]groupMember, error) {
+	bounded, asked := s.asking(ctx)
+	members, err := s.describeClassic(bounded)
+	if err == nil && len(members) == 0 && s.consumers {
+		members, err = s.describeConsumers(bounded)
+	}
+	asked(err)
+	return members, err
+}
+
+func (s *Session) describeClassic(ctx context.Context) ([]groupMember, error) {
+	groups, err := s.adm.DescribeGroups(ctx, s.cfg.Group)
+	if err != nil {
+		s.plain.ForceMetadataRefresh()
+		return nil, err
+	}
+	g := groups[s.cfg.Group]
+	if errors.Is(g.Err, kerr.GroupIDNotFound) { // nobody has joined it yet, nor committed; or it is one of the other protocol
+		return nil, nil
+	}
+	var members []groupMember
+	for _, m := range g.Members {
+		if m.InstanceID != nil {
+			members = append(members, groupMember{*m.InstanceID, m.MemberID, true})
+		}
+	}
+	return members, g.Err
+}
+
+func (s *Session) describeConsumers(ctx context.Context) ([]groupMember, error) {
+	groups, err := s.adm.DescribeConsumerGroups(ctx, s.cfg.Group)
+	if err != nil {
+		s.plain.ForceMetadataRefresh()
+		return nil, err
+	}
+	g := groups[s.cfg.Group]
+	if errors.Is(g.Err, kerr.GroupIDNotFound) {
+		return nil, nil
+	}
+	var members []groupMember
+	for _, m := range g.Members {
+		if m.InstanceID != nil {
+			members = append(members, groupMember{*m.InstanceID, m.MemberID, m.MemberType == 0})
+		}
+	}
+	return members, g.Err
+}
+
+// evict takes out of the group whoever is in it under this session's instance id: a predecessor that has died, or is fenced. In the classic
+// protocol a member that joins does that by itself; in the consumer protocol it is refused (UNRELEASED_INSTANCE_ID) until the predecessor's
+// session ends. What was assigned stays so for the one that comes next.
+func (s *Session) evict(ctx context.Context) error {
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		err := s.evictOnce(ctx)
+		if err == nil || ctx.Err() != nil || !isWorthAgain(err) {
+			return err
+		}
+		s.retrying("take the predecessor out of the group", err)
+		if !sleep(ctx, wait) {
+			return err
+		}
+	}
+}
+
+func (s *Session) evictOnce(ctx context.Context) error {
+	members, err := s.describeGroup(ctx)
+	if err != nil {
+		return fmt.Errorf("describe the group: %w", err)
+	}
+	for _, m := range members {
+		if m.instance != s.cfg.InstanceID {
+			continue
+		}
+		out := func(ctx context.Context) error { return s.leaveConsumers(ctx, m.member, epochReplaced) }
+		if m.classic {
+			out = func(ctx context.Context) error { return s.leaveClassic(ctx, m.member) }
+		}
+		bounded, asked := s.asking(ctx)
+		err := out(bounded)
+		asked(err)
+		if err != nil {
+			return fmt.Errorf("take the predecessor out of the group: %w", err)
+		}
+	}
+	return nil
+}
+
+// What a member's epoch says in a ConsumerGroupHeartbeat when it leaves.
+const (
+	epochLeft     = -1 // its partitions go to others
+	epochReplaced = -2 // a member with the same instance id will come
+)
+
+// leaveConsumers takes a member out of a group of the consumer protocol. That it is not in it any more is as good.
+func (s *Session) leaveConsumers(ctx context.Context, member string, epoch int32) error {
+	req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+	req.Group, req.MemberID, req.MemberEpoch, req.InstanceID = s.cfg.Group, member, epoch, &s.cfg.InstanceID
+	resp, err := req.RequestWith(ctx, s.plain)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.ErrorCode)
+	}
+	for _, gone := range []error{kerr.UnknownMemberID, kerr.GroupIDNotFound, kerr.FencedInstanceID} {
+		if errors.Is(err, gone) {
+			return nil
+		}
+	}
+	return err
+}
+
+// leaveClassic is the same for a member of the classic protocol. It names the member id beside the instance id: another process
+// that has taken the instance id stays in.
+func (s *Session) leaveClassic(ctx context.Context, member string) error {
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group = s.cfg.Group
+	m := kmsg.NewLeaveGroupRequestMember()
+	m.MemberID, m.InstanceID = member, &s.cfg.InstanceID
+	req.Members = append(req.Members, m)
+	resp, err := req.RequestWith(ctx, s.plain)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.ErrorCode)
+	}
+	return err // the member's own error code says that it is not one any more
+}
+
+// holdings are the partitions that a client of the consumer protocol has, for the Observer.
+type holdings struct {
+	c   *client
+	mu  sync.Mutex
+	set map[offsets.Partition]bool // whether its offset has been fetched
+}
+
+// assigned is called by kgo after each change, with what is new. What is gone it does not always say; but it has offsets only of what it has.
+func (h *holdings) assigned(_ context.Context, cl *kgo.Client, added map[string][]int32) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	has := cl.CommittedOffsets()
+	maps.DeleteFunc(h.set, func(p offsets.Partition, fetched bool) bool {
+		_, still := has[p.Topic][p.Number]
+		return fetched && !still
+	})
+	if h.set == nil {
+		h.set = map[offsets.Partition]bool{}
+	}
+	for topic, numbers := range added {
+		for _, n := range numbers {
+			h.set[offsets.Partition{Topic: topic, Number: n}] = false
+		}
+	}
+	h.c.s.tellAssigned(slices.Collect(maps.Keys(h.set)))
+}
+
+// fetched notes that kgo has the offset of a partition.
+func (h *holdings) fetched(p offsets.Partition) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, known := h.set[p]; known {
+		h.set[p] = true
+	}
+}
