@@ -28,30 +28,34 @@ func TestSessionRestartAfterCrash(t *testing.T) {
 		{"commit is applied", wiretap.Rule{API: kmsg.EndTxn, Action: wiretap.HoldReply}},
 	} {
 		t.Run(died.name, func(t *testing.T) {
-			b := newSessionBench(t)
-			b.write(300)
-			cfg, tap := b.tapped("a")
-			cfg.Client = append(cfg.Client, kgo.RequestRetries(1)) // what is left of it ends soon
-			dead := b.open(cfg)
-			batch := b.poll(dead)
-			held := tap.Hold(died.rule)
-			ctx, kill := context.WithCancel(t.Context())
-			ended := make(chan error, 1)
-			go func() { ended <- dead.Commit(ctx, batch, b.copies(batch)) }()
-			b.await(held.Reached(), died.name)
-			tap.Cut()
-			kill()
-
-			began := time.Now()
-			s := b.open(b.config("a"))
-			w := b.work(s)
-			b.caughtUp()
-			took := time.Since(began)
-			require.Less(t, took, 20*time.Second, "the dead one's transaction would have held it up for a minute")
-			t.Logf("went on and caught up in %v", took.Round(time.Millisecond))
-			b.requireOnce()
-			require.Empty(t, w.stop(t))
-			require.Error(t, <-ended)
+			protocols(t, func(t *testing.T, b *sessionBench) { b.restartAfterCrash(died.name, died.rule) })
 		})
 	}
+}
+
+func (b *sessionBench) restartAfterCrash(died string, rule wiretap.Rule) {
+	b.t.Helper()
+	b.write(300)
+	cfg, tap := b.tapped("a")
+	cfg.Client = append(cfg.Client, kgo.RequestRetries(1)) // what is left of it ends soon
+	dead := b.open(cfg)
+	batch := b.poll(dead)
+	held := tap.Hold(rule)
+	ctx, kill := context.WithCancel(b.t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- dead.Commit(ctx, batch, b.copies(batch)) }()
+	b.await(held.Reached(), died)
+	tap.Cut()
+	kill()
+
+	began := time.Now()
+	s := b.open(b.config("a"))
+	w := b.work(s)
+	b.caughtUp()
+	took := time.Since(began)
+	require.Less(b.t, took, 20*time.Second, "the dead one's transaction would have held it up for a minute")
+	b.t.Logf("went on and caught up in %v", took.Round(time.Millisecond))
+	b.requireOnce()
+	require.Empty(b.t, w.stop(b.t))
+	require.Error(b.t, <-ended)
 }

@@ -16,54 +16,59 @@ import (
 func TestSessionFencedBySecond(t *testing.T) {
 	for _, at := range []string{"idle", "with a batch in hand", "before its offsets", "before its commit"} {
 		t.Run(at, func(t *testing.T) {
-			b := newSessionBench(t)
-			b.write(300)
-			cfg, tap := b.tapped("a")
-			first := b.open(cfg)
-			ended := make(chan error, 1)
-			release := func() {}
-			switch at {
-			case "idle":
-				w := b.work(first)
-				b.caughtUp()
-				go func() { ended <- w.wait(t) }()
-			default:
-				batch := b.poll(first)
-				commit := func() { ended <- first.Commit(t.Context(), batch, b.marked(batch)) }
-				if at == "with a batch in hand" {
-					release = func() { go commit() }
-					break
-				}
-				api := map[string]kmsg.Key{"before its offsets": kmsg.TxnOffsetCommit, "before its commit": kmsg.EndTxn}[at]
-				held := tap.Hold(wiretap.Rule{API: api, Action: wiretap.HoldRequest})
-				go commit()
-				b.await(held.Reached(), at)
-				release = held.Release
-			}
-
-			cfg, tap2 := b.tapped("a")
-			s := b.open(cfg)
-			asked := tap2.Count(kmsg.InitProducerID) // again and again, until the first one's transaction is ended
-			second := b.work(s)
-			b.write(300)
-			b.caughtUp()
-			release()
-			err := <-ended
-			require.ErrorIs(t, err, eos.ErrFenced)
-			require.Equal(t, eos.Stop, sessionNext(err))
-			_, again := first.Poll(t.Context())
-			require.ErrorIs(t, again, eos.ErrFenced, "it stays stopped")
-			require.NoError(t, first.Close(t.Context()))
-
-			b.write(300)
-			b.requireOnce()
-			b.requireNoneMarked("the first has committed")
-			require.Empty(t, second.stop(t))
-			require.Equal(t, 1, tap.Count(kmsg.InitProducerID), "the first fences back")
-			require.Equal(t, asked, tap2.Count(kmsg.InitProducerID), "the second was fenced")
-			t.Logf("the first was told: %v", err)
+			protocols(t, func(t *testing.T, b *sessionBench) { b.fencedBySecond(at) })
 		})
 	}
+}
+
+func (b *sessionBench) fencedBySecond(at string) {
+	t := b.t
+	t.Helper()
+	b.write(300)
+	cfg, tap := b.tapped("a")
+	first := b.open(cfg)
+	ended := make(chan error, 1)
+	release := func() {}
+	switch at {
+	case "idle":
+		w := b.work(first)
+		b.caughtUp()
+		go func() { ended <- w.wait(t) }()
+	default:
+		batch := b.poll(first)
+		commit := func() { ended <- first.Commit(t.Context(), batch, b.marked(batch)) }
+		if at == "with a batch in hand" {
+			release = func() { go commit() }
+			break
+		}
+		api := map[string]kmsg.Key{"before its offsets": kmsg.TxnOffsetCommit, "before its commit": kmsg.EndTxn}[at]
+		held := tap.Hold(wiretap.Rule{API: api, Action: wiretap.HoldRequest})
+		go commit()
+		b.await(held.Reached(), at)
+		release = held.Release
+	}
+
+	cfg, tap2 := b.tapped("a")
+	s := b.open(cfg)
+	asked := tap2.Count(kmsg.InitProducerID) // again and again, until the first one's transaction is ended
+	second := b.work(s)
+	b.write(300)
+	b.caughtUp()
+	release()
+	err := <-ended
+	require.ErrorIs(t, err, eos.ErrFenced)
+	require.Equal(t, eos.Stop, sessionNext(err))
+	_, again := first.Poll(t.Context())
+	require.ErrorIs(t, again, eos.ErrFenced, "it stays stopped")
+	require.NoError(t, first.Close(t.Context()))
+
+	b.write(300)
+	b.requireOnce()
+	b.requireNoneMarked("the first has committed")
+	require.Empty(t, second.stop(t))
+	require.Equal(t, 1, tap.Count(kmsg.InitProducerID), "the first fences back")
+	require.Equal(t, asked, tap2.Count(kmsg.InitProducerID), "the second was fenced")
+	t.Logf("the first was told: %v", err)
 }
 
 // An operator ends the session's transaction, as kafka-transactions.sh does: with an InitProducerId of its id by somebody

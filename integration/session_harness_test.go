@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -40,7 +41,8 @@ type sessionBench struct {
 	inID  kadm.TopicID
 	out   string
 	group string
-	plain *kgo.Client // partitions are chosen by hand
+	proto eos.GroupProtocol // of its sessions
+	plain *kgo.Client       // partitions are chosen by hand
 	adm   *kadm.Client
 
 	written [sessionPartitions]int64 // the number of the next record of each input partition
@@ -87,11 +89,42 @@ func newSessionBenchOn(t *testing.T, kafka *kafkatest.Cluster, configs ...string
 // config is that of the session named name, from the input to the output. Sessions of one name have the same ids.
 func (b *sessionBench) config(name string) eos.Config {
 	return eos.Config{
-		BootstrapServers: b.kafka.Bootstrap(), Group: b.group, TransactionalID: b.group + "-" + name,
+		BootstrapServers: b.kafka.Bootstrap(), Group: b.group, GroupProtocol: b.proto, TransactionalID: b.group + "-" + name,
 		Topics: []string{b.in}, Outputs: []string{b.out},
 		SessionTimeout: 10 * time.Second, TransactionTimeout: time.Minute,
 		Logger: slog.New(slog.NewTextHandler(b.t.Output(), nil)),
 	}
+}
+
+// protocols runs a test with sessions of each group protocol.
+func protocols(t *testing.T, test func(t *testing.T, b *sessionBench)) {
+	t.Helper()
+	for _, proto := range []eos.GroupProtocol{eos.ClassicProtocol, eos.ConsumerProtocol} {
+		t.Run(proto.String(), func(t *testing.T) {
+			b := newSessionBench(t)
+			b.proto = proto
+			test(t, b)
+		})
+	}
+}
+
+// sessionTimeout sets when the group gives up a member with that config; in the consumer protocol, any member.
+func (b *sessionBench) sessionTimeout(cfg *eos.Config, d time.Duration) {
+	b.t.Helper()
+	cfg.SessionTimeout = d
+	if b.proto != eos.ConsumerProtocol {
+		return
+	}
+	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	resource := kmsg.NewIncrementalAlterConfigsRequestResource()
+	resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeGroupConfig, b.group
+	config := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
+	config.Name, config.Value = "consumer.session.timeout.ms", kmsg.StringPtr(fmt.Sprint(d.Milliseconds()))
+	resource.Configs = append(resource.Configs, config)
+	req.Resources = append(req.Resources, resource)
+	resp, err := req.RequestWith(b.t.Context(), b.plain)
+	require.NoError(b.t, err)
+	require.NoError(b.t, kerr.ErrorForCode(resp.Resources[0].ErrorCode))
 }
 
 // tapped is config of a session whose connections all run through a tap, and that tap.

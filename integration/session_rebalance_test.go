@@ -11,7 +11,12 @@ import (
 
 // Sessions join and leave, in order and by crash, while work is done: nothing is lost or doubled.
 func TestSessionRebalancesDuringWork(t *testing.T) {
-	b := newSessionBench(t)
+	protocols(t, func(t *testing.T, b *sessionBench) { b.rebalancesDuringWork() })
+}
+
+func (b *sessionBench) rebalancesDuringWork() {
+	t := b.t
+	t.Helper()
 	cfg := b.config("a")
 	cfg.MaxRecords = 100
 	first := b.work(b.open(cfg))
@@ -19,7 +24,7 @@ func TestSessionRebalancesDuringWork(t *testing.T) {
 		b.write(3000)
 		cfg, tap := b.tapped(fmt.Sprint("guest-", round))
 		cfg.MaxRecords = 100
-		cfg.SessionTimeout = 1500 * time.Millisecond
+		b.sessionTimeout(&cfg, 1500*time.Millisecond)
 		cfg.TransactionTimeout = 2 * time.Second
 		s := b.open(cfg)
 		guest := b.work(s)

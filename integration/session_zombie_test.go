@@ -22,44 +22,49 @@ func TestSessionZombie(t *testing.T) {
 		"before its commit":    {API: kmsg.EndTxn, Action: wiretap.HoldRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newSessionBench(t)
-			b.write(300)
-			cfg, tap := b.tapped("a")
-			cfg.SessionTimeout = 1500 * time.Millisecond
-			if rule.API == kmsg.EndTxn {
-				cfg.TransactionTimeout = 3 * time.Second // else its transaction is still open when it thaws
-			}
-			zombie := b.open(cfg)
-			batch := b.poll(zombie)
-			held := tap.Hold(rule)
-			ended := make(chan error, 1)
-			go func() { ended <- zombie.Commit(t.Context(), batch, b.marked(batch)) }()
-			b.await(held.Reached(), name)
-			tap.Freeze()
-			held.Release()
-
-			cfg = b.config("b")
-			cfg.SessionTimeout = 3 * time.Second // a heartbeat a second, which is how it hears of the others
-			other := b.work(b.open(cfg))
-			b.caughtUp() // the other one has done all of it
-			tap.Thaw()
-			if err := <-ended; err != nil { // nil: its records are committed, though by the other
-				var e *eos.Error
-				require.ErrorAs(t, err, &e)
-				require.Equal(t, eos.Aborted, e.Outcome, "%v", err)
-				require.Equal(t, eos.PollAgain, e.Next, "%v", err)
-			}
-			b.requireOnce()
-			b.requireNoneMarked("the zombie has committed")
-
-			revived := b.work(zombie)
-			b.write(300)
-			b.requireOnce()
-			other.stop(t)
-			require.NoError(t, other.session.Close(t.Context())) // all partitions are the revived one's now
-			b.write(300)
-			b.requireOnce()
-			revived.stop(t)
+			protocols(t, func(t *testing.T, b *sessionBench) { b.zombie(name, rule) })
 		})
 	}
+}
+
+func (b *sessionBench) zombie(name string, rule wiretap.Rule) {
+	t := b.t
+	t.Helper()
+	b.write(300)
+	cfg, tap := b.tapped("a")
+	b.sessionTimeout(&cfg, 1500*time.Millisecond)
+	if rule.API == kmsg.EndTxn {
+		cfg.TransactionTimeout = 3 * time.Second // else its transaction is still open when it thaws
+	}
+	zombie := b.open(cfg)
+	batch := b.poll(zombie)
+	held := tap.Hold(rule)
+	ended := make(chan error, 1)
+	go func() { ended <- zombie.Commit(t.Context(), batch, b.marked(batch)) }()
+	b.await(held.Reached(), name)
+	tap.Freeze()
+	held.Release()
+
+	cfg = b.config("b")
+	cfg.SessionTimeout = 3 * time.Second // a heartbeat a second, which is how it hears of the others
+	other := b.work(b.open(cfg))
+	b.caughtUp() // the other one has done all of it
+	tap.Thaw()
+	if err := <-ended; err != nil { // nil: its records are committed, though by the other
+		var e *eos.Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, eos.Aborted, e.Outcome, "%v", err)
+		require.Equal(t, eos.PollAgain, e.Next, "%v", err)
+	}
+	b.requireOnce()
+	b.requireNoneMarked("the zombie has committed")
+
+	revived := b.work(zombie)
+	b.write(300)
+	b.requireOnce()
+	other.stop(t)
+	require.NoError(t, other.session.Close(t.Context())) // all partitions are the revived one's now
+	b.write(300)
+	b.requireOnce()
+	revived.stop(t)
 }

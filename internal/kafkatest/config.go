@@ -120,6 +120,10 @@ func defaults(brokers int) map[string]string {
 		// Groups form at once, and members may ask for a short session.
 		"group.initial.rebalance.delay.ms": "0",
 		"group.min.session.timeout.ms":     "1000",
+		// The same for groups of the consumer protocol, where the brokers say how often members are to be heard.
+		"group.consumer.min.session.timeout.ms":    "1000",
+		"group.consumer.heartbeat.interval.ms":     "500",
+		"group.consumer.min.heartbeat.interval.ms": "100",
 		// A transaction that has timed out is aborted within a second, not ten.
 		"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
 		// A broker that is gone is noticed after 3 s, not 9; a killed one is let in again no sooner than that.
