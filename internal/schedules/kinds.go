@@ -58,7 +58,7 @@ func (k kind) String() string {
 // spread is how many requests may pass before the fault hits, so that it hits while there are some.
 func (k kind) spread() int {
 	switch k.api {
-	case kmsg.Produce, kmsg.EndTxn, kmsg.TxnOffsetCommit, kmsg.Fetch, kmsg.Heartbeat:
+	case kmsg.Produce, kmsg.EndTxn, kmsg.TxnOffsetCommit, kmsg.Fetch, kmsg.Heartbeat, kmsg.ConsumerGroupHeartbeat:
 		return 4
 	default:
 		return 1
@@ -147,6 +147,28 @@ func allKinds() (ks []kind) {
 	return ks
 }
 
+// consumer returns what takes the place of a kind in the consumer protocol, which has one request for all that a member and its group say
+// to each other.
+func (k kind) consumer() kind {
+	switch k.api {
+	case kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat, kmsg.LeaveGroup:
+		k.api = kmsg.ConsumerGroupHeartbeat
+		if k.code == kerr.RebalanceInProgress || k.code == kerr.IllegalGeneration {
+			k.code = kerr.FencedMemberEpoch
+		}
+	case kmsg.DescribeGroups:
+		k.api = kmsg.ConsumerGroupDescribe
+	case kmsg.TxnOffsetCommit, kmsg.OffsetCommit:
+		if k.code == kerr.RebalanceInProgress {
+			k.code = kerr.StaleMemberEpoch
+		}
+	}
+	if k.act == absent {
+		k.act = stopped
+	}
+	return k
+}
+
 // kindsOf returns the kinds that a focus draws from. Those that are not about one API stand in the list of all several times:
 // they are few, and what they do is most of what happens to a process. So do those of rare APIs, which are often not asked at all.
 func kindsOf(focus Focus) (of []kind) {
@@ -178,7 +200,7 @@ func (k kind) in(focus Focus) bool {
 		return api(kmsg.EndTxn, kmsg.TxnOffsetCommit) || k.act == slow
 	case Produces:
 		return api(kmsg.Produce) || k.act == leaderMove
-	case Groups:
+	case Groups, Consumers:
 		late := k.act == lateRequest && k.api == kmsg.TxnOffsetCommit // a zombie's, if late enough
 		return late || api(kmsg.JoinGroup, kmsg.Heartbeat) || k.act == crash || k.act == gone || k.act == leave || k.act == stopped
 	case Absences:

@@ -51,8 +51,12 @@ func (l *life) config() eos.Config {
 	if w.plan.Retries > 0 {
 		opts = append(opts, kgo.RequestRetries(w.plan.Retries))
 	}
+	protocol := eos.ClassicProtocol
+	if w.plan.Consumer {
+		protocol = eos.ConsumerProtocol
+	}
 	return eos.Config{
-		MaxRecords: w.plan.Batch, SessionTimeout: sessionTimeout, TransactionTimeout: transactionTimeout, Client: opts,
+		GroupProtocol: protocol, MaxRecords: w.plan.Batch, SessionTimeout: sessionTimeout, TransactionTimeout: transactionTimeout, Client: opts,
 		Observer: eos.Observer{Transition: func(t eos.Transition) {
 			w.log("%s.%d %v -> %v txn %d: %v", l.m.id, l.number, t.From, t.To, t.Txn, t.Err)
 			w.did(t)

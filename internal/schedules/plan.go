@@ -10,19 +10,20 @@ import (
 // Plan is all that is drawn from a seed: what a schedule will do. Only the order of what happens at one instant of virtual
 // time is not in it: that is the Go scheduler's.
 type Plan struct {
-	Seed    uint64
-	Focus   Focus
-	Members int
-	Inputs  int // partitions of the input
-	Outputs int
-	Brokers int
-	Old     bool // brokers of transaction.version 1
-	Records int
-	Chunks  int
-	Batch   int           // Config.MaxRecords
-	Retries int           // of a request; 0 is the client's default
-	Window  time.Duration // faults begin within it
-	Events  []Event
+	Seed     uint64
+	Focus    Focus
+	Members  int
+	Inputs   int // partitions of the input
+	Outputs  int
+	Brokers  int
+	Old      bool // brokers of transaction.version 1
+	Consumer bool // the group's protocol is the consumer protocol
+	Records  int
+	Chunks   int
+	Batch    int           // Config.MaxRecords
+	Retries  int           // of a request; 0 is the client's default
+	Window   time.Duration // faults begin within it
+	Events   []Event
 }
 
 // Event is one fault at one time.
@@ -40,13 +41,14 @@ type Focus string
 
 // The families of faults. The zero Focus draws all kinds alike.
 const (
-	Ends     Focus = "ends"     // how a transaction ends
-	Produces Focus = "produces" // whether a record is written
-	Groups   Focus = "groups"   // who owns a partition
-	Absences Focus = "absences" // members that the group goes on without
-	Inputs   Focus = "inputs"   // what is read
-	Handlers Focus = "handlers" // what the application does
-	Twins    Focus = "twins"    // two processes with the same ids
+	Ends      Focus = "ends"      // how a transaction ends
+	Produces  Focus = "produces"  // whether a record is written
+	Groups    Focus = "groups"    // who owns a partition
+	Absences  Focus = "absences"  // members that the group goes on without
+	Inputs    Focus = "inputs"    // what is read
+	Handlers  Focus = "handlers"  // what the application does
+	Twins     Focus = "twins"     // two processes with the same ids
+	Consumers Focus = "consumers" // who owns a partition, in the consumer protocol
 )
 
 // timeouts of every schedule. They are short, since most of the time that a schedule takes is waiting for them to pass.
@@ -75,7 +77,13 @@ func Draw(seed uint64, focus Focus) Plan {
 	if r.IntN(3) == 0 {
 		p.Retries = 2
 	}
-	if focus == Groups || focus == Absences || focus == Twins {
+	switch focus {
+	case "": // from a source of its own, so that the plans of the other schedules stay
+		p.Consumer = !p.Old && rand.New(rand.NewPCG(seed, 848)).IntN(4) == 0
+	case Consumers:
+		p.Consumer, p.Old = true, false
+	}
+	if focus == Groups || focus == Absences || focus == Twins || focus == Consumers {
 		p.Members = 2 + r.IntN(2)
 	}
 	if focus == Absences { // something new at all times, so that others have processed what an absent member has not
@@ -88,6 +96,9 @@ func Draw(seed uint64, focus Focus) Plan {
 			from = families
 		}
 		k := from[r.IntN(len(from))]
+		if p.Consumer {
+			k = k.consumer()
+		}
 		p.Events = append(p.Events, Event{
 			At:     time.Duration(r.Int64N(int64(p.Window))),
 			Kind:   k,
@@ -103,9 +114,9 @@ func Draw(seed uint64, focus Focus) Plan {
 // String tells the plan, a line for each fault.
 func (p Plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d focus %q: %d members, %d to %d partitions, %d brokers (old: %t), %d records in %d chunks, batches of %d, "+
+	fmt.Fprintf(&b, "seed %d focus %q: %d members, %d to %d partitions, %d brokers (old: %t), consumer protocol: %t, %d records in %d chunks, batches of %d, "+
 		"retries %d, faults within %v\n",
-		p.Seed, p.Focus, p.Members, p.Inputs, p.Outputs, p.Brokers, p.Old, p.Records, p.Chunks, p.Batch, p.Retries, p.Window)
+		p.Seed, p.Focus, p.Members, p.Inputs, p.Outputs, p.Brokers, p.Old, p.Consumer, p.Records, p.Chunks, p.Batch, p.Retries, p.Window)
 	for _, e := range p.Events {
 		fmt.Fprintf(&b, "  %v member %d: %v, after %d, %d times, for %v\n", e.At, e.Member, e.Kind, e.Skip, e.Count, e.For)
 	}

@@ -48,6 +48,7 @@ func TestSchedules(t *testing.T) {
 		require.GreaterOrEqual(t, all.Rejoined, n/10, "schedules in which members come again")
 		for _, k := range kinds {
 			require.Positive(t, all.Fired[k.String()], "no schedule had the fault %q: what survives it is not shown", k)
+			require.Positive(t, all.Fired[k.consumer().String()], "no schedule of the consumer protocol had the fault %q", k.consumer())
 		}
 	}
 }
@@ -77,7 +78,7 @@ func play(t *testing.T, worker string, batches ...batch) *total {
 func TestPlans(t *testing.T) {
 	require.Equal(t, Draw(7, "").String(), Draw(7, "").String())
 	require.NotEqual(t, Draw(7, "").String(), Draw(8, "").String())
-	for _, focus := range []Focus{Ends, Produces, Groups, Absences, Inputs, Handlers, Twins} {
+	for _, focus := range []Focus{Ends, Produces, Groups, Absences, Inputs, Handlers, Twins, Consumers} {
 		require.NotEmpty(t, kindsOf(focus), focus)
 	}
 	names := map[string]bool{}

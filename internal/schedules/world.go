@@ -128,7 +128,10 @@ func (w *world) startCluster() (err error) {
 	opts := []kfake.Opt{
 		kfake.Ports(ports...), kfake.ListenFn(w.network.Listen),
 		kfake.SeedTopics(int32(w.plan.Inputs), input), kfake.SeedTopics(int32(w.plan.Outputs), output, dead),
-		kfake.BrokerConfigs(map[string]string{"group.min.session.timeout.ms": "500", "group.initial.rebalance.delay.ms": "0"}),
+		kfake.BrokerConfigs(map[string]string{
+			"group.min.session.timeout.ms": "500", "group.initial.rebalance.delay.ms": "0",
+			"group.consumer.session.timeout.ms": fmt.Sprint(sessionTimeout.Milliseconds()), "group.consumer.heartbeat.interval.ms": "1000",
+		}),
 	}
 	if w.plan.Old {
 		opts = append(opts, kfake.MaxVersions(kversion.V3_9_0()))
@@ -219,6 +222,9 @@ const evictAfter = 6 * sessionTimeout
 // for members that have long joined. It works around kfake: a static member whose process died while it joined under a new member
 // id may stay for ever, with its partitions, and one that joins anew while the others join may be waited for until it leaves.
 func (w *world) evict() {
+	if w.plan.Consumer {
+		return
+	}
 	req := kmsg.NewPtrLeaveGroupRequest()
 	req.Group = group
 	info := w.cluster.GroupInfo(group)
