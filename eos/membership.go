@@ -69,11 +69,13 @@ func (m *memberships) check(set offsets.Set, now membership) error {
 	defer m.mu.Unlock()
 	m.joined(now.generation)
 	for p := range set {
-		// In the consumer protocol the brokers have a partition given up, by every member that has it and is one, before another gets it. Epochs are
-		// passed over, as each change makes one.
-		if as := m.as[p]; m.consumer && as.member == now.member && as.generation <= now.generation {
-			continue
-		} else if as.member != now.member || as.generation < m.first || as.generation > m.last {
+		as := m.as[p]
+		kept := as.generation >= m.first && as.generation <= m.last
+		if m.consumer {
+			// The brokers have a partition given up before another member gets it, and an epoch is not a rebalance: each change makes one.
+			kept = as.generation <= now.generation
+		}
+		if as.member != now.member || !kept {
 			return fmt.Errorf("%w (%s was assigned to member %q in generation %d; now it is %q in generation %d)",
 				errGivenUp, p, as.member, as.generation, now.member, now.generation)
 		}

@@ -73,3 +73,15 @@ func TestMemberships(t *testing.T) {
 	m.assigned(p, membership{"c", 1}) // the group is another one
 	commits(true, "c", 2)
 }
+
+// In the consumer protocol an epoch that passes without a member takes nothing from it: only that it is no member any more does.
+func TestConsumerMemberships(t *testing.T) {
+	p := offsets.Partition{Topic: "in"}
+	set := offsets.Set{p: offsets.NewPosition(1)}
+	m := memberships{consumer: true}
+	require.Error(t, m.check(set, membership{"a", 5}), "it was never assigned")
+	m.assigned(p, membership{"a", 5})
+	require.NoError(t, m.check(set, membership{"a", 9}))
+	require.Error(t, m.check(set, membership{"b", 9}))
+	require.Error(t, m.check(set, membership{"a", 1}), "the group is another one")
+}

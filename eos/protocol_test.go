@@ -97,6 +97,9 @@ func TestConsumerProtocolRebalancesAtOnce(t *testing.T) {
 	got, err := second.Poll(t.Context()) // while the batch is out
 	require.NoError(t, err)
 	require.NoError(t, second.Commit(t.Context(), got, copyOf(got)))
+	group, err := b.adm.DescribeConsumerGroups(t.Context(), "g")
+	require.NoError(t, err)
+	require.Len(t, group["g"].Members, 2, "the first was not given up for it")
 	err = first.Commit(t.Context(), batch, copyOf(batch))
 	require.Equal(t, eos.PollAgain, nextOf(err), "%v", err)
 	ctx, cancel := context.WithCancel(t.Context())
