@@ -89,10 +89,12 @@ func TestConsumerProtocol(t *testing.T) {
 func TestConsumerProtocolRebalancesAtOnce(t *testing.T) {
 	b, cfg := consumers(t)
 	b.produce(30)
+	tapped, tap := b.tapped()
+	cfg.Client = tapped.Client
 	first := b.open(cfg)
 	batch, err := first.Poll(t.Context())
 	require.NoError(t, err)
-	cfg.TransactionalID = "g-a-1"
+	cfg.TransactionalID, cfg.Client = "g-a-1", nil
 	second := b.open(cfg)
 	got, err := second.Poll(t.Context()) // while the batch is out
 	require.NoError(t, err)
@@ -102,6 +104,7 @@ func TestConsumerProtocolRebalancesAtOnce(t *testing.T) {
 	require.Len(t, group["g"].Members, 2, "the first was not given up for it")
 	err = first.Commit(t.Context(), batch, copyOf(batch))
 	require.Equal(t, eos.PollAgain, nextOf(err), "%v", err)
+	require.Zero(t, tap.Count(kmsg.Produce), "what cannot be committed is not produced")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for _, s := range []*eos.Session{first, second} {

@@ -381,13 +381,16 @@ func (p *pipe) owners(ctx context.Context) (map[string][]offsets.Partition, erro
 	if err != nil {
 		return nil, err
 	}
+	if len(groups[p.group].Members) == 0 {
+		return p.consumerOwners(ctx)
+	}
 	owners := map[string][]offsets.Partition{}
 	for _, m := range groups[p.group].Members {
 		assigned, ok := m.Assigned.AsConsumer()
 		if !ok || m.InstanceID == nil {
 			continue
 		}
-		name, _, _ := strings.Cut(strings.TrimPrefix(*m.InstanceID, p.group+"-"), "-")
+		name := p.instance(*m.InstanceID)
 		for _, t := range assigned.Topics {
 			for _, n := range t.Partitions {
 				owners[name] = append(owners[name], offsets.Partition{Topic: t.Topic, Number: n})
@@ -395,6 +398,33 @@ func (p *pipe) owners(ctx context.Context) (map[string][]offsets.Partition, erro
 		}
 	}
 	return owners, groups.Error()
+}
+
+// consumerOwners are the owners in a group of the consumer protocol.
+func (p *pipe) consumerOwners(ctx context.Context) (map[string][]offsets.Partition, error) {
+	groups, err := p.adm.DescribeConsumerGroups(ctx, p.group)
+	if err != nil {
+		return nil, err
+	}
+	owners := map[string][]offsets.Partition{}
+	for _, m := range groups[p.group].Members {
+		if m.InstanceID == nil {
+			continue
+		}
+		name := p.instance(*m.InstanceID)
+		for topic, numbers := range m.Assignment {
+			for n := range numbers {
+				owners[name] = append(owners[name], offsets.Partition{Topic: topic, Number: n})
+			}
+		}
+	}
+	return owners, nil // a group without members, or none
+}
+
+// instance is the instance of which a static member is a lane.
+func (p *pipe) instance(member string) string {
+	name, _, _ := strings.Cut(strings.TrimPrefix(member, p.group+"-"), "-")
+	return name
 }
 
 // awaitOwners waits until these instances, and no others, share all input partitions, and returns who owns which.

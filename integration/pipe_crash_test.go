@@ -16,17 +16,21 @@ import (
 // Of two instances, one is killed (kill -9) at ten random moments and started again at once with its ids: nothing is
 // lost, nothing doubled. Each restart goes on within seconds, though session and transaction timeout are a minute: it
 // fences its predecessor instead of waiting for it.
-func TestKillNine(t *testing.T) {
-	const total, kills = 400_000, 10
-	p := newPipe(t, kafkatest.Shared(t), sixToSix, "--session-timeout", "60s", "--transaction-timeout", "60s",
-		"--max-records", "500", "--until-end")
-	p.fill(total)
+func TestKillNine(t *testing.T) { killNine(t, 400_000, 10, "--session-timeout", "60s") }
+
+// The same in the consumer protocol, where the group would keep a dead member for the brokers' session timeout.
+func TestKillNineConsumerProtocol(t *testing.T) { killNine(t, 200_000, 5, "--group-protocol", "consumer") }
+
+func killNine(t *testing.T, total int64, kills int, flags ...string) {
+	t.Helper()
+	p := newPipe(t, kafkatest.Shared(t), sixToSix, append(flags, "--transaction-timeout", "60s", "--max-records", "500", "--until-end")...)
+	p.fill(int(total))
 	running := map[string]*process{"a": p.start("a"), "b": p.start("b")}
 	p.awaitOwners(30*time.Second, "a", "b")
 	var pauses []time.Duration
 	open := 0
 	for k := range kills {
-		p.awaitCommitted(int64(total * (float64(k) + p.rng.Float64()) / (kills + 1)))
+		p.awaitCommitted(int64(float64(total) * (float64(k) + p.rng.Float64()) / float64(kills+1)))
 		name, owned := p.pickVictim(running)
 		running[name].kill()
 		require.Equal(t, -1, running[name].code, "it died of the signal")
@@ -35,7 +39,7 @@ func TestKillNine(t *testing.T) {
 		}
 		before, err := p.committed(t.Context())
 		require.NoError(t, err)
-		require.Less(t, sum(before), int64(total), "the process died while records remained")
+		require.Less(t, sum(before), total, "the process died while records remained")
 		running[name] = p.start(name)
 		pauses = append(pauses, p.awaitProgress(owned, before))
 	}
@@ -98,7 +102,7 @@ func TestKillInOpenTransaction(t *testing.T) {
 	const total = 300_000
 	p := newPipe(t, kafkatest.Shared(t), sixToSix, "--session-timeout", "60s", "--transaction-timeout", "60s",
 		"--max-records", "5000", "--until-end")
-	p.fill(total)
+	p.fill(int(total))
 	for range 3 {
 		a := p.start("a")
 		p.awaitMore(10_000)
@@ -127,7 +131,7 @@ func TestKillWithoutRestart(t *testing.T) {
 	const total = 200_000
 	p := newPipe(t, kafkatest.Shared(t), sixToSix, "--session-timeout", "6s", "--transaction-timeout", "8s",
 		"--max-records", "1000", "--until-end")
-	p.fill(total)
+	p.fill(int(total))
 	a, b := p.start("a"), p.start("b")
 	owned := p.awaitOwners(30*time.Second, "a", "b")["a"]
 	p.freezeInTransaction(a)

@@ -65,7 +65,7 @@ var outcomes = []outcome{
 	is(kerr.TopicAuthorizationFailed, exitOperator, missingACL("READ on an input topic, or WRITE on an output topic")),
 	is(kerr.ClusterAuthorizationFailed, exitOperator, missingACL("an operation on the cluster")),
 	is(eos.ErrUnreachable, exitFailure, "check --bootstrap-server, that the broker runs and can be reached from here, and that --security-protocol is that of its listener"),
-	is(eos.ErrUnsupported, exitFailure, "Kafka 2.5 or later is needed (KIP-447); 4.0 or later is recommended (KIP-890)"),
+	is(eos.ErrUnsupported, exitFailure, "Kafka 2.5 or later is needed (KIP-447), 4.0 or later for --group-protocol consumer (KIP-848), and recommended (KIP-890)"),
 	is(processor.ErrAborted, exitFailure, "nothing is lost or doubled: the next start processes the batch"),
 	as(exitFailure, hintFor),
 }

@@ -24,6 +24,7 @@ type runOptions struct {
 	Lanes              int         // at least 1
 	Filter, Map        *jq.Program // nil: every record, as it is
 	Start              string      // earliest, latest or none
+	GroupProtocol      string      // classic or consumer
 	SessionTimeout     time.Duration
 	TransactionTimeout time.Duration
 	CommitInterval     time.Duration
@@ -101,7 +102,8 @@ func (o *runOptions) define(f *pflag.FlagSet) (check func(*faults)) {
 	f.StringVar(&filter, "filter", "", "jq `expression`: keep the records for which it is true")
 	f.StringVar(&mapping, "map", "", "jq `expression`: what to write for a record")
 	f.StringVar(&o.Start, "start", "earliest", "`earliest|latest|none`: where a partition without a committed offset begins; none refuses to start")
-	f.DurationVar(&o.SessionTimeout, "session-timeout", 45*time.Second, "after this time without a heartbeat the group takes the partitions away")
+	f.StringVar(&o.GroupProtocol, "group-protocol", "classic", "`classic|consumer`: who assigns the partitions, a member or the brokers (KIP-848, Kafka 4.0)")
+	f.DurationVar(&o.SessionTimeout, "session-timeout", 45*time.Second, "after this time without a heartbeat the group takes the partitions away; with --group-protocol consumer the brokers' setting counts")
 	f.DurationVar(&o.TransactionTimeout, "transaction-timeout", time.Minute, "after this time the broker aborts an open transaction")
 	f.DurationVar(&o.CommitInterval, "commit-interval", 10*time.Millisecond, "least time between two commits of a lane")
 	f.IntVar(&o.MaxRecords, "max-records", 0, "most input records in one transaction (0: default)")
@@ -136,6 +138,7 @@ func (o *runOptions) check(all *faults) {
 	checkTopics(all, o.From, o.To)
 	checkPresent(all, "group", o.Group != "", "NAME")
 	checkOneOf(all, "start", o.Start, startNames()...)
+	checkOneOf(all, "group-protocol", o.GroupProtocol, protocolNames()...)
 	checkListen(all, "http", o.HTTP)
 	atLeast(all, "lanes", o.Lanes, 1)
 	atLeast(all, "session-timeout", o.SessionTimeout, time.Second)

@@ -23,7 +23,7 @@ func TestReadyIsOffBeforeTheDrain(t *testing.T) {
 	s := streams{Log: slog.New(slog.DiscardHandler)}
 	opts := runOptions{
 		connection: connection{BootstrapServers: cluster.ListenAddrs()}, OnError: "stop", From: []string{"in"}, To: "out", Group: "g", TransactionalID: "g-a", InstanceID: "a", Lanes: 1,
-		Start: "earliest", SessionTimeout: 10 * time.Second, TransactionTimeout: 10 * time.Second, HTTP: "127.0.0.1:0",
+		Start: "earliest", GroupProtocol: "classic", SessionTimeout: 10 * time.Second, TransactionTimeout: 10 * time.Second, HTTP: "127.0.0.1:0",
 	}
 	shown := opts.monitored(s)
 	p, err := processor.New(shown.observe(opts.config(s.Log)), opts.pipe())

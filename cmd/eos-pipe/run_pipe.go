@@ -71,6 +71,11 @@ func startNames() []string {
 	return []string{eos.StartEarliest.String(), eos.StartLatest.String(), eos.StartNone.String()}
 }
 
+// protocolNames returns the names of --group-protocol, in the order of eos.GroupProtocol.
+func protocolNames() []string {
+	return []string{eos.ClassicProtocol.String(), eos.ConsumerProtocol.String()}
+}
+
 // config is the processor's configuration for opts.
 func (o runOptions) config(log *slog.Logger) processor.Config {
 	return processor.Config{
@@ -81,6 +86,7 @@ func (o runOptions) config(log *slog.Logger) processor.Config {
 		Lanes:  o.Lanes, Provenance: o.Provenance, UntilEnd: o.UntilEnd, Logger: log,
 		Session: eos.Config{
 			Start: eos.Start(slices.Index(startNames(), o.Start)), MaxRecords: o.MaxRecords, MaxBytes: o.MaxBytes,
+			GroupProtocol:  eos.GroupProtocol(slices.Index(protocolNames(), o.GroupProtocol)),
 			SessionTimeout: o.SessionTimeout, TransactionTimeout: o.TransactionTimeout,
 			CommitInterval: cmp.Or(o.CommitInterval, -1),
 			Observer:       eos.SlogObserver(log),
