@@ -19,7 +19,9 @@ import (
 func TestKillNine(t *testing.T) { killNine(t, 400_000, 10, "--session-timeout", "60s") }
 
 // The same in the consumer protocol, where the group would keep a dead member for the brokers' session timeout.
-func TestKillNineConsumerProtocol(t *testing.T) { killNine(t, 200_000, 5, "--group-protocol", "consumer") }
+func TestKillNineConsumerProtocol(t *testing.T) {
+	killNine(t, 200_000, 5, "--group-protocol", "consumer")
+}
 
 func killNine(t *testing.T, total int64, kills int, flags ...string) {
 	t.Helper()

@@ -15,7 +15,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -112,19 +111,9 @@ func protocols(t *testing.T, test func(t *testing.T, b *sessionBench)) {
 func (b *sessionBench) sessionTimeout(cfg *eos.Config, d time.Duration) {
 	b.t.Helper()
 	cfg.SessionTimeout = d
-	if b.proto != eos.ConsumerProtocol {
-		return
+	if b.proto == eos.ConsumerProtocol {
+		b.kafka.SetSession(b.t, b.group, d)
 	}
-	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
-	resource := kmsg.NewIncrementalAlterConfigsRequestResource()
-	resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeGroupConfig, b.group
-	config := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
-	config.Name, config.Value = "consumer.session.timeout.ms", kmsg.StringPtr(fmt.Sprint(d.Milliseconds()))
-	resource.Configs = append(resource.Configs, config)
-	req.Resources = append(req.Resources, resource)
-	resp, err := req.RequestWith(b.t.Context(), b.plain)
-	require.NoError(b.t, err)
-	require.NoError(b.t, kerr.ErrorForCode(resp.Resources[0].ErrorCode))
 }
 
 // tapped is config of a session whose connections all run through a tap, and that tap.

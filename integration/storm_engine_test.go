@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/internal/checker"
 	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
 	"github.com/eos-pipe/eos-pipe/offsets"
@@ -73,6 +75,15 @@ func newStorm(t *testing.T, cluster *kafkatest.Cluster, perSecond int) *storm {
 		pipe: newPipe(t, cluster, sixToSix, "--session-timeout", stormSession.String(), "--transaction-timeout", stormTransaction.String(),
 			"--max-records", "500"),
 		began: time.Now(), running: map[string]*process{}, recovery: map[string][]time.Duration{},
+	}
+	protocol := []eos.GroupProtocol{eos.ClassicProtocol, eos.ConsumerProtocol}[s.rng.IntN(2)].String()
+	if forced := os.Getenv("EOS_TEST_GROUP_PROTOCOL"); forced != "" {
+		protocol = forced
+	}
+	s.note("the group protocol is %s", protocol)
+	s.flags = append(s.flags, "--group-protocol", protocol)
+	if protocol == eos.ConsumerProtocol.String() {
+		cluster.SetSession(t, s.group, stormSession)
 	}
 	s.live = s.readLive()
 	s.stop = s.feed(perSecond)

@@ -4,12 +4,15 @@ import (
 	"context"
 	"crypto/rand"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 var illegal = regexp.MustCompile(`[^a-zA-Z0-9._-]+`)
@@ -76,5 +79,25 @@ func (c *Cluster) CreateReplicated(t testing.TB, name string, partitions int32, 
 	}
 	if err := c.waitReady(ctx, name); err != nil {
 		t.Fatalf("create topic %s: %v", name, err)
+	}
+}
+
+// SetSession sets when a group of the consumer protocol gives up a member that it does not hear from (consumer.session.timeout.ms), which is
+// the brokers' to say there.
+func (c *Cluster) SetSession(t testing.TB, group string, timeout time.Duration) {
+	t.Helper()
+	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	resource := kmsg.NewIncrementalAlterConfigsRequestResource()
+	resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeGroupConfig, group
+	config := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
+	config.Name, config.Value = "consumer.session.timeout.ms", kmsg.StringPtr(strconv.FormatInt(timeout.Milliseconds(), 10))
+	resource.Configs = append(resource.Configs, config)
+	req.Resources = append(req.Resources, resource)
+	resp, err := req.RequestWith(t.Context(), c.Client(t))
+	if err == nil {
+		err = kerr.ErrorForCode(resp.Resources[0].ErrorCode)
+	}
+	if err != nil {
+		t.Fatalf("set the session timeout of group %s: %v", group, err)
 	}
 }
