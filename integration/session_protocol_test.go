@@ -13,6 +13,7 @@ import (
 // protocol, some of them after a kill -9. A killed member's successor goes on at once, whatever protocol either has.
 func TestSessionChangesProtocol(t *testing.T) {
 	b := newSessionBench(t)
+	b.needConsumerProtocol()
 	steady := b.config("steady")
 	steady.MaxRecords = 100
 	stays := b.work(b.open(steady))
