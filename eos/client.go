@@ -98,6 +98,16 @@ func (s *Session) initProducerID(ctx context.Context, cl *kgo.Client) (int64, in
 	}
 }
 
+// noteEpoch notes by which producer epoch the next transaction will be known: where transactions have epochs of their own, an end makes a
+// new one. isProducerElse compares it with what the coordinator says.
+func (c *client) noteEpoch(ctx context.Context) error {
+	id, epoch, err := c.gts.Client().ProducerID(ctx)
+	if err == nil {
+		c.producerID, c.producerEpoch = id, epoch
+	}
+	return err
+}
+
 // close discards the client and waits for it. A static member does not leave the group by this: see leave.
 func (c *client) close() {
 	c.discard(kgo.ErrClientClosed)

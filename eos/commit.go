@@ -138,11 +138,12 @@ func (t *transaction) run(ctx context.Context, outs iter.Seq[*kgo.Record]) error
 }
 
 // identify notes by which producer epoch the transaction will be known.
-func (t *transaction) identify(ctx context.Context) (err error) {
-	if t.producerID, t.epoch, err = t.s.client.gts.Client().ProducerID(ctx); err != nil {
+func (t *transaction) identify(ctx context.Context) error {
+	c := t.s.client
+	if err := c.noteEpoch(ctx); err != nil {
 		return fmt.Errorf("%w: %w", errBegin, err)
 	}
-	t.s.client.producerID, t.s.client.producerEpoch = t.producerID, t.epoch
+	t.producerID, t.epoch = c.producerID, c.producerEpoch
 	t.mark = t.tag()
 	return nil
 }
@@ -351,6 +352,7 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 	if err == nil {
 		t.ended = true
 		t.decide(Aborted)
+		_ = s.client.noteEpoch(bounded) // unknown, a fence is taken for another instance's
 	}
 	switch {
 	case act == actStop:

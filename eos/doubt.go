@@ -53,6 +53,7 @@ func (t *transaction) notCommitted(ctx context.Context) error {
 	stable, err := s.stableOffsets(bounded, t.batch.next)
 	if err == nil && !stable.Covers(t.batch.next) {
 		t.decide(Aborted)
+		_ = s.client.noteEpoch(bounded) // unknown, a fence is taken for another instance's
 		s.client.rebalanced.Store(false)
 		return &Error{Op: "commit", Outcome: Aborted, Next: PollAgain, Err: errNotCommitted}
 	}

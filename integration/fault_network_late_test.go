@@ -145,7 +145,12 @@ func answersOf(f *wiretap.Fault) (codes []int16) {
 // has committed more: the group stays where it is, since the session has become another member when it got no answer.
 func TestNetworkLateStart(t *testing.T) {
 	t.Parallel()
-	b := newSessionBench(t)
+	protocols(t, func(t *testing.T, b *sessionBench) { b.lateStart() })
+}
+
+func (b *sessionBench) lateStart() {
+	t := b.t
+	t.Helper()
 	cfg, tap, conns, arrived := b.tappedForLate(kmsg.OffsetCommit)
 	fault := tap.Add(wiretap.Rule{API: kmsg.OffsetCommit, Action: wiretap.HoldRequest})
 	go conns.loseAt(fault)

@@ -18,6 +18,13 @@ func TestSecurityACLs(t *testing.T) {
 	g.grant(acls...)
 	g.write(300)
 	g.copyToEnd("enough")
+	consumer := []string{"--group-protocol", "consumer"} // where a predecessor that was killed is taken out of the group as well
+	killed := g.run("killed", consumer...)
+	stop := g.feed()
+	g.eventually("it works", func() bool { return strings.Count(killed.stderr(), "committed") > 3 })
+	killed.kill()
+	stop()
+	g.copyToEnd("enough-in-the-consumer-protocol", consumer...)
 
 	refused := map[string]struct{ kind, names, hint string }{
 		"Write on transactional-id": {"TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "", "WRITE on the transactional id"},
@@ -54,9 +61,9 @@ func TestSecurityACLs(t *testing.T) {
 }
 
 // copyToEnd runs the pipe until all of the input is committed, and judges the output.
-func (g *guarded) copyToEnd(name string) {
+func (g *guarded) copyToEnd(name string, flags ...string) {
 	g.t.Helper()
-	pr := g.run(name, "--until-end")
+	pr := g.run(name, append(flags, "--until-end")...)
 	require.Zero(g.t, pr.wait(40*time.Second), "%s: %q", name, pr.said())
 	g.requireOnce()
 }

@@ -20,7 +20,7 @@ const Errors Focus = "errors"
 var (
 	sweptAPIs = []kmsg.Key{
 		kmsg.InitProducerID, kmsg.JoinGroup, kmsg.SyncGroup, kmsg.OffsetFetch, kmsg.ListOffsets, kmsg.OffsetCommit, kmsg.Fetch, kmsg.Heartbeat,
-		kmsg.AddPartitionsToTxn, kmsg.Produce, kmsg.AddOffsetsToTxn, kmsg.TxnOffsetCommit, kmsg.EndTxn,
+		kmsg.AddPartitionsToTxn, kmsg.Produce, kmsg.AddOffsetsToTxn, kmsg.TxnOffsetCommit, kmsg.EndTxn, kmsg.ConsumerGroupHeartbeat,
 	}
 	sweptCodes = []*kerr.Error{
 		kerr.UnknownServerError, kerr.OffsetOutOfRange, kerr.CorruptMessage, kerr.UnknownTopicOrPartition, kerr.LeaderNotAvailable,
@@ -31,7 +31,7 @@ var (
 		kerr.InvalidRequest, kerr.InvalidProducerEpoch, kerr.InvalidTxnState, kerr.InvalidProducerIDMapping, kerr.ConcurrentTransactions,
 		kerr.TransactionalIDAuthorizationFailed, kerr.OperationNotAttempted, kerr.KafkaStorageError, kerr.UnknownProducerID, kerr.FencedLeaderEpoch,
 		kerr.UnknownLeaderEpoch, kerr.StaleMemberEpoch, kerr.FencedInstanceID, kerr.InvalidRecord, kerr.UnstableOffsetCommit, kerr.ProducerFenced,
-		kerr.UnknownTopicID, kerr.TransactionAbortable,
+		kerr.UnknownTopicID, kerr.TransactionAbortable, kerr.FencedMemberEpoch, kerr.UnreleasedInstanceID, kerr.UnsupportedAssignor,
 	}
 )
 
@@ -54,8 +54,9 @@ func sweep(seed uint64) Plan {
 	}
 	return Plan{
 		Seed: seed, Focus: Errors, Members: 1, Inputs: 2, Outputs: 2, Brokers: 2, Records: 180, Chunks: 8, Batch: 40, Window: 8 * time.Second,
-		Old:    api == kmsg.AddPartitionsToTxn || api == kmsg.AddOffsetsToTxn,
-		Events: []Event{{At: at, Kind: kind{refusal, api, code}, Count: 1, For: 1}},
+		Old:      api == kmsg.AddPartitionsToTxn || api == kmsg.AddOffsetsToTxn,
+		Consumer: api == kmsg.ConsumerGroupHeartbeat,
+		Events:   []Event{{At: at, Kind: kind{refusal, api, code}, Count: 1, For: 1}},
 	}
 }
 
