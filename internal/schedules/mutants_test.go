@@ -89,10 +89,15 @@ var mutants = []mutant{
 			"\ttryCommit := commitErr == nil && !hasAbortableCommitErr\n\t_ = okHeartbeat || canCommitDespiteRebalance\n",
 		},
 		{"eos/commit.go", "\tgot := offsets.Set{}\n", "\treq.Generation, req.MemberID, req.InstanceID = -1, \"\", nil\n\tgot := offsets.Set{}\n"},
-		{"eos/membership.go", "as.member != now.member || as.generation < m.first || as.generation > m.last", "false"},
+		{"eos/membership.go", "as.member != now.member || !kept", "false && !kept"},
+	}},
+	{"no abort on revoke in the consumer protocol", Consumers, []edit{ // the same
+		{"kgo/txn.go", "return s.revoked || s.lost\n", "return false\n"},
+		{"eos/commit.go", "if s.client.rebalanced.Load() {", "if false {"},
+		{"eos/commit.go", "if !got.Equal(t.commits) {", "if false {"},
 	}},
 	{"commit of what another member may have had meanwhile", Absences, []edit{{
-		"eos/membership.go", "as.member != now.member || as.generation < m.first || as.generation > m.last", "false",
+		"eos/membership.go", "as.member != now.member || !kept", "false && !kept",
 	}}},
 	{"no abort where the group refuses the offsets", Groups, []edit{{
 		"kgo/txn.go", "\ttryCommit := !s.failed() && commitErr == nil && !hasAbortableCommitErr && (okHeartbeat || canCommitDespiteRebalance)\n",
