@@ -58,6 +58,10 @@ test: need-go race-hint ## run all tests, those on real Kafka included; installs
 	@echo 'test: the packages that need a real Kafka, one after the other'
 	@packages=$$($(list_kafka)); $(with_kafka) go test $(RACE) -count=1 -timeout 45m -p 1 $$packages
 
+.PHONY: test-image
+test-image: image ## build the image and test it: what is in it, and pipes in confined containers on real Kafka; needs docker
+	@$(with_kafka) EOS_TEST_IMAGE='$(IMAGE)' go test -tags image -run '^TestImage' -count=1 -timeout 15m ./integration
+
 .PHONY: test-unit
 test-unit: need-go race-hint ## run the tests that need nothing but Go
 	@go test $(RACE) ./...
