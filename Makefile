@@ -55,8 +55,16 @@ demo: build ## build it and run its demonstration, which needs no Kafka
 test: need-go race-hint ## run all tests, those on real Kafka included; installs or builds the Kafka they need
 	@echo 'test: the packages that need no Kafka'
 	@packages=$$($(list_others)); go test $(RACE) -count=1 -timeout 10m $$packages
+	@$(MAKE) --no-print-directory test-deploy
 	@echo 'test: the packages that need a real Kafka, one after the other'
 	@packages=$$($(list_kafka)); $(with_kafka) go test $(RACE) -count=1 -timeout 45m -p 1 $$packages
+	@if docker info >/dev/null 2>&1; then $(MAKE) --no-print-directory test-image; \
+	  else echo 'test: no docker daemon answers here: the tests of the container image are left out (make test-image)' >&2; fi
+
+.PHONY: test-deploy
+test-deploy: need-go ## test compose.yaml, the Kubernetes manifests, the alerts: docker/check, a module of its own
+	@echo 'test: what docker/ holds, with the code of its tools; it takes two minutes to compile the first time'
+	@cd docker/check && go test -count=1 -timeout 10m ./...
 
 .PHONY: test-image
 test-image: image ## build the image and test it: what is in it, and pipes in confined containers on real Kafka; needs docker
@@ -99,11 +107,13 @@ check: need-go ## check format, vet, module sums, and lint
 	@unformatted=$$(gofmt -l .); [[ -z $$unformatted ]] || { echo "not formatted: $$unformatted" >&2; exit 1; }
 	go vet ./...
 	go mod verify
+	cd docker/check && go vet ./... && go mod verify
 	@$(MAKE) --no-print-directory lint
 
 .PHONY: lint
 lint: need-go ## run golangci-lint (.golangci.yaml); building it takes one to two minutes the first time
 	go run $(GOLANGCI_LINT) run ./...
+	cd docker/check && go run $(GOLANGCI_LINT) run ./...
 
 .PHONY: bench
 bench: need-go ## run the benchmarks of ./bench on real Kafka
