@@ -135,10 +135,10 @@ func TestImageConfig(t *testing.T) {
 	}
 }
 
-// A pipe in a container copies exactly once, and ends at the end of its input.
+// A pipe in a container copies a backlog exactly once, within the memory that docs/deploy.md gives it, and ends at the end of its input.
 func TestImageCopies(t *testing.T) {
-	const total = 20_000
-	p := newPipe(t, kafkatest.Shared(t), sixToSix, "--lanes", "2")
+	const total = 300_000
+	p := newPipe(t, kafkatest.Shared(t), sixToSix)
 	p.fill(total)
 	pr, _ := p.contain("a", "--until-end")
 	require.Zero(t, pr.wait(time.Minute), "%q", pr.said())
