@@ -68,7 +68,7 @@ func TestAlertsAreDocumented(t *testing.T) {
 		names = append(names, r.Alert)
 	}
 	var listed []string
-	for _, m := range regexp.MustCompile("(?m)^\\| (EosPipe\\w+) \\|").FindAllStringSubmatch(monitoring(t), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\| (EosPipe\w+) \|`).FindAllStringSubmatch(monitoring(t), -1) {
 		listed = append(listed, m[1])
 	}
 	require.Equal(t, names, listed)
