@@ -17,6 +17,9 @@ uses_kafka  := {{range .TestImports}}{{.}} {{end}}{{range .XTestImports}}{{.}} {
 list_kafka  := go list -f '{{.ImportPath}}: $(uses_kafka)' ./... | sed -n 's|: .*/internal/kafkatest.*||p'
 list_others := go list -f '{{.ImportPath}}: $(uses_kafka)' ./... | sed '/: .*\/internal\/kafkatest/d; s|: .*||'
 
+# compile FILE builds the command, statically linked.
+compile = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.release=$(VERSION)' -o $(1) ./cmd/eos-pipe
+
 # with_kafka runs a command with the environment that provide prints, and ends what brokers it left when it died.
 with_kafka = env=$$($(KAFKA)/provide); trap $(KAFKA)/sweep EXIT; env $$env
 
@@ -26,7 +29,23 @@ help: ## list the targets
 
 .PHONY: build
 build: need-go ## build bin/eos-pipe, statically linked
-	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.release=$(VERSION)' -o bin/eos-pipe ./cmd/eos-pipe
+	$(call compile,bin/eos-pipe)
+
+IMAGE    ?= eos-pipe:latest
+CA_ROOTS ?= $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
+
+.PHONY: image
+image: image-files ## build the container image IMAGE (eos-pipe:latest) from what this machine has; pulls nothing
+	@docker info >/dev/null 2>&1 || { echo 'image: no docker daemon answers here; docker/kafka/image installs and starts one where it can' >&2; exit 1; }
+	docker build -q -f docker/Dockerfile --target local --build-arg VERSION='$(VERSION)' -t '$(IMAGE)' bin/image
+
+.PHONY: image-files
+image-files: need-go ## lay out the files of the image in bin/image: the binary, for Linux, and the CA roots of this machine (CA_ROOTS)
+	@[[ -r '$(CA_ROOTS)' ]] || { echo 'image-files: no CA roots here; install ca-certificates, or name a PEM file: CA_ROOTS=FILE' >&2; exit 1; }
+	@rm -rf bin/image && install -d -m 755 bin/image bin/image/etc bin/image/etc/ssl bin/image/etc/ssl/certs
+	@install -m 644 '$(CA_ROOTS)' bin/image/etc/ssl/certs/ca-certificates.crt
+	GOOS=linux $(call compile,bin/image/eos-pipe)
+	@chmod 755 bin/image/eos-pipe
 
 .PHONY: demo
 demo: build ## build it and run its demonstration, which needs no Kafka
@@ -36,8 +55,20 @@ demo: build ## build it and run its demonstration, which needs no Kafka
 test: need-go race-hint ## run all tests, those on real Kafka included; installs or builds the Kafka they need
 	@echo 'test: the packages that need no Kafka'
 	@packages=$$($(list_others)); go test $(RACE) -count=1 -timeout 10m $$packages
+	@$(MAKE) --no-print-directory test-deploy
 	@echo 'test: the packages that need a real Kafka, one after the other'
 	@packages=$$($(list_kafka)); $(with_kafka) go test $(RACE) -count=1 -timeout 45m -p 1 $$packages
+	@if docker info >/dev/null 2>&1; then $(MAKE) --no-print-directory test-image; \
+	  else echo 'test: no docker daemon answers here: the tests of the container image are left out (make test-image)' >&2; fi
+
+.PHONY: test-deploy
+test-deploy: need-go ## test compose.yaml, the Kubernetes manifests, the alerts: docker/check, a module of its own
+	@echo 'test: what docker/ holds, with the code of its tools; it takes two minutes to compile the first time'
+	@cd docker/check && go test -count=1 -timeout 10m ./...
+
+.PHONY: test-image
+test-image: image ## build the image and test it: what is in it, and pipes in confined containers on real Kafka; needs docker
+	@$(with_kafka) EOS_TEST_IMAGE='$(IMAGE)' go test -tags image -run '^TestImage' -count=1 -timeout 15m ./integration
 
 .PHONY: test-unit
 test-unit: need-go race-hint ## run the tests that need nothing but Go
@@ -76,11 +107,13 @@ check: need-go ## check format, vet, module sums, and lint
 	@unformatted=$$(gofmt -l .); [[ -z $$unformatted ]] || { echo "not formatted: $$unformatted" >&2; exit 1; }
 	go vet ./...
 	go mod verify
+	cd docker/check && go vet ./... && go mod verify
 	@$(MAKE) --no-print-directory lint
 
 .PHONY: lint
 lint: need-go ## run golangci-lint (.golangci.yaml); building it takes one to two minutes the first time
 	go run $(GOLANGCI_LINT) run ./...
+	cd docker/check && go run $(GOLANGCI_LINT) run ./...
 
 .PHONY: bench
 bench: need-go ## run the benchmarks of ./bench on real Kafka

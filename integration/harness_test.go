@@ -142,10 +142,15 @@ func spawn(t *testing.T, name string, args []string) *process {
 	t.Helper()
 	path, err := binary()
 	require.NoError(t, err)
-	pr := &process{t: t, name: name, exited: make(chan struct{}), errPath: filepath.Join(t.ArtifactDir(), name+".stderr")}
+	return launch(t, name, exec.Command(path, args...))
+}
+
+// launch starts a command that is eos-pipe, or passes on its output, its exit code and the signals that it gets.
+func launch(t *testing.T, name string, cmd *exec.Cmd) *process {
+	t.Helper()
+	pr := &process{t: t, name: name, cmd: cmd, exited: make(chan struct{}), errPath: filepath.Join(t.ArtifactDir(), name+".stderr")}
 	stderr, err := os.Create(pr.errPath)
 	require.NoError(t, err)
-	pr.cmd = exec.Command(path, args...)
 	pr.cmd.Stdout, pr.cmd.Stderr = &pr.stdout, stderr
 	require.NoError(t, pr.cmd.Start())
 	go func() {

@@ -1,0 +1,230 @@
+//go:build image
+
+package integration
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/eos-pipe/eos-pipe/internal/certtest"
+	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
+)
+
+// The container image, as `make test-image` has built it: what is in it, and that eos-pipe works in it under the confinement that
+// docker/compose.yaml and docker/kubernetes give it. Containers are on the host's network: a test's brokers are at 127.0.0.1.
+
+// confined are the options of `docker run` of each container.
+var confined = []string{
+	"--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", "256m", "-e", "GOMEMLIMIT=200MiB",
+}
+
+// image is the name of the image under test.
+func image(t *testing.T) string {
+	t.Helper()
+	name := os.Getenv("EOS_TEST_IMAGE")
+	require.NotEmpty(t, name, "EOS_TEST_IMAGE names the image to test; make test-image sets it")
+	return name
+}
+
+// docker runs the docker command and returns what it prints.
+func docker(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.Command("docker", args...).Output()
+	require.NoError(t, err, "docker %v", args)
+	return strings.TrimSpace(string(out))
+}
+
+// contain starts eos-pipe in a container, with more options of `docker run`. The container is removed when the test ends.
+func contain(t *testing.T, name string, options []string, args ...string) (pr *process, container string) {
+	t.Helper()
+	container = strings.ToLower(kafkatest.Name(t, name))
+	all := slices.Concat([]string{"run", "--rm", "--name", container, "--label", "eos-pipe.test-process=" + strconv.Itoa(os.Getpid())},
+		confined, options, []string{image(t)}, args)
+	t.Cleanup(func() { _ = exec.Command("docker", "rm", "-f", container).Run() }) // most have ended, and are gone
+	return launch(t, name, exec.Command("docker", all...)), container
+}
+
+// contain starts an instance of `eos-pipe run` in a container, with its settings in a file that is mounted.
+func (p *pipe) contain(instance string, more ...string) (pr *process, container string) {
+	p.t.Helper()
+	dir := p.t.TempDir()
+	settings := fmt.Sprintf("bootstrap-server: [%s]\nfrom: [%s]\nto: %s\ngroup: %s\nprovenance: true\njson: true\nlog-level: debug\n",
+		strings.Join(p.cluster.Bootstrap(), ", "), strings.Join(p.from, ", "), p.to[0], p.group)
+	certtest.File(p.t, dir, "pipe.yaml", []byte(settings))
+	require.NoError(p.t, os.Chown(filepath.Join(dir, "pipe.yaml"), imageUser, imageUser))
+	options := []string{"--network", "host", "-e", "EOS_PIPE_INSTANCE_ID=" + instance, "-v", dir + ":/etc/eos-pipe:ro"}
+	pr, container = contain(p.t, fmt.Sprintf("%02d-%s", len(p.processes), instance), options,
+		slices.Concat([]string{"run", "--config", "/etc/eos-pipe/pipe.yaml"}, p.flags, more)...)
+	p.processes = append(p.processes, pr)
+	return pr, container
+}
+
+// imageUser is the user and the group of the process.
+const imageUser = 65532
+
+// The image holds the binary and the roots of TLS, and nothing else: no shell, no other program, no user's home.
+func TestImageHoldsNothingElse(t *testing.T) {
+	container := docker(t, "create", image(t), "version")
+	t.Cleanup(func() { docker(t, "rm", container) })
+	export := exec.Command("docker", "export", container)
+	out, err := export.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, export.Start())
+	var files []string
+	for r := tar.NewReader(out); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		require.NoError(t, err)
+		if h.Typeflag == tar.TypeDir || h.Size == 0 { // docker lays folders and empty files where it will mount
+			continue
+		}
+		files = append(files, h.Name)
+		if strings.HasSuffix(h.Name, ".crt") {
+			roots, err := io.ReadAll(r)
+			require.NoError(t, err)
+			require.True(t, x509.NewCertPool().AppendCertsFromPEM(roots), "%s holds certificates", h.Name)
+		}
+	}
+	require.NoError(t, export.Wait())
+	require.ElementsMatch(t, []string{"eos-pipe", "etc/ssl/certs/ca-certificates.crt"}, files)
+
+	_, err = exec.Command("docker", "run", "--rm", "--entrypoint", "/bin/sh", image(t), "-c", "true").Output()
+	require.ErrorContains(t, err, "exit status 127", "there is no shell")
+}
+
+// The image says who runs in it, what it is and where it serves.
+func TestImageConfig(t *testing.T) {
+	var config struct {
+		User         string
+		Entrypoint   []string
+		Cmd          []string
+		ExposedPorts map[string]any
+		Labels       map[string]string
+	}
+	require.NoError(t, json.Unmarshal([]byte(docker(t, "image", "inspect", "-f", "{{json .Config}}", image(t))), &config))
+	require.Equal(t, "65532:65532", config.User)
+	require.Equal(t, []string{"/eos-pipe"}, config.Entrypoint)
+	require.Empty(t, config.Cmd)
+	require.Contains(t, config.ExposedPorts, "9404/tcp")
+
+	pr, _ := contain(t, "version", []string{"--network", "none"}, "version", "--json")
+	require.Zero(t, pr.wait(time.Minute), "%q", pr.said())
+	var version struct{ Version, Platform string }
+	require.NoError(t, json.Unmarshal(pr.stdout.Bytes(), &version))
+	require.True(t, strings.HasPrefix(version.Platform, "linux/"), version.Platform)
+	for label, value := range map[string]string{"title": "eos-pipe", "licenses": "Apache-2.0", "version": version.Version} {
+		require.Equal(t, value, config.Labels["org.opencontainers.image."+label], label)
+	}
+}
+
+// A pipe in a container copies a backlog exactly once, within the memory that docs/deploy.md gives it, and ends at the end of its input.
+func TestImageCopies(t *testing.T) {
+	const total = 300_000
+	p := newPipe(t, kafkatest.Shared(t), sixToSix)
+	p.fill(total)
+	pr, _ := p.contain("a", "--until-end")
+	require.Zero(t, pr.wait(time.Minute), "%q", pr.said())
+	require.EqualValues(t, total, pr.result().Out)
+	p.requireExactlyOnce(total, total)
+}
+
+// SIGTERM in the middle of the work drains one of two containers, which exits with 0; SIGKILL of the other is as harmless. New containers
+// with the same instance ids, as Kubernetes starts them, go on where the brokers stand. Neither gets more from the machine than it was given.
+func TestImageStops(t *testing.T) {
+	p := newPipe(t, kafkatest.Shared(t), sixToSix, "--max-records", "1000")
+	stop := p.feed(20_000)
+	a, nameA := p.contain("a")
+	b, nameB := p.contain("b")
+	p.awaitOwners(time.Minute, "a", "b")
+	p.awaitMore(20_000)
+	requireConfined(t, nameA)
+	a.drain(syscall.SIGTERM)
+	p.awaitOwners(20*time.Second, "b")
+	p.awaitMore(10_000)
+	b.doomed = true
+	docker(t, "kill", "-s", "KILL", nameB)
+	require.Equal(t, 137, b.wait(20*time.Second))
+	total := stop()
+	for _, instance := range []string{"b", "a"} {
+		pr, _ := p.contain(instance, "--until-end")
+		require.Zero(t, pr.wait(2*time.Minute), "%q", pr.said())
+	}
+	p.requireExactlyOnce(total, total)
+}
+
+// requireConfined requires that the process of a container is the image's user, with no capability and no way to one.
+func requireConfined(t *testing.T, container string) {
+	t.Helper()
+	text, err := os.ReadFile("/proc/" + docker(t, "inspect", "-f", "{{.State.Pid}}", container) + "/status")
+	require.NoError(t, err)
+	status := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(line, ":")
+		status[name] = strings.Join(strings.Fields(value), " ")
+	}
+	for name, value := range map[string]string{
+		"Uid": "65532 65532 65532 65532", "Gid": "65532 65532 65532 65532", "CapEff": "0000000000000000", "CapBnd": "0000000000000000",
+		"NoNewPrivs": "1", "Seccomp": "2",
+	} {
+		require.Equal(t, value, status[name], name)
+	}
+}
+
+// Where the brokers ask who it is, the password comes from a file that only the image's user may read, and the authority from where the
+// image's own roots are.
+func TestImageSecrets(t *testing.T) {
+	g := newScram(t, 0)
+	g.grant(g.acls()...)
+	g.write(300)
+	require.NoError(t, os.Chown(g.dir+"/password", imageUser, imageUser))
+	require.NoError(t, os.Chmod(g.dir+"/password", 0o400))
+	require.NoError(t, os.Chmod(g.dir+"/ca.pem", 0o444))
+	pr, _ := contain(t, "secrets", []string{
+		"--network", "host", "-v", g.dir + "/password:/run/secrets/kafka:ro", "-v", g.dir + "/ca.pem:/etc/ssl/certs/ca-certificates.crt:ro",
+	}, "run", "-b", g.kafka.Secure()[0], "--from", g.in, "--to", g.out, "--group", g.group, "--instance-id", "a", "--until-end",
+		"--security-protocol", "SASL_SSL", "--sasl-mechanism", "SCRAM-SHA-512", "--sasl-username", guardedUser, "--sasl-password", "file:/run/secrets/kafka")
+	require.Zero(t, pr.wait(time.Minute), "%q", pr.said())
+	g.requireOnce()
+}
+
+// On a network of its own a container serves those outside when it is told to serve all addresses.
+func TestImageServes(t *testing.T) {
+	_, container := contain(t, "serves", []string{"-p", "127.0.0.1::9404"}, "run", "-b", "127.0.0.1:1", "--from", "a", "--to", "b", "--group", "c", "--instance-id", "d",
+		"--http", "0.0.0.0:9404")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
+		at, _ := exec.Command("docker", "port", container, "9404").Output()
+		resp, err := http.Get("http://" + strings.TrimSpace(string(at)) + "/healthz")
+		if err == nil {
+			defer resp.Body.Close()
+			require.Equal(t, http.StatusOK, resp.StatusCode)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			require.FailNow(t, "nobody serves", "%v", err)
+		case <-again.C:
+		}
+	}
+}
