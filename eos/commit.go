@@ -238,6 +238,9 @@ func (t *transaction) promise(r *kgo.Record, err error) {
 	}
 	t.note()
 	t.outputs[at] = unknownOffset
+	if refused := t.s.counts.refusal(r.Topic); refused != nil {
+		err = refused
+	}
 	if actionFor(err, actReplay) == actRejected {
 		err = &RejectedError{Record: r, Err: err}
 		t.refused++
@@ -348,6 +351,12 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 	if err == nil {
 		t.ended = true
 		t.decide(Aborted)
+	}
+	if met, ok := errors.AsType[*PartitionsChangedError](cause); ok {
+		if cause, ok = s.confirm(ctx, met); ok {
+			act = actStop
+		}
+		t.cause = cause
 	}
 	switch {
 	case act == actStop:

@@ -69,6 +69,9 @@ type Config struct {
 	// Outputs are the topics the application means to write to. Open checks that they exist and that none of them is
 	// an input. Optional: a Commit may name others.
 	Outputs []string
+	// Unordered are outputs in which the order of the records of a key is of no matter. The session goes on when partitions are added to
+	// them, and stops with a PartitionsChangedError when they are added to others. Default: none.
+	Unordered []string
 
 	// Start says where a partition without a committed offset begins. Default: StartEarliest.
 	Start Start
@@ -98,7 +101,8 @@ type Config struct {
 	// Logger takes the log. Default: nothing is logged.
 	Logger *slog.Logger
 	// Client are further options for the franz-go client: TLS, SASL, a dialer, buffer sizes. Options that would break
-	// the guarantee are refused by Open; those the session itself sets are overridden.
+	// the guarantee are refused by Open; those the session itself sets are overridden. Who sets a RecordPartitioner keeps the order of
+	// keys himself: the number of partitions that it is called with may change.
 	Client []kgo.Opt
 }
 

@@ -39,6 +39,7 @@ type Session struct {
 	refused    time.Time        // since when the brokers refuse the credentials; see act
 	fences     []time.Time      // when a fence was found to be our own doing
 	partitions map[string]int32 // how many partitions each input topic had at Open
+	counts     partitionCounts
 	limits     map[string]int32 // max.message.bytes of output topics, where it is known
 	group      int              // bytes that are produced before their answers are awaited; 0: all
 	saidRetry  limiter
@@ -162,6 +163,7 @@ func (s *Session) checkTopics(ctx context.Context) error {
 	for _, name := range s.cfg.Topics {
 		s.partitions[name] = int32(len(topics[name].Partitions))
 	}
+	s.expectPartitions(topics)
 	s.readLimits(ctx)
 	return errors.Join(faults...)
 }

@@ -1,7 +1,9 @@
 package integration
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -49,6 +51,55 @@ func TestFaultInputPartitionAdded(t *testing.T) {
 	require.Equal(t, want, got)
 	w.stop(t)
 	require.Len(t, b.readOutput(), 30+more, "each record once")
+}
+
+// Partitions are added to the output while a session runs: it stops before any record goes by the new number, and says so; the next session
+// goes on with the new number. With records that have keys and without.
+func TestFaultOutputPartitionAdded(t *testing.T) {
+	t.Parallel()
+	b := newSessionBench(t)
+	b.write(30)
+	cfg := b.config("a")
+	cfg.Client = []kgo.Opt{kgo.MetadataMaxAge(time.Second)}
+	s := b.open(cfg)
+	require.Empty(t, b.copy(s, 30))
+	added, err := b.adm.CreatePartitions(t.Context(), 2, b.out)
+	require.NoError(t, err)
+	require.NoError(t, added.Error())
+	ctx, cancel := context.WithTimeout(t.Context(), sessionDeadline)
+	defer cancel()
+	for err = nil; err == nil; { // every batch has records with keys and without
+		b.write(30)
+		batch, polled := s.Poll(ctx)
+		require.NoError(t, polled)
+		for i, r := range batch.Records {
+			r.Topic = b.out
+			if i%2 == 0 {
+				r.Key = r.Value
+			}
+		}
+		err = s.Commit(ctx, batch, slices.Values(batch.Records))
+		if sessionNext(err) == eos.PollAgain {
+			err = nil
+		}
+	}
+	var changed *eos.PartitionsChangedError
+	require.ErrorAs(t, err, &changed)
+	require.Equal(t, &eos.PartitionsChangedError{Topic: b.out, Was: sessionPartitions, Now: sessionPartitions + 2}, changed)
+	require.Equal(t, eos.Stop, sessionNext(err))
+	require.NoError(t, s.Close(t.Context()))
+	for _, r := range b.readOutput() {
+		require.Less(t, r.Partition, int32(sessionPartitions), "%s went by the new number", r.Value)
+	}
+	w := b.work(b.open(b.config("a")))
+	b.eventually("every record is there", func() bool { return len(b.readOutput()) >= int(b.written[0]+b.written[1]+b.written[2]) })
+	w.stop(t)
+	got := map[string]int{}
+	for _, r := range b.readOutput() {
+		got[string(r.Value)]++
+		require.Equal(t, 1, got[string(r.Value)], "%s is there twice", r.Value)
+	}
+	require.Len(t, got, int(b.written[0]+b.written[1]+b.written[2]))
 }
 
 // recreate deletes a topic and makes it again, empty.

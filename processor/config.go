@@ -140,6 +140,7 @@ func (c Config) lane(i int, topics, outputs []string) eos.Config {
 	s.Outputs = slices.Clone(outputs)
 	if c.DeadLetterTopic != "" {
 		s.Outputs = append(s.Outputs, c.DeadLetterTopic)
+		s.Unordered = append(slices.Clone(s.Unordered), c.DeadLetterTopic)
 	}
 	return s
 }

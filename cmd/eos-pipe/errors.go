@@ -41,6 +41,10 @@ var outcomes = []outcome{
 		return "nothing is lost, all before it is committed: let a replica with a whole copy lead the partition, or, if none has one, set the group's offset behind the batch " +
 			"(kafka-consumer-groups.sh --reset-offsets) while the pipe is stopped"
 	}),
+	as(exitOperator, func(e *eos.PartitionsChangedError) string {
+		return "nothing is lost or doubled: a restart goes on with " + strconv.Itoa(e.Now) + " partitions; before it, see that whoever reads the output copes with keys that have moved, " +
+			"or write to a new topic"
+	}),
 	as(exitOperator, func(*eos.RejectedError) string {
 		return "nothing of its batch is committed: raise the output topic's limit (max.message.bytes), let --map or --filter deal with the record, or choose --on-error dead-letter or skip"
 	}),
