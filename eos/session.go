@@ -38,7 +38,7 @@ type Session struct {
 	ended      time.Time        // when the last transaction ended
 	refused    time.Time        // since when the brokers refuse the credentials; see act
 	fences     []time.Time      // when a fence was found to be our own doing
-	partitions map[string]int32 // how many partitions each input topic had at Open
+	inputs     inputs
 	counts     partitionCounts
 	limits     map[string]int32 // max.message.bytes of output topics, where it is known
 	group      int              // bytes that are produced before their answers are awaited; 0: all
@@ -159,9 +159,8 @@ func (s *Session) checkTopics(ctx context.Context) error {
 			faults = append(faults, fmt.Errorf("topic %s: %w", name, t.Err))
 		}
 	}
-	s.partitions = map[string]int32{}
 	for _, name := range s.cfg.Topics {
-		s.partitions[name] = int32(len(topics[name].Partitions))
+		s.inputs.add(name, input{partitions: int32(len(topics[name].Partitions)), id: topics[name].ID})
 	}
 	s.expectPartitions(topics)
 	s.readLimits(ctx)

@@ -23,6 +23,12 @@ import (
 // fetched. A partition without a committed offset gets one now: otherwise an abort before its first commit would go
 // back to the log's start wherever it began, and nobody could tell later where the group started.
 func (c *client) startOffsets(ctx context.Context, fetched map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	if err := c.s.checkAssigned(ctx, fetched); err != nil {
+		if errors.Is(err, ErrTopicChanged) {
+			c.discard(err) // the session stops
+		}
+		return nil, err
+	}
 	missing := offsets.Set{}
 	var as membership
 	as.member, as.generation = c.gts.Client().GroupMetadata()
@@ -135,7 +141,7 @@ func (s *Session) startsRequest(ctx context.Context, starts offsets.Set) (*kmsg.
 		for p, pos := range starts {
 			if p.Topic == name {
 				part := kmsg.NewOffsetCommitRequestTopicPartition()
-				part.Partition, part.Offset, part.LeaderEpoch, part.Metadata = p.Number, pos.Offset, pos.LeaderEpoch, new(startMark)
+				part.Partition, part.Offset, part.LeaderEpoch, part.Metadata = p.Number, pos.Offset, pos.LeaderEpoch, new(startMark+s.inputs.markSuffix(name))
 				t.Partitions = append(t.Partitions, part)
 			}
 		}
@@ -146,15 +152,15 @@ func (s *Session) startsRequest(ctx context.Context, starts offsets.Set) (*kmsg.
 	return req, nil
 }
 
-// mark is the form of what sessions write to the metadata of a committed offset.
-var mark = regexp.MustCompile(`^(` + startMark + `|.+/[0-9]+/[0-9]+/[0-9]+)$`)
+// mark is the form of what sessions write to the metadata of a committed offset. Its group is the topic's id, if there is one.
+var mark = regexp.MustCompile(`^(?:` + startMark + `|.+/[0-9]+/[0-9]+/[0-9]+)(?:/([A-Za-z0-9_-]{22}))?$`)
 
 // checkCommitted looks at what the group has committed before this session joins it. With StartNone a partition without an
 // offset is refused. Offsets that no session has committed are said: somebody has set them, and with them what is processed.
 func (s *Session) checkCommitted(ctx context.Context) error {
 	want := offsets.Set{}
-	for topic, n := range s.partitions {
-		for number := range n {
+	for topic, in := range s.inputs.all() {
+		for number := range in.partitions {
 			want[offsets.Partition{Topic: topic, Number: number}] = offsets.NewPosition(-1)
 		}
 	}
@@ -163,6 +169,9 @@ func (s *Session) checkCommitted(ctx context.Context) error {
 		ask = s.askForOffsets
 	}
 	got, err := ask(ctx, want)
+	if changed := s.refuseOtherTopics(got); changed != nil {
+		return changed
+	}
 	s.sayForeign(got)
 	if s.cfg.Start == StartNone {
 		return errors.Join(err, s.refuseMissing(got))
@@ -215,7 +224,7 @@ func (s *Session) resolveStarts(ctx context.Context, missing offsets.Set) error 
 	}
 	for p := range missing {
 		from := ends
-		if p.Number >= s.partitions[p.Topic] {
+		if known, _ := s.inputs.get(p.Topic); p.Number >= known.partitions {
 			from = starts
 		}
 		o, ok := from.Lookup(p.Topic, p.Number)

@@ -129,6 +129,11 @@ func (b *sessionBench) recreate(topic string) {
 		})
 		return err == nil && n == sessionPartitions
 	})
+	if topic == b.in {
+		now, err := b.adm.ListTopics(b.t.Context(), topic)
+		require.NoError(b.t, err)
+		b.inID = now[topic].ID
+	}
 }
 
 // The input topic is deleted and made again while a session runs: the session stops and says that the topic is another
@@ -169,4 +174,71 @@ func TestFaultOutputRecreated(t *testing.T) {
 	w := b.work(b.open(b.config("a")))
 	b.requireOnce()
 	w.stop(t)
+}
+
+// The input topic is deleted and made again while no session runs. The group's coordinator, when it hears of it, deletes the group's offsets
+// of the topic: with them goes what would tell the new topic from the old one, and a session begins as Start says, as for any topic. With
+// StartNone it does not begin.
+func TestFaultInputRecreatedBetweenRuns(t *testing.T) {
+	t.Parallel()
+	b := newSessionBench(t)
+	b.write(30)
+	s := b.open(b.config("a"))
+	require.Empty(t, b.copy(s, 30))
+	require.NoError(t, s.Close(t.Context()))
+	require.Len(t, b.committed(), sessionPartitions)
+	b.recreate(b.in)
+	b.write(60)
+	b.eventually("the coordinator has deleted the offsets", func() bool { return len(b.committed()) == 0 })
+	cfg := b.config("a")
+	cfg.Start = eos.StartNone
+	_, err := eos.Open(t.Context(), cfg)
+	require.ErrorIs(t, err, eos.ErrNoOffset)
+	s = b.open(b.config("a"))
+	require.Empty(t, b.copy(s, 60))
+	b.requireOnce()
+}
+
+// The same where the group's offsets outlive their topic: a coordinator that was down when the topic was deleted does not hear of it, and
+// tools copy offsets with their metadata. The session does not open, and says why; when the offsets are set by hand, as kafka-consumer-groups
+// does it, or deleted, the next one does.
+func TestFaultOffsetsOfAnotherTopic(t *testing.T) {
+	t.Parallel()
+	for name, resolve := range map[string]func(b *sessionBench){
+		"set": func(b *sessionBench) {
+			var by kadm.Offsets
+			for p := range int32(sessionPartitions) {
+				by.AddOffset(b.in, p, 0, -1)
+			}
+			require.NoError(b.t, b.adm.CommitAllOffsets(b.t.Context(), b.group, by))
+		},
+		"deleted": func(b *sessionBench) {
+			deleted, err := b.adm.DeleteOffsets(b.t.Context(), b.group, kadm.TopicsSet{b.in: {0: {}, 1: {}, 2: {}}})
+			require.NoError(b.t, err)
+			require.NoError(b.t, deleted.Error())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newSessionBench(t)
+			b.write(30)
+			s := b.open(b.config("a"))
+			require.Empty(t, b.copy(s, 30))
+			require.NoError(t, s.Close(t.Context()))
+			old, err := b.adm.FetchOffsets(t.Context(), b.group)
+			require.NoError(t, err)
+			b.recreate(b.in)
+			b.write(60)
+			b.eventually("the coordinator has deleted the offsets", func() bool { return len(b.committed()) == 0 })
+			require.NoError(t, b.adm.CommitAllOffsets(t.Context(), b.group, old.Offsets()))
+			_, err = eos.Open(t.Context(), b.config("a"))
+			require.ErrorIs(t, err, eos.ErrTopicChanged)
+			require.Equal(t, eos.Stop, sessionNext(err))
+			require.Len(t, b.readOutput(), 30)
+			resolve(b)
+			s = b.open(b.config("a"))
+			require.Empty(t, b.copy(s, 60))
+			b.requireOnce()
+		})
+	}
 }
