@@ -75,7 +75,7 @@ func TestRecreatedInputIsRefused(t *testing.T) {
 			b.produce(30)
 			b.life(b.config(), 30)
 			b.recreate()
-					b.produceFrom(30, 60)
+			b.produceFrom(30, 60)
 			for range 2 {
 				_, err := eos.Open(t.Context(), b.config())
 				require.ErrorIs(t, err, eos.ErrTopicChanged)

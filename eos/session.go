@@ -30,14 +30,14 @@ type Session struct {
 
 	client     *client
 	state      State
-	stopped    *Error           // why the session will not work again
-	txn        uint64           // transactions begun
-	polled     uint64           // batches handed out; the id of the newest
-	pending    bool             // the newest batch is neither committed nor given back
-	tracker    offsets.Tracker  // what of the input has been handed out
-	ended      time.Time        // when the last transaction ended
-	refused    time.Time        // since when the brokers refuse the credentials; see act
-	fences     []time.Time      // when a fence was found to be our own doing
+	stopped    *Error          // why the session will not work again
+	txn        uint64          // transactions begun
+	polled     uint64          // batches handed out; the id of the newest
+	pending    bool            // the newest batch is neither committed nor given back
+	tracker    offsets.Tracker // what of the input has been handed out
+	ended      time.Time       // when the last transaction ended
+	refused    time.Time       // since when the brokers refuse the credentials; see act
+	fences     []time.Time     // when a fence was found to be our own doing
 	inputs     inputs
 	counts     partitionCounts
 	limits     map[string]int32 // max.message.bytes of output topics, where it is known
