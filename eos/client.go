@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,8 +29,9 @@ type client struct {
 	// members says as which member of the group, and since when, the client has each partition.
 	members memberships
 	// life ends when the client is to be discarded, by discard, which is told why: from then on nothing that it does is waited for.
-	life    context.Context
-	discard context.CancelCauseFunc
+	life     context.Context
+	discard  context.CancelCauseFunc
+	watching sync.WaitGroup // for watchTopics
 	// hurry ends the wait for more records, so that a rebalance that waits for the batch may go on.
 	hurry atomic.Pointer[context.CancelFunc]
 }
@@ -63,7 +67,10 @@ func (s *Session) connectOnce(ctx context.Context) (*client, error) {
 		c.close()
 		return nil, fmt.Errorf("initialize the producer id: %w", err)
 	}
-	gts.Client().AddConsumeTopics(s.cfg.Topics...)
+	gts.Client().AddConsumeTopics(slices.Collect(maps.Keys(s.inputs.all()))...)
+	if s.pattern != nil {
+		c.watching.Go(c.watchTopics)
+	}
 	return c, nil
 }
 
@@ -93,6 +100,7 @@ func (s *Session) initProducerID(ctx context.Context, cl *kgo.Client) (int64, in
 // close discards the client and waits for it. A static member does not leave the group by this: see leave.
 func (c *client) close() {
 	c.discard(kgo.ErrClientClosed)
+	c.watching.Wait()
 	c.gts.CloseAllowingRebalance()
 }
 

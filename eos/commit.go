@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -217,7 +218,7 @@ func (s *Session) checkOutput(r *kgo.Record) error {
 	if r.Topic == "" {
 		return &RejectedError{Record: r, Err: errors.New("it names no topic")}
 	}
-	if _, input := s.inputs.get(r.Topic); input {
+	if _, input := s.inputs.get(r.Topic); input || isMatch(s.pattern, r.Topic) && !slices.Contains(s.cfg.Outputs, r.Topic) {
 		return &RejectedError{Record: r, Err: fmt.Errorf("%s is an input topic: a pipe that reads what it writes never ends", r.Topic)}
 	}
 	return nil

@@ -64,8 +64,13 @@ type Config struct {
 	TransactionalID string
 	// InstanceID is the static group member's group.instance.id. Default: TransactionalID.
 	InstanceID string
-	// Topics are the input topics. Required; they must exist.
+	// Topics are the input topics. Required, here or by TopicPattern; they must exist.
 	Topics []string
+	// TopicPattern is a regular expression (Go's) for the whole name of input topics, besides Topics. Topics that are created later and match are
+	// found within 30 s, or kgo.MetadataMaxAge in Client if that is less, and read from their first record. The session's Outputs and Kafka's
+	// internal topics are never read for it; a record for a topic that matches and is not in Outputs is refused. Open fails with ErrNoTopic
+	// where no topic matches.
+	TopicPattern string
 	// Outputs are the topics the application means to write to. Open checks that they exist and that none of them is
 	// an input. Optional: a Commit may name others.
 	Outputs []string
@@ -119,8 +124,11 @@ func (c Config) Validate() error {
 	if c.TransactionalID == "" {
 		fault("no transactional id is given")
 	}
-	if len(c.Topics) == 0 {
+	if len(c.Topics) == 0 && c.TopicPattern == "" {
 		fault("no input topic is given")
+	}
+	if _, err := compilePattern(c.TopicPattern); err != nil {
+		faults = append(faults, err)
 	}
 	for _, t := range c.Outputs {
 		if slices.Contains(c.Topics, t) {

@@ -93,7 +93,7 @@ var refused = []struct {
 	{kgo.AutoCommitMarks, "AutoCommitMarks", "offsets are committed by the transaction only"},
 	{kgo.GreedyAutoCommit, "GreedyAutoCommit", "offsets are committed by the transaction only"},
 	{kgo.ManualFlushing, "ManualFlushing", "a full buffer would refuse records instead of waiting"},
-	{kgo.ConsumeRegex, "ConsumeRegex", "a new topic could match that the pipe itself writes to"},
+	{kgo.ConsumeRegex, "ConsumeRegex", "a new topic could match that the pipe itself writes to; TopicPattern looks to that"},
 	{kgo.DisableFetchCRCValidation, "DisableFetchCRCValidation", "corrupt input would become committed output"},
 }
 

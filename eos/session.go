@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,7 @@ type Session struct {
 	refused    time.Time       // since when the brokers refuse the credentials; see act
 	fences     []time.Time     // when a fence was found to be our own doing
 	inputs     inputs
+	pattern    *regexp.Regexp // nil: none
 	counts     partitionCounts
 	limits     map[string]int32 // max.message.bytes of output topics, where it is known
 	group      int              // bytes that are produced before their answers are awaited; 0: all
@@ -58,6 +60,7 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 	if err := errors.Join(cfg.Validate(), s.checkOptions()); err != nil {
 		return nil, &Error{Op: "open", Next: Stop, Err: err}
 	}
+	s.pattern, _ = compilePattern(s.cfg.TopicPattern) // validated
 	if err := s.open(ctx); err != nil {
 		if s.plain != nil {
 			s.plain.Close()
@@ -120,7 +123,10 @@ func (s *Session) preflight(ctx context.Context) error {
 			return fmt.Errorf("%w: broker %d is older than Kafka 2.5 (KIP-447)", ErrUnsupported, v.NodeID)
 		}
 	}
-	return s.checkTopics(ctx)
+	if err := s.checkTopics(ctx); err != nil {
+		return err
+	}
+	return s.matchTopics(ctx)
 }
 
 // reach asks until a broker answers, refuses the client for good, or ctx ends: one that starts again just now is worth some
