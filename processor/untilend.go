@@ -68,11 +68,15 @@ func retriable(err error) bool {
 }
 
 func (w *endWatch) list(ctx context.Context) error {
-	starts, err := w.adm.ListStartOffsets(ctx, w.p.topics...)
+	topics, err := w.topics(ctx)
+	if err != nil {
+		return err
+	}
+	starts, err := w.adm.ListStartOffsets(ctx, topics...)
 	if err := errors.Join(err, listed(starts)); err != nil {
 		return err
 	}
-	ends, err := w.adm.ListCommittedOffsets(ctx, w.p.topics...)
+	ends, err := w.adm.ListCommittedOffsets(ctx, topics...)
 	if err := errors.Join(err, listed(ends)); err != nil {
 		return err
 	}
@@ -89,6 +93,22 @@ func (w *endWatch) list(ctx context.Context) error {
 		}
 	})
 	return nil
+}
+
+// topics returns the input topics that are there now; there is at least one.
+func (w *endWatch) topics(ctx context.Context) ([]string, error) {
+	if w.p.pattern == "" {
+		return w.p.topics, nil
+	}
+	all, err := w.adm.ListTopics(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask for all topics: %w", err)
+	}
+	topics, err := w.p.lane(0).Inputs(all)
+	if err == nil && len(topics) == 0 { // as a session that opens says
+		err = &eos.Error{Op: "open", Next: eos.Stop, Err: fmt.Errorf("%w: none that this client may see matches the pattern %q", eos.ErrNoTopic, w.p.pattern)}
+	}
+	return topics, err
 }
 
 // listed returns the first error of a listing; a topic that does not exist is one.
