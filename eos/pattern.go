@@ -87,12 +87,13 @@ func (s *Session) listMatches(ctx context.Context) (all kadm.TopicDetails, found
 const patternInterval = 30 * time.Second
 
 // watchTopics has the client read new topics that match the pattern, until it is closed. Other members find them by themselves: until they
-// do, the group gives them none of these.
+// do, the group gives them none of these. It says which topics are gone.
 func (c *client) watchTopics() {
 	interval := patternInterval
 	if age, ok := c.gts.Client().OptValue(kgo.MetadataMaxAge).(time.Duration); ok {
 		interval = min(interval, age)
 	}
+	gone := map[string]bool{}
 	for sleep(c.life, interval) {
 		all, found, err := c.s.listMatches(c.life)
 		if err != nil {
@@ -101,17 +102,40 @@ func (c *client) watchTopics() {
 			}
 			continue
 		}
-		var added []string
-		for _, name := range found {
-			if _, known := c.s.inputs.get(name); !known {
-				c.s.inputs.add(name, input{id: all[name].ID})
-				added = append(added, name)
-			}
-		}
-		if len(added) > 0 {
-			c.s.cfg.Logger.Info("new topics match the pattern; they are read from their first record", "pattern", c.s.cfg.TopicPattern, "topics", added,
-				"transactional_id", c.s.cfg.TransactionalID)
+		c.s.sayGone(all, gone)
+		if added := c.s.addFound(all, found); len(added) > 0 {
 			c.gts.Client().AddConsumeTopics(added...)
 		}
+	}
+}
+
+// addFound adds to the inputs those of found that are new, and returns them.
+func (s *Session) addFound(all kadm.TopicDetails, found []string) (added []string) {
+	for _, name := range found {
+		if _, known := s.inputs.get(name); !known {
+			s.inputs.add(name, input{id: all[name].ID})
+			added = append(added, name)
+		}
+	}
+	if len(added) > 0 {
+		s.cfg.Logger.Info("new topics match the pattern; they are read from their first record", "pattern", s.cfg.TopicPattern, "topics", added,
+			"transactional_id", s.cfg.TransactionalID)
+	}
+	return added
+}
+
+// sayGone warns, once, of inputs that are no longer there. said holds those of which it has.
+func (s *Session) sayGone(all kadm.TopicDetails, said map[string]bool) {
+	var gone []string
+	for name := range s.inputs.all() {
+		if !all.Has(name) && !said[name] {
+			said[name] = true
+			gone = append(gone, name)
+		}
+	}
+	if len(gone) > 0 {
+		slices.Sort(gone)
+		s.cfg.Logger.Warn("input topics were deleted; what was not processed of them is lost, and the others are read on. Created again they are other topics, and the session stops",
+			"topics", gone, "transactional_id", s.cfg.TransactionalID)
 	}
 }

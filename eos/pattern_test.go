@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -123,7 +124,50 @@ func TestPatternWithoutTopics(t *testing.T) {
 	require.Equal(t, []string{"in"}, inputs)
 }
 
-// A session with a pattern goes on after a crash, and with a new client, as any other.
+// A topic that is deleted is said; the session reads the others on, and so does the next one.
+func TestPatternTopicDeleted(t *testing.T) {
+	t.Parallel()
+	b := setup(t, kfake.SeedTopics(1, "in-2"))
+	b.produce(3)
+	b.write("in-2", 0, "3")
+	cfg := b.patterned("in.*")
+	said := make(chan string, 100)
+	cfg.Logger = slog.New(slog.NewTextHandler(lines(said), nil))
+	s := b.open(cfg)
+	require.Empty(t, run(t, s, 4))
+	_, err := b.adm.DeleteTopic(t.Context(), "in-2")
+	require.NoError(t, err)
+	for line := ""; !strings.Contains(line, "input topics were deleted"); {
+		select {
+		case line = <-said:
+		case <-time.After(20 * time.Second):
+			t.Fatal("nothing is said")
+		}
+		if strings.Contains(line, "deleted") {
+			require.Contains(t, line, "topics=[in-2]")
+		}
+	}
+	b.produceFrom(4, 3)
+	run(t, s, 3)
+	require.NoError(t, s.Close(t.Context()))
+	b.produceFrom(7, 3)
+	cfg.Start = eos.StartNone
+	b.life(cfg, 3)
+	b.requireOnce(10)
+}
+
+// lines is a writer of lines to a channel; what there is no room for is left out.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	select {
+	case l <- string(p):
+	default:
+	}
+	return len(p), nil
+}
+
+// A session with a pattern goes on after it has taken a new client.
 func TestPatternAfterANewClient(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

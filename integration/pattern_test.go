@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
 )
 
@@ -59,4 +60,34 @@ func TestSessionPatternNewTopic(t *testing.T) {
 	report := b.report()
 	require.True(t, report.OK(), "%s", report)
 	require.EqualValues(t, 30+sessionPartitions, report.Out)
+}
+
+// A topic that is deleted while a session reads it by a pattern does not stop it: it reads the other topics on, and so does the next session.
+func TestSessionPatternTopicDeleted(t *testing.T) {
+	t.Parallel()
+	b := newSessionBench(t)
+	gone := kafkatest.Name(t, "gone")
+	b.kafka.CreateTopic(t, gone, sessionPartitions)
+	cfg := b.config("a")
+	cfg.Topics, cfg.TopicPattern = nil, matching(b.in, gone)
+	cfg.Client = []kgo.Opt{kgo.MetadataMaxAge(time.Second)}
+	s := b.open(cfg)
+	b.write(30)
+	require.Empty(t, b.copy(s, 30))
+	_, err := b.adm.DeleteTopic(t.Context(), gone)
+	require.NoError(t, err)
+	b.eventually("the topic is gone", func() bool {
+		topics, err := b.adm.ListTopics(t.Context())
+		return err == nil && !topics.Has(gone)
+	})
+	for range 5 {
+		b.write(30)
+		require.Empty(t, b.copy(s, 30))
+	}
+	require.NoError(t, s.Close(t.Context()))
+	b.write(30)
+	cfg.Start = eos.StartNone
+	s = b.open(cfg)
+	require.Empty(t, b.copy(s, 30))
+	b.requireOnce()
 }
