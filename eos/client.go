@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,8 +30,9 @@ type client struct {
 	members memberships
 	held    holdings
 	// life ends when the client is to be discarded, by discard, which is told why: from then on nothing that it does is waited for.
-	life    context.Context
-	discard context.CancelCauseFunc
+	life     context.Context
+	discard  context.CancelCauseFunc
+	watching sync.WaitGroup // for watchTopics
 	// hurry ends the wait for more records, so that a rebalance that waits for the batch may go on.
 	hurry atomic.Pointer[context.CancelFunc]
 }
@@ -71,7 +75,10 @@ func (s *Session) connectOnce(ctx context.Context) (*client, error) {
 			return nil, err
 		}
 	}
-	gts.Client().AddConsumeTopics(s.cfg.Topics...)
+	gts.Client().AddConsumeTopics(slices.Collect(maps.Keys(s.inputs.all()))...)
+	if s.pattern != nil {
+		c.watching.Go(c.watchTopics)
+	}
 	return c, nil
 }
 
@@ -111,6 +118,7 @@ func (c *client) noteEpoch(ctx context.Context) error {
 // close discards the client and waits for it. A static member does not leave the group by this: see leave.
 func (c *client) close() {
 	c.discard(kgo.ErrClientClosed)
+	c.watching.Wait()
 	c.gts.CloseAllowingRebalance()
 }
 

@@ -2,9 +2,11 @@ package eos
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -220,7 +222,7 @@ func (s *Session) checkOutput(r *kgo.Record) error {
 	if r.Topic == "" {
 		return &RejectedError{Record: r, Err: errors.New("it names no topic")}
 	}
-	if _, input := s.partitions[r.Topic]; input {
+	if _, input := s.inputs.get(r.Topic); input || isMatch(s.pattern, r.Topic) && !slices.Contains(s.cfg.Outputs, r.Topic) {
 		return &RejectedError{Record: r, Err: fmt.Errorf("%s is an input topic: a pipe that reads what it writes never ends", r.Topic)}
 	}
 	return nil
@@ -242,6 +244,9 @@ func (t *transaction) promise(r *kgo.Record, err error) {
 	}
 	t.note()
 	t.outputs[at] = unknownOffset
+	if refused := t.s.counts.refusal(r.Topic); refused != nil {
+		err = refused
+	}
 	if actionFor(err, actReplay) == actRejected {
 		err = &RejectedError{Record: r, Err: err}
 		t.refused++
@@ -316,8 +321,17 @@ const endGrace = 2 * time.Second
 
 // tag is what the offsets of this transaction carry as their metadata: by it they are told from those of another member.
 func (t *transaction) tag() string {
-	return fmt.Sprintf("%s/%d/%d/%d", t.s.cfg.TransactionalID, t.producerID, t.epoch, t.s.txn)
+	name := t.s.cfg.TransactionalID
+	if len(name) > longName { // brokers take 4096 bytes by default (offset.metadata.max.bytes)
+		name = fmt.Sprintf("%x", sha256.Sum256([]byte(name)))
+	}
+	return fmt.Sprintf("%s/%d/%d/%d", name, t.producerID, t.epoch, t.s.txn)
 }
+
+const longName = 1000
+
+// markOf is the metadata of the transaction's offsets of that topic.
+func (t *transaction) markOf(topic string) string { return t.mark + t.s.inputs.markSuffix(topic) }
 
 // checkOffsets marks the offsets that the client is about to commit, and compares them with what the batch holds; they
 // differ only by a bug, and then nothing is committed. The client commits all it has handed out, so this also finds a batch cut short.
@@ -327,7 +341,7 @@ func (t *transaction) checkOffsets(req *kmsg.TxnOffsetCommitRequest) error {
 	for _, topic := range req.Topics {
 		for i := range topic.Partitions {
 			p := &topic.Partitions[i]
-			p.Metadata = &t.mark
+			p.Metadata = new(t.markOf(topic.Topic))
 			got[offsets.Partition{Topic: topic.Topic, Number: p.Partition}] = offsets.NewPosition(p.Offset)
 		}
 	}
@@ -353,6 +367,12 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 		t.ended = true
 		t.decide(Aborted)
 		_ = s.client.noteEpoch(bounded) // unknown, a fence is taken for another instance's
+	}
+	if met, ok := errors.AsType[*PartitionsChangedError](cause); ok {
+		if cause, ok = s.confirm(ctx, met); ok {
+			act = actStop
+		}
+		t.cause = cause
 	}
 	switch {
 	case act == actStop:

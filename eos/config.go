@@ -66,11 +66,19 @@ type Config struct {
 	InstanceID string
 	// GroupProtocol is group.protocol. Default: ClassicProtocol.
 	GroupProtocol GroupProtocol
-	// Topics are the input topics. Required; they must exist.
+	// Topics are the input topics. Required, here or by TopicPattern; they must exist.
 	Topics []string
+	// TopicPattern is a regular expression (Go's) for the whole name of input topics, besides Topics. Topics that are created later and match are
+	// found within 30 s, or kgo.MetadataMaxAge in Client if that is less, and read from their first record. The session's Outputs and Kafka's
+	// internal topics are never read for it; a record for a topic that matches and is not in Outputs is refused. Open fails with ErrNoTopic
+	// where no topic matches.
+	TopicPattern string
 	// Outputs are the topics the application means to write to. Open checks that they exist and that none of them is
 	// an input. Optional: a Commit may name others.
 	Outputs []string
+	// Unordered are outputs in which the order of the records of a key is of no matter. The session goes on when partitions are added to
+	// them, and stops with a PartitionsChangedError when they are added to others. Default: none.
+	Unordered []string
 
 	// Start says where a partition without a committed offset begins. Default: StartEarliest.
 	Start Start
@@ -100,7 +108,8 @@ type Config struct {
 	// Logger takes the log. Default: nothing is logged.
 	Logger *slog.Logger
 	// Client are further options for the franz-go client: TLS, SASL, a dialer, buffer sizes. Options that would break
-	// the guarantee are refused by Open; those the session itself sets are overridden.
+	// the guarantee are refused by Open; those the session itself sets are overridden. Who sets a RecordPartitioner keeps the order of
+	// keys himself: the number of partitions that it is called with may change.
 	Client []kgo.Opt
 }
 
@@ -117,8 +126,11 @@ func (c Config) Validate() error {
 	if c.TransactionalID == "" {
 		fault("no transactional id is given")
 	}
-	if len(c.Topics) == 0 {
+	if len(c.Topics) == 0 && c.TopicPattern == "" {
 		fault("no input topic is given")
+	}
+	if _, err := compilePattern(c.TopicPattern); err != nil {
+		faults = append(faults, err)
 	}
 	for _, t := range c.Outputs {
 		if slices.Contains(c.Topics, t) {

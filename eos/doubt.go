@@ -137,7 +137,7 @@ func (t *transaction) outcome(stable groupOffsets) Outcome {
 	outcome := Committed
 	for p, want := range t.batch.next {
 		switch at := stable[p]; {
-		case at.Offset < want.Offset, at.Offset == want.Offset && at.mark != t.mark:
+		case at.Offset < want.Offset, at.Offset == want.Offset && at.mark != t.markOf(p.Topic):
 			return Aborted
 		case at.Offset > want.Offset:
 			outcome = Unknown

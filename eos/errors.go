@@ -83,7 +83,9 @@ var (
 	ErrNoOffset = errors.New("no committed offset")
 	// ErrUnreachable is the cause when no broker answers.
 	ErrUnreachable = errors.New("no broker can be reached")
-	// ErrTopicChanged is the cause when a topic was deleted and created again while the session used it.
+	// ErrTopicChanged is the cause when a topic was deleted and created again: while the session used it, or since the group has committed the
+	// offsets that it has of a topic of that name. Offsets that were copied from another cluster look the same. Nothing of the new topic is read
+	// until the offsets are set or deleted.
 	ErrTopicChanged = errors.New("topic was deleted and created again")
 	// ErrProduce is the cause when a record that Commit was to produce is not in the log: the transaction was aborted.
 	ErrProduce = errors.New("not every record could be produced")
@@ -190,6 +192,9 @@ var actions = map[*kerr.Error]action{
 
 // actionFor looks err up in the table; unknown is the action for what is not in it.
 func actionFor(err error, unknown action) action {
+	if errors.Is(err, ErrTopicChanged) {
+		return actStop
+	}
 	if ke, ok := errors.AsType[*kerr.Error](err); ok {
 		if a, ok := actions[ke]; ok {
 			return a

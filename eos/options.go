@@ -25,7 +25,7 @@ func (s *Session) options(c *client) []kgo.Opt {
 		kgo.FetchMaxPartitionBytes(int32(min(max(cfg.MaxBytes, 1<<20), 4<<20))),
 		kgo.FetchMaxWait(500*time.Millisecond), // as Kafka's own; a partition just taken over waits for the running fetch
 		kgo.MaxDecompressBatchBytes(maxDecompressed),
-		kgo.RecordPartitioner(partitioner{}),
+		kgo.RecordPartitioner(partitioner{&s.counts}),
 		kgo.OnPartitionsCallbackBlocked(c.blocked),
 	)
 	return append(append(opts, s.protocol(c)...),
@@ -92,7 +92,7 @@ var refused = []struct {
 	{kgo.AutoCommitMarks, "AutoCommitMarks", "offsets are committed by the transaction only"},
 	{kgo.GreedyAutoCommit, "GreedyAutoCommit", "offsets are committed by the transaction only"},
 	{kgo.ManualFlushing, "ManualFlushing", "a full buffer would refuse records instead of waiting"},
-	{kgo.ConsumeRegex, "ConsumeRegex", "a new topic could match that the pipe itself writes to"},
+	{kgo.ConsumeRegex, "ConsumeRegex", "a new topic could match that the pipe itself writes to; TopicPattern looks to that"},
 	{kgo.DisableFetchCRCValidation, "DisableFetchCRCValidation", "corrupt input would become committed output"},
 }
 
@@ -121,29 +121,6 @@ func (s *Session) checkOptions() error {
 		}
 	}
 	return errors.Join(faults...)
-}
-
-// partitioner sends a record with a key where every Kafka client by default sends it (murmur2 of the key), and one
-// without a key to the partition of Record.Partition, modulo the number of partitions: so the order of an input
-// partition is kept when its records are handed on.
-type partitioner struct{}
-
-// ForTopic implements kgo.Partitioner.
-func (partitioner) ForTopic(topic string) kgo.TopicPartitioner {
-	return topicPartitioner{kgo.StickyKeyPartitioner(nil).ForTopic(topic)}
-}
-
-type topicPartitioner struct{ keyed kgo.TopicPartitioner }
-
-// RequiresConsistency says that a record waits for its partition rather than going to another one.
-func (topicPartitioner) RequiresConsistency(*kgo.Record) bool { return true }
-
-// Partition implements kgo.TopicPartitioner.
-func (p topicPartitioner) Partition(r *kgo.Record, n int) int {
-	if r.Key != nil {
-		return p.keyed.Partition(r, n)
-	}
-	return int(uint32(r.Partition)) % n
 }
 
 // connectionLog is a kgo hook that says when a broker cannot be reached, at most every ten seconds.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -31,15 +32,17 @@ type Session struct {
 
 	client     *client
 	state      State
-	stopped    *Error           // why the session will not work again
-	txn        uint64           // transactions begun
-	polled     uint64           // batches handed out; the id of the newest
-	pending    bool             // the newest batch is neither committed nor given back
-	tracker    offsets.Tracker  // what of the input has been handed out
-	ended      time.Time        // when the last transaction ended
-	refused    time.Time        // since when the brokers refuse the credentials; see act
-	fences     []time.Time      // when a fence was found to be our own doing
-	partitions map[string]int32 // how many partitions each input topic had at Open
+	stopped    *Error          // why the session will not work again
+	txn        uint64          // transactions begun
+	polled     uint64          // batches handed out; the id of the newest
+	pending    bool            // the newest batch is neither committed nor given back
+	tracker    offsets.Tracker // what of the input has been handed out
+	ended      time.Time       // when the last transaction ended
+	refused    time.Time       // since when the brokers refuse the credentials; see act
+	fences     []time.Time     // when a fence was found to be our own doing
+	inputs     inputs
+	pattern    *regexp.Regexp // nil: none
+	counts     partitionCounts
 	limits     map[string]int32 // max.message.bytes of output topics, where it is known
 	group      int              // bytes that are produced before their answers are awaited; 0: all
 	saidRetry  limiter
@@ -59,6 +62,7 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 	if err := errors.Join(cfg.Validate(), s.checkOptions()); err != nil {
 		return nil, &Error{Op: "open", Next: Stop, Err: err}
 	}
+	s.pattern, _ = compilePattern(s.cfg.TopicPattern) // validated
 	if err := s.open(ctx); err != nil {
 		if s.plain != nil {
 			s.plain.Close()
@@ -126,7 +130,10 @@ func (s *Session) preflight(ctx context.Context) error {
 			return fmt.Errorf("%w: broker %d is older than Kafka 2.5 (KIP-447)", ErrUnsupported, v.NodeID)
 		}
 	}
-	return s.checkTopics(ctx)
+	if err := s.checkTopics(ctx); err != nil {
+		return err
+	}
+	return s.matchTopics(ctx)
 }
 
 // reach asks until a broker answers, refuses the client for good, or ctx ends: one that starts again just now is worth some
@@ -165,10 +172,10 @@ func (s *Session) checkTopics(ctx context.Context) error {
 			faults = append(faults, fmt.Errorf("topic %s: %w", name, t.Err))
 		}
 	}
-	s.partitions = map[string]int32{}
 	for _, name := range s.cfg.Topics {
-		s.partitions[name] = int32(len(topics[name].Partitions))
+		s.inputs.add(name, input{partitions: int32(len(topics[name].Partitions)), id: topics[name].ID})
 	}
+	s.expectPartitions(topics)
 	s.readLimits(ctx)
 	return errors.Join(faults...)
 }

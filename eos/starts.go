@@ -23,6 +23,12 @@ import (
 // fetched. A partition without a committed offset gets one now: otherwise an abort before its first commit would go
 // back to the log's start wherever it began, and nobody could tell later where the group started.
 func (c *client) startOffsets(ctx context.Context, fetched map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	if err := c.s.checkAssigned(ctx, fetched); err != nil {
+		if errors.Is(err, ErrTopicChanged) {
+			c.discard(err) // the session stops
+		}
+		return nil, err
+	}
 	missing := offsets.Set{}
 	var as membership
 	as.member, as.generation = c.gts.Client().GroupMetadata()
@@ -65,10 +71,7 @@ const startMark = "eos-pipe start"
 // answered the client is discarded: with the next one, this static member has another member id, and the group refuses
 // whatever comes under the old one. A rebalance does not end the wait for the answer; askTimeout does.
 func (c *client) commitStarts(ctx context.Context, starts offsets.Set, as membership) error {
-	req, err := c.s.startsRequest(ctx, starts)
-	if err != nil {
-		return err
-	}
+	req := c.s.startsRequest(starts)
 	req.MemberID, req.Generation = as.member, as.generation
 	bounded, cancel := context.WithTimeout(c.life, askTimeout)
 	defer cancel()
@@ -123,39 +126,44 @@ func isNotSent(err error) bool {
 }
 
 // startsRequest makes the request that commits starts, but for the member.
-func (s *Session) startsRequest(ctx context.Context, starts offsets.Set) (*kmsg.OffsetCommitRequest, error) {
-	topics, err := s.adm.ListTopics(ctx, s.cfg.Topics...)
-	if err := errors.Join(err, topics.Error()); err != nil {
-		return nil, fmt.Errorf("ask for the ids of the topics: %w", err)
-	}
+func (s *Session) startsRequest(starts offsets.Set) *kmsg.OffsetCommitRequest {
 	req := kmsg.NewPtrOffsetCommitRequest()
 	req.Group, req.InstanceID = s.cfg.Group, &s.cfg.InstanceID
-	for _, name := range s.cfg.Topics {
+	for _, name := range topicsOf(starts) {
+		known, _ := s.inputs.get(name)
 		t := kmsg.NewOffsetCommitRequestTopic()
-		t.Topic, t.TopicID = name, topics[name].ID // by its id from version 10 on
+		t.Topic, t.TopicID = name, known.id // by its id from version 10 on
 		for p, pos := range starts {
 			if p.Topic == name {
 				part := kmsg.NewOffsetCommitRequestTopicPartition()
-				part.Partition, part.Offset, part.LeaderEpoch, part.Metadata = p.Number, pos.Offset, pos.LeaderEpoch, new(startMark)
+				part.Partition, part.Offset, part.LeaderEpoch, part.Metadata = p.Number, pos.Offset, pos.LeaderEpoch, new(startMark+s.inputs.markSuffix(name))
 				t.Partitions = append(t.Partitions, part)
 			}
 		}
-		if len(t.Partitions) > 0 {
-			req.Topics = append(req.Topics, t)
-		}
+		req.Topics = append(req.Topics, t)
 	}
-	return req, nil
+	return req
 }
 
-// mark is the form of what sessions write to the metadata of a committed offset.
-var mark = regexp.MustCompile(`^(` + startMark + `|.+/[0-9]+/[0-9]+/[0-9]+)$`)
+// topicsOf returns the names of the topics of set, sorted.
+func topicsOf(set offsets.Set) []string {
+	var names []string
+	for p := range set {
+		names = append(names, p.Topic)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// mark is the form of what sessions write to the metadata of a committed offset. Its group is the topic's id, if there is one.
+var mark = regexp.MustCompile(`^(?:` + startMark + `|.+/[0-9]+/[0-9]+/[0-9]+)(?:/([A-Za-z0-9_-]{22}))?$`)
 
 // checkCommitted looks at what the group has committed before this session joins it. With StartNone a partition without an
 // offset is refused. Offsets that no session has committed are said: somebody has set them, and with them what is processed.
 func (s *Session) checkCommitted(ctx context.Context) error {
 	want := offsets.Set{}
-	for topic, n := range s.partitions {
-		for number := range n {
+	for topic, in := range s.inputs.all() {
+		for number := range in.partitions {
 			want[offsets.Partition{Topic: topic, Number: number}] = offsets.NewPosition(-1)
 		}
 	}
@@ -164,6 +172,9 @@ func (s *Session) checkCommitted(ctx context.Context) error {
 		ask = s.askForOffsets
 	}
 	got, err := ask(ctx, want)
+	if changed := s.refuseOtherTopics(got); changed != nil {
+		return changed
+	}
 	s.sayForeign(got)
 	if s.cfg.Start == StartNone {
 		return errors.Join(err, s.refuseMissing(got))
@@ -203,20 +214,20 @@ func (s *Session) sayForeign(got groupOffsets) {
 // resolveStarts fills in where each partition of missing begins, as Config.Start says. A partition that was added to
 // its topic after Open begins at its first record in any case.
 func (s *Session) resolveStarts(ctx context.Context, missing offsets.Set) error {
-	starts, err := s.adm.ListStartOffsets(ctx, s.cfg.Topics...)
+	starts, err := s.adm.ListStartOffsets(ctx, topicsOf(missing)...)
 	if err := errors.Join(err, starts.Error()); err != nil {
 		return fmt.Errorf("list start offsets: %w", err)
 	}
 	ends := starts
 	if s.cfg.Start == StartLatest {
-		ends, err = s.adm.ListCommittedOffsets(ctx, s.cfg.Topics...)
+		ends, err = s.adm.ListCommittedOffsets(ctx, topicsOf(missing)...)
 		if err := errors.Join(err, ends.Error()); err != nil {
 			return fmt.Errorf("list last stable offsets: %w", err)
 		}
 	}
 	for p := range missing {
 		from := ends
-		if p.Number >= s.partitions[p.Topic] {
+		if known, _ := s.inputs.get(p.Topic); p.Number >= known.partitions {
 			from = starts
 		}
 		o, ok := from.Lookup(p.Topic, p.Number)

@@ -38,6 +38,7 @@ type pipe struct {
 	adm     *kadm.Client
 	rng     *rand.Rand
 	from    []string // input topics
+	pattern string   // --from-pattern in the place of --from, which matches them; "": none
 	to      []string // output topics; --to is the first, the others are reached by --map
 	group   string
 	flags   []string // of every process
@@ -120,6 +121,9 @@ func (p *pipe) start(instance string, more ...string) *process {
 // ends are the flags that run and verify share.
 func (p *pipe) ends() []string {
 	args := []string{"-b", strings.Join(p.cluster.Bootstrap(), ","), "--from", strings.Join(p.from, ","), "--to", p.to[0]}
+	if p.pattern != "" {
+		args[2], args[3] = "--from-pattern", p.pattern
+	}
 	if p.filter != "" {
 		args = append(args, "--filter", p.filter)
 	}

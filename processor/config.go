@@ -106,8 +106,8 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// validate reports every fault of c, whose defaults are filled in, for a pipe from topics to outputs.
-func (c Config) validate(topics, outputs []string) error {
+// validate reports every fault of c, whose defaults are filled in, for a pipe from topics, and those that match pattern, to outputs.
+func (c Config) validate(topics []string, pattern string, outputs []string) error {
 	var faults []error
 	if err := c.Errors.validate(c.DeadLetterTopic); err != nil {
 		faults = append(faults, err)
@@ -122,24 +122,25 @@ func (c Config) validate(topics, outputs []string) error {
 		faults = append(faults, errors.New("the drain timeout must not be negative"))
 	}
 	s := c.Session
-	if s.Group != "" || s.TransactionalID != "" || s.InstanceID != "" || len(s.Topics)+len(s.Outputs)+len(s.BootstrapServers) > 0 || s.Logger != nil {
+	if s.Group != "" || s.TransactionalID != "" || s.InstanceID != "" || len(s.Topics)+len(s.TopicPattern)+len(s.Outputs)+len(s.BootstrapServers) > 0 || s.Logger != nil {
 		faults = append(faults, errors.New("the field Session sets what belongs into the fields beside it: servers, group, ids, topics, logger"))
 		return errors.Join(faults...)
 	}
-	return errors.Join(append(faults, c.lane(0, topics, outputs).Validate())...)
+	return errors.Join(append(faults, c.lane(0, topics, pattern, outputs).Validate())...)
 }
 
 // lane returns the configuration of the session of lane i.
-func (c Config) lane(i int, topics, outputs []string) eos.Config {
+func (c Config) lane(i int, topics []string, pattern string, outputs []string) eos.Config {
 	s := c.Session
 	s.BootstrapServers, s.Group, s.Logger = c.BootstrapServers, c.Group, c.Logger
 	if c.TransactionalID != "" {
 		s.TransactionalID = fmt.Sprintf("%s-%d", c.TransactionalID, i)
 	}
-	s.Topics = slices.Clone(topics)
+	s.Topics, s.TopicPattern = slices.Clone(topics), pattern
 	s.Outputs = slices.Clone(outputs)
 	if c.DeadLetterTopic != "" {
 		s.Outputs = append(s.Outputs, c.DeadLetterTopic)
+		s.Unordered = append(slices.Clone(s.Unordered), c.DeadLetterTopic)
 	}
 	return s
 }

@@ -42,7 +42,7 @@ func (l *lane) backOff(failures int) {
 
 // session is one session's life. again says that another is to be opened.
 func (l *lane) session() (again bool, err error) {
-	s, err := eos.Open(l.soft, l.p.cfg.lane(l.number, l.p.topics, l.p.outputs))
+	s, err := eos.Open(l.soft, l.p.lane(l.number))
 	if err != nil {
 		if l.soft.Err() != nil {
 			return false, nil

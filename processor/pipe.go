@@ -23,7 +23,9 @@ type Pipe[In, Out any] struct {
 // Source says where records come from and what their values mean.
 type Source[In any] struct {
 	Topics []string
-	Value  Codec[In]
+	// Pattern is a regular expression for the whole name of further topics, as eos.Config.TopicPattern: those that are created later, too.
+	Pattern string
+	Value   Codec[In]
 }
 
 // Sink says where records go to and how their values are written.
@@ -41,6 +43,12 @@ func (s Sink[Out]) Topics() []string { return append([]string{s.Topic}, s.more..
 // From returns a Source that reads topics with codec.
 func From[In any](codec Codec[In], topics ...string) Source[In] {
 	return Source[In]{Topics: topics, Value: codec}
+}
+
+// FromPattern returns a Source that reads with codec the topics whose whole name matches the regular expression pattern, also those that are created
+// while the processor runs. What the pipe writes to is not among them.
+func FromPattern[In any](codec Codec[In], pattern string) Source[In] {
+	return Source[In]{Pattern: pattern, Value: codec}
 }
 
 // To returns a Sink that writes to topic with codec.
@@ -79,7 +87,7 @@ func With[T, U any](r Record[T], v U) Record[U] {
 
 func (p Pipe[In, Out]) validate() error {
 	var faults []error
-	if len(p.Source.Topics) == 0 {
+	if len(p.Source.Topics) == 0 && p.Source.Pattern == "" {
 		faults = append(faults, errors.New("the source names no topic"))
 	}
 	if p.Source.Value == nil || p.Sink.Value == nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -246,6 +247,35 @@ func TestRunGivesUpWhatTheBrokerRefuses(t *testing.T) {
 		}
 	}
 	require.ElementsMatch(t, want, all)
+}
+
+// F20. Partitions that are added to the dead-letter topic while the processor runs do not stop it.
+func TestDeadLetterTopicMayGrow(t *testing.T) {
+	b := setup(t)
+	cfg := b.config()
+	cfg.UntilEnd, cfg.DeadLetterTopic, cfg.Errors.Policy = false, "dead", processor.DeadLetterOnError
+	cfg.Session.Client = []kgo.Opt{kgo.MetadataMaxAge(100 * time.Millisecond)}
+	pipe := double
+	pipe.Handle = processor.Map(func(string) (string, error) { return "", errors.New("no") })
+	p, err := processor.New(cfg, pipe)
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	adm := kadm.NewClient(b.cl)
+	inPartition := func(n int32) int64 {
+		ends, err := adm.ListEndOffsets(t.Context(), "dead")
+		require.NoError(t, err)
+		end, _ := ends.Lookup("dead", n)
+		return end.Offset
+	}
+	b.produce(4)
+	require.Eventually(t, func() bool { return inPartition(0) > 0 }, 10*time.Second, 10*time.Millisecond)
+	_, err = adm.UpdatePartitions(t.Context(), 4, "dead")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { b.produce(4); return inPartition(3) > 0 || len(ended) > 0 }, 10*time.Second, 10*time.Millisecond)
+	stop()
+	require.NoError(t, <-ended)
 }
 
 // A dead letter that the broker refuses stops the processor: there is nowhere to put the record.

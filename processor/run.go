@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/eos-pipe/eos-pipe/eos"
 )
 
 // ErrAborted is what Run returns when it had to leave a batch that was under way: by Abort, or because a drain took
@@ -19,6 +21,7 @@ var ErrAborted = errors.New("stopped in the middle of a batch; it is aborted, no
 type Processor struct {
 	cfg     Config
 	topics  []string
+	pattern string // of further topics; "": none
 	outputs []string
 	process func(context.Context, []*kgo.Record, map[place]error) (Result, error)
 
@@ -49,11 +52,11 @@ func New[In, Out any](cfg Config, p Pipe[In, Out]) (*Processor, error) {
 	if err := errors.Join(err, p.validate()); err != nil {
 		return nil, err
 	}
-	if err := cfg.validate(p.Source.Topics, p.Sink.Topics()); err != nil {
+	if err := cfg.validate(p.Source.Topics, p.Source.Pattern, p.Sink.Topics()); err != nil {
 		return nil, err
 	}
 	opts := Options{DeadLetterTopic: cfg.DeadLetterTopic, Provenance: cfg.Provenance, Errors: cfg.Errors, Parallel: cfg.Parallel}
-	pr := &Processor{cfg: cfg, topics: p.Source.Topics, outputs: p.Sink.Topics()}
+	pr := &Processor{cfg: cfg, topics: p.Source.Topics, pattern: p.Source.Pattern, outputs: p.Sink.Topics()}
 	pr.process = func(ctx context.Context, in []*kgo.Record, refused map[place]error) (Result, error) {
 		opts := opts
 		opts.refused = refused
@@ -121,10 +124,13 @@ func (p *Processor) Run(ctx context.Context) error {
 	return firstError(failures)
 }
 
+// lane returns the configuration of the session of lane i.
+func (p *Processor) lane(i int) eos.Config { return p.cfg.lane(i, p.topics, p.pattern, p.outputs) }
+
 // tell tells Config.Observe.
 func (p *Processor) tell(e LaneEvent) {
 	if p.cfg.Observe != nil {
-		e.TransactionalID = p.cfg.lane(e.Lane, p.topics, p.outputs).TransactionalID
+		e.TransactionalID = p.lane(e.Lane).TransactionalID
 		p.cfg.Observe(e)
 	}
 }

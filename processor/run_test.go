@@ -100,6 +100,32 @@ func TestRunUntilEnd(t *testing.T) {
 	}
 }
 
+// A source by pattern is all topics that match until their end, but not what the pipe writes to, though it matches.
+func TestRunFromPattern(t *testing.T) {
+	b := setup(t)
+	b.produce(200)
+	_, err := kadm.NewClient(b.cl).CreateTopic(t.Context(), 2, 1, nil, "in-2")
+	require.NoError(t, err)
+	require.NoError(t, b.cl.ProduceSync(t.Context(), &kgo.Record{Topic: "in-2", Partition: 1, Value: []byte("more")}).FirstErr())
+	cfg := b.config()
+	cfg.DeadLetterTopic = "dead"
+	pipe := double
+	pipe.Source = processor.FromPattern(processor.String(), "in.*|out|dead")
+	for _, n := range []int64{201, 0} {
+		p, err := processor.New(cfg, pipe)
+		require.NoError(t, err)
+		require.NoError(t, p.Run(t.Context()))
+		require.EqualValues(t, n, p.Stats().In)
+	}
+	pipe.Source = processor.FromPattern(processor.String(), "o|d|i")
+	p, err := processor.New(cfg, pipe)
+	require.NoError(t, err)
+	require.ErrorIs(t, p.Run(t.Context()), eos.ErrNoTopic)
+	pipe.Source = processor.FromPattern(processor.String(), "(")
+	_, err = processor.New(cfg, pipe)
+	require.ErrorContains(t, err, "topic pattern")
+}
+
 // A context that ends drains: what was begun is committed, Run returns nil, and no transaction is left open.
 func TestRunDrains(t *testing.T) {
 	b := setup(t)

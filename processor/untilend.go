@@ -68,11 +68,15 @@ func retriable(err error) bool {
 }
 
 func (w *endWatch) list(ctx context.Context) error {
-	starts, err := w.adm.ListStartOffsets(ctx, w.p.topics...)
+	topics, err := w.topics(ctx)
+	if err != nil {
+		return err
+	}
+	starts, err := w.adm.ListStartOffsets(ctx, topics...)
 	if err := errors.Join(err, listed(starts)); err != nil {
 		return err
 	}
-	ends, err := w.adm.ListCommittedOffsets(ctx, w.p.topics...)
+	ends, err := w.adm.ListCommittedOffsets(ctx, topics...)
 	if err := errors.Join(err, listed(ends)); err != nil {
 		return err
 	}
@@ -89,6 +93,18 @@ func (w *endWatch) list(ctx context.Context) error {
 		}
 	})
 	return nil
+}
+
+// topics returns the input topics that are there now. Where none matches the pattern, the lanes' sessions say so.
+func (w *endWatch) topics(ctx context.Context) ([]string, error) {
+	if w.p.pattern == "" {
+		return w.p.topics, nil
+	}
+	all, err := w.adm.ListTopics(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask for all topics: %w", err)
+	}
+	return w.p.lane(0).Inputs(all)
 }
 
 // listed returns the first error of a listing; a topic that does not exist is one.

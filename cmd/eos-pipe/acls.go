@@ -12,6 +12,7 @@ import (
 type aclsOptions struct {
 	BootstrapServers []string
 	From, To         []string
+	FromPattern      string // "": none
 	Group            string
 	TransactionalID  string // prefix, as run takes it; "": those of the group
 	Principal        string
@@ -33,7 +34,8 @@ func newACLsCommand(a *app) *cobra.Command {
 	f := cmd.Flags()
 	f.StringSliceVarP(&o.BootstrapServers, "bootstrap-server", "b", nil, "`host:port` of one or more brokers, for the commands; also --brokers (required)")
 	f.StringVar(&o.Principal, "principal", "", "as whom the brokers see the pipe, as `User:name` (required)")
-	f.StringSliceVar(&o.From, "from", nil, "`topic` to read; repeat it or use commas for more (required)")
+	f.StringSliceVar(&o.From, "from", nil, "`topic` to read; repeat it or use commas for more (required, or --from-pattern)")
+	f.StringVar(&o.FromPattern, "from-pattern", "", "regular `expression` of the pipe for topics to read")
 	f.StringSliceVar(&o.To, "to", nil, "`topic` to write; those of --map and of dead letters, too (required)")
 	f.StringVar(&o.Group, "group", "", "consumer `group` (required)")
 	f.StringVar(&o.TransactionalID, "transactional-id", "", "`prefix` of the transactional ids, as for run (default GROUP, for all instances)")
@@ -50,7 +52,8 @@ func (o *aclsOptions) check(all *faults) {
 	if kind, name, ok := strings.Cut(o.Principal, ":"); o.Principal != "" && (!ok || kind == "" || name == "") {
 		all.add("--principal: "+quote(o.Principal)+" is not a principal", "write it with its type, as User:name; with a client certificate it is User: and its subject")
 	}
-	checkPresent(all, "from", len(o.From) > 0, "TOPIC")
+	checkPresent(all, "from", len(o.From) > 0 || o.FromPattern != "", "TOPIC")
+	checkPattern(all, o.FromPattern)
 	checkPresent(all, "to", len(o.To) > 0, "TOPIC")
 	for _, t := range o.From {
 		checkTopic(all, "from", t)
@@ -92,6 +95,9 @@ func (o *aclsOptions) acls() aclsResult {
 	for _, topic := range o.From {
 		r.Required = append(r.Required, acl{"Read", "topic", topic, "literal", "read the input, and commit its offsets"})
 	}
+	if o.FromPattern != "" {
+		r.Required = append(r.Required, patternACL(o.FromPattern))
+	}
 	for _, topic := range o.To {
 		r.Required = append(r.Required, acl{"Write", "topic", topic, "literal", "write the output"})
 		r.Optional = append(
@@ -101,6 +107,19 @@ func (o *aclsOptions) acls() aclsResult {
 		)
 	}
 	return r
+}
+
+// patternACL is what a pattern needs: topics with the prefix that all matching names have, or all topics. The brokers tell a pipe only of topics that it may
+// see, so that one that matches and may not be read is as if it were not there.
+func patternACL(pattern string) acl {
+	const why = "find the topics that match, read them, and commit their offsets"
+	switch prefix, all := regexp.MustCompile(strings.TrimPrefix(pattern, "^")).LiteralPrefix(); {
+	case all:
+		return acl{"Read", "topic", prefix, "literal", why}
+	case prefix != "":
+		return acl{"Read", "topic", prefix, "prefixed", why}
+	}
+	return acl{"Read", "topic", "*", "literal", why + "; or READ on each by its name: those without it are not seen"}
 }
 
 // String returns commands for a shell, what is optional apart.

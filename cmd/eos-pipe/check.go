@@ -45,8 +45,9 @@ func checkListen(all *faults, flag, address string) {
 }
 
 // checkTopics checks where a pipe reads and writes. One that reads its own output never ends.
-func checkTopics(all *faults, from []string, to string) {
-	checkPresent(all, "from", len(from) > 0, "TOPIC")
+func checkTopics(all *faults, from []string, pattern, to string) {
+	checkPresent(all, "from", len(from) > 0 || pattern != "", "TOPIC")
+	checkPattern(all, pattern)
 	checkPresent(all, "to", to != "", "TOPIC")
 	for i, t := range from {
 		checkTopic(all, "from", t)
@@ -77,6 +78,13 @@ func checkPolicy(all *faults, policy, topic string, from []string, to string) {
 		all.add("--dead-letter-topic "+quote(topic)+" is also read or written by the pipe", "give dead letters a topic of their own")
 	default:
 		checkTopic(all, "dead-letter-topic", topic)
+	}
+}
+
+// checkPattern checks the pattern of topics to read; "" is none.
+func checkPattern(all *faults, pattern string) {
+	if _, err := regexp.Compile(pattern); err != nil {
+		all.add("--from-pattern: "+err.Error(), "it is a regular expression for the whole name, as orders-.*")
 	}
 }
 

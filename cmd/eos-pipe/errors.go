@@ -41,6 +41,10 @@ var outcomes = []outcome{
 		return "nothing is lost, all before it is committed: let a replica with a whole copy lead the partition, or, if none has one, set the group's offset behind the batch " +
 			"(kafka-consumer-groups.sh --reset-offsets) while the pipe is stopped"
 	}),
+	as(exitOperator, func(e *eos.PartitionsChangedError) string {
+		return "nothing is lost or doubled: a restart goes on with " + strconv.Itoa(e.Now) + " partitions; before it, see that whoever reads the output copes with keys that have moved, " +
+			"or write to a new topic"
+	}),
 	as(exitOperator, func(*eos.RejectedError) string {
 		return "nothing of its batch is committed: raise the output topic's limit (max.message.bytes), let --map or --filter deal with the record, or choose --on-error dead-letter or skip"
 	}),
@@ -49,7 +53,8 @@ var outcomes = []outcome{
 			"or choose --on-error dead-letter or skip"
 	}),
 	is(eos.ErrFenced, exitFenced, "nothing is lost: the other instance goes on. Give every running instance an --instance-id of its own"),
-	is(eos.ErrTopicChanged, exitOperator, "what the group has committed belongs to the topic that is gone: use another --group for the new one"),
+	is(eos.ErrTopicChanged, exitOperator, "nothing is lost: what the group has committed is of the topic that is gone, or was copied from another cluster. To process the new topic "+
+		"as --start says, delete the group's offsets for it while the pipe is stopped (kafka-consumer-groups.sh --delete-offsets); to begin elsewhere, set them (--reset-offsets)"),
 	is(eos.ErrNoOffset, exitOperator, "nothing is lost: if the group has run before, its offsets were deleted or have expired; set them "+
 		"(kafka-consumer-groups.sh --reset-offsets), or choose --start earliest or latest if this is its first start"),
 	is(eos.ErrNoTopic, exitFailure, "topics are not created by eos-pipe: create it (kafka-topics.sh --create) or check its name and your permissions"),

@@ -50,6 +50,8 @@ func TestRefusals(t *testing.T) {
 		err  error
 		hint string
 	}{
+		{&eos.PartitionsChangedError{Topic: "out", Was: 3, Now: 6}, "a restart goes on with 6 partitions"},
+		{eos.ErrTopicChanged, "--delete-offsets"},
 		{kerr.SaslAuthenticationFailed, "--sasl-password"},
 		{kerr.UnsupportedSaslMechanism, "sasl.enabled.mechanisms"},
 		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, "--tls-ca"},

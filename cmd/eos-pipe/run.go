@@ -17,6 +17,7 @@ type runOptions struct {
 	connection
 
 	From               []string // never holds To
+	FromPattern        string   // of further topics; "": none
 	To                 string
 	Group              string
 	TransactionalID    string // prefix; see laneID
@@ -64,6 +65,10 @@ left out and logged; with --on-error dead-letter it goes to --dead-letter-topic 
 came, in the same transaction, with headers that say where it stood and why:
 eos-pipe-dlq-topic, -partition, -offset, -timestamp, -error, -message and -attempt.
 
+With --from-pattern it reads all topics whose whole name matches, and new ones within 30
+seconds, from their first record. --to, --dead-letter-topic and topics internal to Kafka are
+left out; a record that --map sends to any other topic that matches stops the pipe.
+
 More processes with the same --group share the partitions. Each needs a transactional id
 of its own that stays the same over restarts; by default it is GROUP-INSTANCE, with the
 instance id from --instance-id, $EOS_PIPE_INSTANCE_ID or the host name.`
@@ -93,7 +98,8 @@ func newRunCommand(a *app) *cobra.Command {
 func (o *runOptions) define(f *pflag.FlagSet) (check func(*faults)) {
 	var filter, mapping string
 	addConnection(f, &o.connection)
-	f.StringSliceVar(&o.From, "from", nil, "`topic` to read; repeat it or use commas for more (required)")
+	f.StringSliceVar(&o.From, "from", nil, "`topic` to read; repeat it or use commas for more (required, or --from-pattern)")
+	f.StringVar(&o.FromPattern, "from-pattern", "", "regular `expression` for the whole name of topics to read, new ones too; what the pipe writes to is left out")
 	f.StringVar(&o.To, "to", "", "`topic` to write (required)")
 	f.StringVar(&o.Group, "group", "", "consumer `group` that keeps the offsets (required)")
 	f.StringVar(&o.TransactionalID, "transactional-id", "", "`prefix` of the transactional ids, one per process; the lane number is appended (default GROUP-INSTANCE)")
@@ -135,7 +141,7 @@ func (o *runOptions) complete(all *faults) {
 
 func (o *runOptions) check(all *faults) {
 	o.checkConnection(all)
-	checkTopics(all, o.From, o.To)
+	checkTopics(all, o.From, o.FromPattern, o.To)
 	checkPresent(all, "group", o.Group != "", "NAME")
 	checkOneOf(all, "start", o.Start, startNames()...)
 	checkOneOf(all, "group-protocol", o.GroupProtocol, protocolNames()...)

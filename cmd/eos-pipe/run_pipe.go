@@ -43,7 +43,7 @@ func runPipe(ctx context.Context, s streams, opts runOptions) error {
 		return err
 	}
 	defer hide()
-	s.Log.Info("starting", "from", opts.From, "to", opts.To, "group", opts.Group, "transactional_id", opts.laneID(0), "lanes", opts.Lanes)
+	s.Log.Info("starting", "from", opts.From, "pattern", opts.FromPattern, "to", opts.To, "group", opts.Group, "transactional_id", opts.laneID(0), "lanes", opts.Lanes)
 	began := time.Now()
 	var reporting func()
 	if !opts.UntilEnd {
@@ -97,7 +97,7 @@ func (o runOptions) config(log *slog.Logger) processor.Config {
 // pipe is what run does with a record.
 func (o runOptions) pipe() processor.Pipe[[]byte, []byte] {
 	p := processor.Pipe[[]byte, []byte]{
-		Source: processor.From(processor.Bytes(), o.From...),
+		Source: processor.Source[[]byte]{Topics: o.From, Pattern: o.FromPattern, Value: processor.Bytes()},
 		Sink:   processor.To(processor.Bytes(), o.To),
 	}
 	if o.Filter != nil || o.Map != nil {

@@ -12,7 +12,8 @@ import (
 type verifyOptions struct {
 	connection
 
-	From            []string // never holds To
+	From            []string // never holds To; with those that match FromPattern when it has been asked which these are
+	FromPattern     string   // "": none
 	To              string
 	Group           string
 	ID              *jq.Program // nil: by the header that `run --provenance` writes
@@ -46,7 +47,8 @@ func newVerifyCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "verify", Short: "Check that every input record is in the output once", Long: verifyLong, Example: verifyExample}
 	f := cmd.Flags()
 	addConnection(f, &o.connection)
-	f.StringSliceVar(&o.From, "from", nil, "`topic` the pipe reads; repeat it or use commas for more (required)")
+	f.StringSliceVar(&o.From, "from", nil, "`topic` the pipe reads; repeat it or use commas for more (required, or --from-pattern)")
+	f.StringVar(&o.FromPattern, "from-pattern", "", "regular `expression` of the pipe for topics to read")
 	f.StringVar(&o.To, "to", "", "`topic` the pipe writes (required)")
 	f.StringVar(&o.Group, "group", "", "consumer `group` of the pipe: its offsets say how far the output must reach (required)")
 	f.StringVar(&id, "id", "", "jq `expression` that identifies a record on both sides (default the header eos-pipe-from)")
@@ -60,7 +62,7 @@ func newVerifyCommand(a *app) *cobra.Command {
 		check: func(all *faults) {
 			o.ID, o.Filter, o.Map = compileJQ(all, "id", id), compileJQ(all, "filter", filter), compileJQ(all, "map", mapping)
 			o.checkConnection(all)
-			checkTopics(all, o.From, o.To)
+			checkTopics(all, o.From, o.FromPattern, o.To)
 			checkPresent(all, "group", o.Group != "", "NAME")
 			checkPolicy(all, o.OnError, o.DeadLetterTopic, o.From, o.To)
 		},

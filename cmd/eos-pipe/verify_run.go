@@ -96,6 +96,9 @@ func (v *verifier) run(ctx context.Context, cl *kgo.Client) (verifyResult, error
 	if err := cl.Ping(bounded); err != nil {
 		return verifyResult{}, fmt.Errorf("%w at %v: %w", eos.ErrUnreachable, v.opts.BootstrapServers, err)
 	}
+	if err := v.match(ctx); err != nil {
+		return verifyResult{}, err
+	}
 	for _, topic := range append([]string{v.opts.To}, v.opts.From...) {
 		if _, err := v.ends(ctx, topic, v.adm.ListEndOffsets); err != nil {
 			return verifyResult{}, err
@@ -135,6 +138,36 @@ func (v *verifier) run(ctx context.Context, cl *kgo.Client) (verifyResult, error
 	}
 	result.Report = v.check.Report()
 	return result, nil
+}
+
+// match adds the topics that match --from-pattern to those that the pipe reads. One of which the group has committed nothing yet it has not found
+// yet, or not read: there is nothing to compare.
+func (v *verifier) match(ctx context.Context) error {
+	if v.opts.FromPattern == "" {
+		return nil
+	}
+	all, err := v.adm.ListTopics(ctx)
+	if err != nil {
+		return fmt.Errorf("ask for all topics: %w", err)
+	}
+	pipe := eos.Config{TopicPattern: v.opts.FromPattern, Outputs: []string{v.opts.To, v.opts.DeadLetterTopic}}
+	matching, err := pipe.Inputs(all)
+	if err != nil {
+		return err
+	}
+	committed, err := v.stableOffsets(ctx)
+	if err != nil {
+		return err
+	}
+	for _, topic := range matching {
+		if len(committed[topic]) > 0 && !slices.Contains(v.opts.From, topic) {
+			v.opts.From = append(v.opts.From, topic)
+		}
+	}
+	if len(v.opts.From) == 0 {
+		return fmt.Errorf("group %s has committed nothing of a topic that matches %q: there is nothing to compare", v.opts.Group, v.opts.FromPattern)
+	}
+	return nil
 }
 
 // deadLetters notes which input records have become dead letters. All of those that the group had committed when it was asked are there.

@@ -41,8 +41,8 @@ var mutants = []mutant{
 	{"in doubt is taken for committed", Ends, []edit{{"eos/doubt.go", "\tt.askCoordinator(ctx)\n\treturn", "\tt.decide(Committed)\n\treturn"}}},
 	{"in doubt is taken for aborted", Ends, []edit{{"eos/doubt.go", "\tt.askCoordinator(ctx)\n\treturn", "\tt.decide(Aborted)\n\treturn"}}},
 	{"outcome read from any offset, not from its own mark", Ends, []edit{{
-		"eos/doubt.go", "at.Offset < want.Offset, at.Offset == want.Offset && at.mark != t.mark:",
-		"at.Offset == want.Offset && at.mark != t.mark:",
+		"eos/doubt.go", "at.Offset < want.Offset, at.Offset == want.Offset && at.mark != t.markOf(p.Topic):",
+		"at.Offset == want.Offset && at.mark != t.markOf(p.Topic):",
 	}}},
 	{"commit where an abort is meant", Produces, []edit{{"eos/commit.go", "End(bounded, kgo.TryAbort)", "End(bounded, kgo.TryCommit)"}}},
 	{"reset to earliest", Inputs, []edit{{"eos/options.go", "kgo.ConsumeResetOffset(kgo.NoResetOffset())", "kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())"}}},

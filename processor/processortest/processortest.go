@@ -48,14 +48,24 @@ type Result[Out any] struct {
 	Skipped int
 }
 
+// SourceTopic is the source topic of a pipe that names none but has a pattern.
+const SourceTopic = "source"
+
+func sourceTopics[In, Out any](pipe processor.Pipe[In, Out]) []string {
+	if len(pipe.Source.Topics) == 0 {
+		return []string{SourceTopic}
+	}
+	return pipe.Source.Topics
+}
+
 // Run takes raw input records through the pipe's stages, as one batch: bytes in, bytes out, just as with a broker. A
-// record without a topic gets the pipe's first source topic, and its index as offset. The error is what would stop the
+// record without a topic gets the pipe's first source topic (SourceTopic where it has only a pattern), and its index as offset. The error is what would stop the
 // processor, a *processor.RecordError; nothing of the batch is committed then, so there is no Result.
 func Run[In, Out any](t testing.TB, pipe processor.Pipe[In, Out], records ...*kgo.Record) (Result[Out], error) {
 	t.Helper()
 	for i, r := range records {
 		if r.Topic == "" {
-			r.Topic, r.Offset = pipe.Source.Topics[0], int64(i)
+			r.Topic, r.Offset = sourceTopics(pipe)[0], int64(i)
 		}
 	}
 	made, err := pipe.Process(t.Context(), records, processor.Options{DeadLetterTopic: DeadLetterTopic})

@@ -30,6 +30,7 @@ func Replay[In, Out any](t testing.TB, pipe processor.Pipe[In, Out], onError pro
 	if pipe.HandleBatch != nil {
 		t.Fatal("Replay is for pipes with Handle")
 	}
+	pipe.Source.Topics, pipe.Source.Pattern = sourceTopics(pipe), ""
 	b := startBroker(t, slices.Concat(pipe.Source.Topics, pipe.Sink.Topics(), []string{DeadLetterTopic}))
 	b.write(pipe.Source.Topics[0], records)
 	seen := observe(&pipe)

@@ -60,6 +60,19 @@ func TestReplay(t *testing.T) {
 	require.Equal(t, "! 7", string(res.DeadLetters[0].Value))
 }
 
+// A pipe whose source is a pattern is tested with a topic that stands for those that match.
+func TestSourcePattern(t *testing.T) {
+	pipe := words
+	pipe.Source = processor.FromPattern(processor.String(), "lines-.*")
+	require.Len(t, processortest.Replay(t, pipe, processor.Errors{}, lines(8)...).Outputs, 12)
+	pipe.Handle = func(_ context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
+		return []processor.Record[string]{processor.With(in, in.Topic)}, nil
+	}
+	res, err := processortest.Run(t, pipe, kgo.StringRecord("a b"))
+	require.NoError(t, err)
+	require.Equal(t, processortest.SourceTopic, res.Outputs[0].Value)
+}
+
 // recorder is a testing.TB that notes failures.
 type recorder struct {
 	testing.TB

@@ -1,0 +1,170 @@
+package eos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// This file chooses the partitions of outputs, and looks that their number stays what it was. When partitions are added, keys move: the
+// records of one key would stand in two partitions, and nobody could tell their order.
+
+// PartitionsChangedError is the cause when partitions were added to an output topic while the session ran. The transaction that met them was
+// aborted: no record has been written by the new number. It is not looked for where Config.Client sets a partitioner of its own.
+type PartitionsChangedError struct {
+	Topic    string
+	Was, Now int // how many partitions the topic had when the session began, and has
+}
+
+// Error says what would have happened.
+func (e *PartitionsChangedError) Error() string {
+	return fmt.Sprintf("output topic %s had %d partitions when the session began and has %d now: records of a key would go to another partition "+
+		"than those before them, and lose their order; nothing has been written since to the partitions that they would go to", e.Topic, e.Was, e.Now)
+}
+
+// partitioner sends a record with a key where every Kafka client by default sends it (murmur2 of the key), and one
+// without a key to the partition of Record.Partition, modulo the number of partitions: so the order of an input
+// partition is kept when its records are handed on. Where the number is not the expected one it sends a record nowhere,
+// and the client fails it.
+type partitioner struct{ counts *partitionCounts }
+
+// ForTopic implements kgo.Partitioner.
+func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
+	return topicPartitioner{kgo.StickyKeyPartitioner(nil).ForTopic(topic), p.counts.of(topic)}
+}
+
+type topicPartitioner struct {
+	keyed kgo.TopicPartitioner
+	count *partitionCount
+}
+
+// RequiresConsistency says that a record waits for its partition rather than going to another one.
+func (topicPartitioner) RequiresConsistency(*kgo.Record) bool { return true }
+
+// Partition implements kgo.TopicPartitioner.
+func (p topicPartitioner) Partition(r *kgo.Record, n int) int {
+	switch {
+	case !p.count.admits(n):
+		return -1
+	case r.Key != nil:
+		return p.keyed.Partition(r, n)
+	}
+	return int(uint32(r.Partition)) % n
+}
+
+// partitionCounts are how many partitions each output topic has. They belong to a session, and are used by its clients' goroutines too.
+type partitionCounts struct {
+	mu     sync.Mutex
+	topics map[string]*partitionCount
+}
+
+func (c *partitionCounts) of(topic string) *partitionCount {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.topics == nil {
+		c.topics = map[string]*partitionCount{}
+	}
+	if c.topics[topic] == nil {
+		c.topics[topic] = &partitionCount{}
+	}
+	return c.topics[topic]
+}
+
+// expectPartitions notes how many partitions the outputs have at Open. Those of topics that are only named by records are noted with
+// the first record.
+func (s *Session) expectPartitions(found kadm.TopicDetails) {
+	for _, topic := range s.cfg.Outputs {
+		s.counts.of(topic).expect(len(found[topic].Partitions), found[topic].ID)
+	}
+	for _, topic := range s.cfg.Unordered {
+		s.counts.of(topic).anyNumber = true
+	}
+}
+
+// partitionCount is how many partitions a topic has. It is used by many goroutines; anyNumber and id are set before.
+type partitionCount struct {
+	anyNumber bool
+	id        kadm.TopicID // all zero: not known
+
+	mu       sync.Mutex
+	expected int       // 0: not known yet
+	at       time.Time // when it was asked for
+	used     bool      // records went to their partition by it
+	met      int       // another number, by which a record would have gone; 0: none
+}
+
+func (c *partitionCount) expect(n int, id kadm.TopicID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.expected, c.at, c.id = n, time.Now(), id
+}
+
+// partitionsSettle is for how long a broker may have told the old number of partitions, at most: a number that was asked for at Open, and by
+// which no record has gone, gives way to one that the client is told so soon after.
+const partitionsSettle = 5 * time.Second
+
+// admits says whether a record may go to its partition by n. The number is fixed with the first record.
+func (c *partitionCount) admits(n int) bool {
+	if c.anyNumber {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.expected == 0 || n > c.expected && !c.used && time.Since(c.at) < partitionsSettle {
+		c.expected = n
+	}
+	if n != c.expected {
+		c.met = n
+		return false
+	}
+	c.used = true
+	return true
+}
+
+// other returns the number that was met and is not the expected one.
+func (c *partitionCount) other() (expected, met int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.expected, c.met
+}
+
+func (c *partitionCount) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.met = 0
+}
+
+// refusal returns why the partitioner has refused a record for topic, or nil if it has not.
+func (c *partitionCounts) refusal(topic string) error {
+	if was, now := c.of(topic).other(); now > 0 {
+		return &PartitionsChangedError{Topic: topic, Was: was, Now: now}
+	}
+	return nil
+}
+
+// errOldMetadata is the cause when a broker told of another number of partitions than the others.
+var errOldMetadata = errors.New("the brokers do not agree how many partitions an output topic has; they are asked again")
+
+// confirm asks the brokers whether a topic's partitions have really changed, and returns the cause of what is to happen. stop is false if they
+// have not, or it is not known: the client's metadata is old, or newer than that of the broker that was asked. Then the batch comes again.
+func (s *Session) confirm(ctx context.Context, met *PartitionsChangedError) (cause error, stop bool) {
+	count := s.counts.of(met.Topic)
+	count.forget()
+	s.client.gts.Client().ForceMetadataRefresh()
+	bounded, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	topics, err := s.adm.ListTopics(bounded, met.Topic)
+	now := topics[met.Topic]
+	switch {
+	case err != nil || now.Err != nil || len(now.Partitions) == met.Was:
+		return fmt.Errorf("%w (%s: %d or %d)", errOldMetadata, met.Topic, met.Was, met.Now), false
+	case count.id != (kadm.TopicID{}) && count.id != now.ID:
+		return fmt.Errorf("%w: %s", ErrTopicChanged, met.Topic), true
+	}
+	return &PartitionsChangedError{Topic: met.Topic, Was: met.Was, Now: len(now.Partitions)}, true
+}

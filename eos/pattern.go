@@ -1,0 +1,141 @@
+package eos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// This file finds the topics that match Config.TopicPattern: those that are there at Open, and those that are created later.
+//
+// kgo.ConsumeRegex is not used for it: with it the client joins the group when it is made, before it has a producer id (see connect), and a
+// record that goes to a matching topic could not be refused before the client has seen the topic.
+
+// compilePattern returns the expression that a topic's whole name must match, as Kafka's own consumers take it.
+func compilePattern(pattern string) (*regexp.Regexp, error) {
+	if pattern == "" {
+		return nil, nil
+	}
+	if _, err := regexp.Compile(pattern); err != nil { // "a)(b" would be one within the brackets
+		return nil, fmt.Errorf("topic pattern %q: %w", pattern, err)
+	}
+	return regexp.Compile(`^(?:` + pattern + `)$`)
+}
+
+// Inputs returns which of the topics of a cluster a session would read, sorted: those that are named, and those that match the pattern. Topics
+// that are internal to Kafka and the session's own Outputs are never among the latter.
+func (c Config) Inputs(all kadm.TopicDetails) ([]string, error) {
+	pattern, err := compilePattern(c.TopicPattern)
+	if err != nil {
+		return nil, err
+	}
+	inputs := slices.Clone(c.Topics)
+	for _, topic := range all {
+		if isMatch(pattern, topic.Topic) && !topic.IsInternal && topic.Err == nil && !slices.Contains(c.Outputs, topic.Topic) && !slices.Contains(inputs, topic.Topic) {
+			inputs = append(inputs, topic.Topic)
+		}
+	}
+	slices.Sort(inputs)
+	return inputs, nil
+}
+
+func isMatch(pattern *regexp.Regexp, topic string) bool {
+	return pattern != nil && pattern.MatchString(topic)
+}
+
+// matchTopics notes, at Open, the topics that match the pattern.
+func (s *Session) matchTopics(ctx context.Context) error {
+	if s.pattern == nil {
+		return nil
+	}
+	all, found, err := s.listMatches(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range found {
+		s.inputs.add(name, input{partitions: int32(len(all[name].Partitions)), id: all[name].ID})
+	}
+	if len(found) == 0 {
+		return fmt.Errorf("%w: none that this client may see matches the pattern %q, which is for the whole name", ErrNoTopic, s.cfg.TopicPattern)
+	}
+	var own []string
+	for _, name := range s.cfg.Outputs {
+		if isMatch(s.pattern, name) {
+			own = append(own, name)
+		}
+	}
+	s.cfg.Logger.Info("topics match the pattern", "pattern", s.cfg.TopicPattern, "topics", found, "not_read", own, "transactional_id", s.cfg.TransactionalID)
+	return nil
+}
+
+// listMatches asks for all topics, and returns them with the names of those that the session is to read.
+func (s *Session) listMatches(ctx context.Context) (all kadm.TopicDetails, found []string, err error) {
+	if all, err = s.adm.ListTopics(ctx); err != nil {
+		return nil, nil, fmt.Errorf("ask for all topics: %w", err)
+	}
+	found, err = s.cfg.Inputs(all)
+	return all, found, err
+}
+
+// patternInterval is how often new topics are looked for, where the client's metadata is not to be newer than that (kgo.MetadataMaxAge).
+const patternInterval = 30 * time.Second
+
+// watchTopics has the client read new topics that match the pattern, until it is closed. Other members find them by themselves: until they
+// do, the group gives them none of these. It says which topics are gone.
+func (c *client) watchTopics() {
+	interval := patternInterval
+	if age, ok := c.gts.Client().OptValue(kgo.MetadataMaxAge).(time.Duration); ok {
+		interval = min(interval, age)
+	}
+	gone := map[string]bool{}
+	for sleep(c.life, interval) {
+		all, found, err := c.s.listMatches(c.life)
+		if err != nil {
+			if !errors.Is(err, context.Canceled) {
+				c.s.cfg.Logger.Warn("new topics cannot be looked for; it is tried again", "pattern", c.s.cfg.TopicPattern, "err", err)
+			}
+			continue
+		}
+		c.s.sayGone(all, gone)
+		if added := c.s.addFound(all, found); len(added) > 0 {
+			c.gts.Client().AddConsumeTopics(added...)
+		}
+	}
+}
+
+// addFound adds to the inputs those of found that are new, and returns them.
+func (s *Session) addFound(all kadm.TopicDetails, found []string) (added []string) {
+	for _, name := range found {
+		if _, known := s.inputs.get(name); !known {
+			s.inputs.add(name, input{id: all[name].ID})
+			added = append(added, name)
+		}
+	}
+	if len(added) > 0 {
+		s.cfg.Logger.Info("new topics match the pattern; they are read from their first record", "pattern", s.cfg.TopicPattern, "topics", added,
+			"transactional_id", s.cfg.TransactionalID)
+	}
+	return added
+}
+
+// sayGone warns, once, of inputs that are no longer there. said holds those of which it has.
+func (s *Session) sayGone(all kadm.TopicDetails, said map[string]bool) {
+	var gone []string
+	for name := range s.inputs.all() {
+		if !all.Has(name) && !said[name] {
+			said[name] = true
+			gone = append(gone, name)
+		}
+	}
+	if len(gone) > 0 {
+		slices.Sort(gone)
+		s.cfg.Logger.Warn("input topics were deleted; what was not processed of them is lost, and the others are read on. Created again they are other topics, and the session stops",
+			"topics", gone, "transactional_id", s.cfg.TransactionalID)
+	}
+}
