@@ -28,6 +28,10 @@ func TestFaultInputPartitionAdded(t *testing.T) {
 	added, err := b.adm.CreatePartitions(t.Context(), 1, b.in)
 	require.NoError(t, err)
 	require.NoError(t, added.Error())
+	b.eventually("the new partition is known", func() bool {
+		topics, err := b.adm.ListTopics(t.Context(), b.in)
+		return err == nil && len(topics[b.in].Partitions) == sessionPartitions+1
+	})
 	const more = 50
 	writer := b.kafka.Client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	for n := range int64(more) {
