@@ -56,8 +56,10 @@ test: need-go race-hint ## run all tests, those on real Kafka included; installs
 	@echo 'test: the packages that need no Kafka'
 	@packages=$$($(list_others)); go test $(RACE) -count=1 -timeout 10m $$packages
 	@$(MAKE) --no-print-directory test-deploy
-	@echo 'test: the packages that need a real Kafka, one after the other'
-	@packages=$$($(list_kafka)); $(with_kafka) go test $(RACE) -count=1 -timeout 45m -p 1 $$packages
+	@echo 'test: the packages that need a real Kafka'
+	@packages=$$($(list_kafka) | grep -v '/integration$$'); failed=; \
+	  $(with_kafka) go test $(RACE) -count=1 -timeout 10m -p 1 $$packages || failed=1; \
+	  env $$env integration/shards $(RACE) -count=1 -timeout 45m || failed=1; [[ -z $$failed ]]
 	@if docker info >/dev/null 2>&1; then $(MAKE) --no-print-directory test-image; \
 	  else echo 'test: no docker daemon answers here: the tests of the container image are left out (make test-image)' >&2; fi
 
