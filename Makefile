@@ -70,7 +70,7 @@ test-deploy: need-go ## test compose.yaml, the Kubernetes manifests, the alerts:
 
 .PHONY: test-image
 test-image: image ## build the image and test it: what is in it, and pipes in confined containers on real Kafka; needs docker
-	@$(with_kafka) EOS_TEST_IMAGE='$(IMAGE)' go test -tags image -run '^TestImage' -count=1 -timeout 15m ./integration
+	@$(with_kafka) EOS_TEST_IMAGE='$(IMAGE)' go test $(RACE) -tags image -run '^TestImage' -count=1 -timeout 15m ./integration
 
 .PHONY: test-unit
 test-unit: need-go race-hint ## run the tests that need nothing but Go

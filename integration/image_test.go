@@ -137,11 +137,11 @@ func TestImageConfig(t *testing.T) {
 
 // A pipe in a container copies a backlog exactly once, within the memory that docs/deploy.md gives it, and ends at the end of its input.
 func TestImageCopies(t *testing.T) {
-	const total = 300_000
+	const total = 100_000
 	p := newPipe(t, kafkatest.Shared(t), sixToSix)
 	p.fill(total)
 	pr, _ := p.contain("a", "--until-end")
-	require.Zero(t, pr.wait(time.Minute), "%q", pr.said())
+	require.Zero(t, pr.wait(2*time.Minute), "%q", pr.said())
 	require.EqualValues(t, total, pr.result().Out)
 	p.requireExactlyOnce(total, total)
 }
