@@ -52,8 +52,8 @@ func (e Errors) once(ctx context.Context, f func(context.Context) error) error {
 	if e.HandlerTimeout == 0 {
 		return f(ctx)
 	}
-	bounded, cancel := context.WithTimeout(ctx, e.HandlerTimeout)
-	defer cancel()
+	bounded := newCallContext(ctx, e.HandlerTimeout)
+	defer bounded.end()
 	err := f(bounded)
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil && !isVerdict(err) && !isTransient(err) {
 		return &TimeoutError{After: e.HandlerTimeout, Err: err}
