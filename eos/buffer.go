@@ -1,0 +1,121 @@
+package eos
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"time"
+	"unsafe"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// DefaultInputBufferMaxBytes is the size of an InputBuffer where none is given.
+const DefaultInputBufferMaxBytes = 64 << 20
+
+// recordBytes is what the client makes of a fetched record beside its bytes.
+const recordBytes = int64(unsafe.Sizeof(kgo.Record{}) + unsafe.Sizeof(uintptr(0)))
+
+// InputBuffer bounds the memory that fetched input takes once it is decompressed, in all sessions that share it (Kafka Streams'
+// input.buffer.max.bytes): what the clients hold and what is handed out and not let go of yet. A batch that finds no room is fetched again
+// when there is some; one that would fill it alone finds room when it is empty. It is safe for many goroutines at once.
+//
+// Room is given back when the collector has found that nobody holds a batch any more. Who keeps slices of records, even short ones, keeps the
+// batches that they came in.
+type InputBuffer struct {
+	max      int64
+	sessions int64
+
+	mu       sync.Mutex
+	used     int64
+	released chan struct{} // closed when room is given back
+	full     bool          // a collection has found nothing since room was given back
+	forced   bool          // the next batch is let in whatever is used
+}
+
+// NewInputBuffer returns a buffer of maxBytes, 0: DefaultInputBufferMaxBytes, for so many sessions.
+func NewInputBuffer(maxBytes, sessions int) *InputBuffer {
+	setDefault(&maxBytes, DefaultInputBufferMaxBytes)
+	return &InputBuffer{max: int64(maxBytes), sessions: int64(max(sessions, 1)), released: make(chan struct{})}
+}
+
+// Used returns how many bytes are taken, those included that wait for the collector.
+func (b *InputBuffer) Used() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used
+}
+
+// take takes n bytes if there is room for them, now or after a collection, or if nothing is taken but the caller's own.
+func (b *InputBuffer) take(n, own int64) bool {
+	if b.taken(n, own) {
+		return true
+	}
+	b.mu.Lock()
+	full := b.full
+	b.mu.Unlock()
+	if full {
+		return false
+	}
+	runtime.GC()
+	for wait := time.Now().Add(cleanupTime); !b.taken(n, own); {
+		if !b.await(context.Background(), time.Until(wait)) {
+			b.mu.Lock()
+			b.full = true
+			b.mu.Unlock()
+			return false
+		}
+	}
+	return true
+}
+
+// cleanupTime is how long after a collection what it has found is told at the latest.
+const cleanupTime = 20 * time.Millisecond
+
+func (b *InputBuffer) taken(n, own int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.used > own && b.used+n > b.max && !b.forced {
+		return false
+	}
+	b.used += n
+	b.forced = false
+	return true
+}
+
+func (b *InputBuffer) release(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used -= n
+	b.full = false
+	close(b.released)
+	b.released = make(chan struct{})
+}
+
+// await waits until room is given back and returns true, or returns false when d is over or ctx ends.
+func (b *InputBuffer) await(ctx context.Context, d time.Duration) bool {
+	b.mu.Lock()
+	released := b.released
+	b.mu.Unlock()
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-released:
+		return true
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// force lets the next batch in: somebody keeps what they were handed out, and the session would stand still.
+func (b *InputBuffer) force() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.forced = true
+}
+
+// hold ties n bytes that are taken to the life of data, which is not empty.
+func (b *InputBuffer) hold(data []byte, n int64) {
+	runtime.AddCleanup(unsafe.SliceData(data), b.release, n)
+}

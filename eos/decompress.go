@@ -1,0 +1,200 @@
+package eos
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// errNoRoom is the cause when a batch is not decompressed because the InputBuffer is full. What stands before it in its partition is handed
+// out, and it is fetched again.
+var errNoRoom = errors.New("there is no room for the batch")
+
+// decompressor decompresses fetched batches, one at a time, and takes room for what comes of one before it takes memory: a fetch of a
+// megabyte may hold a gigabyte. kgo's own grows its buffers as it goes, and knows of one batch only.
+type decompressor struct {
+	max    int64 // no batch may take more, with what the client makes of its records
+	buffer *InputBuffer
+
+	mu   sync.Mutex
+	few  []byte // where batches are tried: most fit
+	zstd *zstd.Decoder
+	gzip gzip.Reader
+	lz4  *lz4.Reader
+}
+
+// fewBytes is the size of what is tried without taking room.
+const fewBytes = 1 << 20
+
+func newDecompressor(most int, buffer *InputBuffer) (*decompressor, error) {
+	decoder, err := zstd.NewReader(nil, zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true))
+	if err != nil {
+		return nil, fmt.Errorf("make the decompressor: %w", err)
+	}
+	return &decompressor{max: int64(most), buffer: buffer, few: make([]byte, min(fewBytes, most)), zstd: decoder, lz4: lz4.NewReader(nil)}, nil
+}
+
+// Decompress implements kgo.Decompressor. The error is errNoRoom, or kgo.ErrMaxDecompress for a batch that no room is enough for.
+func (d *decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
+	if codec == kgo.CodecNone {
+		return src, nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	data, err := d.into(d.few, src, codec)
+	switch {
+	case err == nil:
+		return d.small(data)
+	case !errors.Is(err, errTooSmall):
+		return nil, err
+	}
+	for size := int64(len(d.few)); size < d.max; {
+		size = min(8*size, d.max)
+		if data, err = d.large(size, src, codec); !errors.Is(err, errTooSmall) {
+			return data, err
+		}
+	}
+	return nil, kgo.ErrMaxDecompress
+}
+
+// small returns a copy of data, which is in few.
+func (d *decompressor) small(data []byte) ([]byte, error) {
+	weight := int64(len(data)) + countRecords(data)*recordBytes
+	switch {
+	case len(data) == 0:
+		return []byte{}, nil
+	case weight > d.max:
+		return nil, kgo.ErrMaxDecompress
+	case !d.buffer.take(weight, 0):
+		return nil, errNoRoom
+	}
+	data = bytes.Clone(data)
+	d.buffer.hold(data, weight)
+	return data, nil
+}
+
+// large decompresses into size bytes of their own.
+func (d *decompressor) large(size int64, src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
+	if !d.buffer.take(size, 0) {
+		return nil, errNoRoom
+	}
+	own := make([]byte, size)
+	d.buffer.hold(own, size)
+	data, err := d.into(own, src, codec)
+	if err != nil {
+		return nil, err
+	}
+	records := countRecords(data) * recordBytes
+	switch {
+	case int64(len(data))+records > d.max:
+		return nil, kgo.ErrMaxDecompress
+	case !d.buffer.take(records, size):
+		return nil, errNoRoom
+	}
+	d.buffer.hold(own, records)
+	return data, nil
+}
+
+// errTooSmall says that a batch does not fit.
+var errTooSmall = errors.New("the batch is larger when decompressed")
+
+// into decompresses src into dst, and returns what of dst it takes, or errTooSmall.
+func (d *decompressor) into(dst, src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
+	switch codec {
+	case kgo.CodecSnappy:
+		return snappyInto(dst, src)
+	case kgo.CodecZstd:
+		data, err := d.zstd.DecodeAll(src, dst[:0:len(dst)])
+		if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
+			err = errTooSmall
+		}
+		return data, err
+	case kgo.CodecGzip:
+		if err := d.gzip.Reset(bytes.NewReader(src)); err != nil {
+			return nil, err
+		}
+		return readInto(dst, &d.gzip)
+	case kgo.CodecLz4:
+		d.lz4.Reset(bytes.NewReader(src))
+		return readInto(dst, d.lz4)
+	}
+	return nil, fmt.Errorf("the compression codec %d is not known", codec)
+}
+
+// readInto reads all of r into dst.
+func readInto(dst []byte, r io.Reader) ([]byte, error) {
+	n, err := io.ReadFull(r, dst)
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return dst[:n], nil
+	case err != nil:
+		return nil, err
+	}
+	var one [1]byte
+	switch _, err := io.ReadFull(r, one[:]); {
+	case err == nil:
+		return nil, errTooSmall
+	case errors.Is(err, io.EOF):
+		return dst, nil
+	default:
+		return nil, err
+	}
+}
+
+// snappyInto reads one block, or the blocks that Java's library (xerial) writes one after the other: a header of 16 bytes, then the
+// length of each block before it.
+func snappyInto(dst, src []byte) ([]byte, error) {
+	const header = 16
+	if !bytes.HasPrefix(src, []byte("\x82SNAPPY\x00")) || len(src) < header {
+		return snappyBlock(dst, src)
+	}
+	at := 0
+	for src = src[header:]; len(src) > 0; {
+		if len(src) < 4 {
+			return nil, io.ErrUnexpectedEOF
+		}
+		size := int64(binary.BigEndian.Uint32(src))
+		if src = src[4:]; size > int64(len(src)) {
+			return nil, io.ErrUnexpectedEOF
+		}
+		block, err := snappyBlock(dst[at:], src[:size])
+		if err != nil {
+			return nil, err
+		}
+		at, src = at+len(block), src[size:]
+	}
+	return dst[:at], nil
+}
+
+func snappyBlock(dst, src []byte) ([]byte, error) {
+	n, err := s2.DecodedLen(src)
+	if err != nil {
+		return nil, err
+	}
+	if n > len(dst) {
+		return nil, errTooSmall
+	}
+	return s2.Decode(dst[:n], src)
+}
+
+// countRecords returns how many records there are in a batch; each begins with its length.
+func countRecords(data []byte) (n int64) {
+	for len(data) > 0 {
+		length, width := binary.Varint(data)
+		if width <= 0 || length < 0 || length > int64(len(data)-width) {
+			return n
+		}
+		data = data[width+int(length):]
+		n++
+	}
+	return n
+}
