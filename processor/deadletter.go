@@ -19,7 +19,7 @@ const (
 	DeadLetterPartitionHeader = "eos-pipe-dlq-partition"
 	DeadLetterOffsetHeader    = "eos-pipe-dlq-offset"
 	DeadLetterTimestampHeader = "eos-pipe-dlq-timestamp" // of the record, in ms
-	DeadLetterErrorHeader     = "eos-pipe-dlq-error"     // its class: decode, handle, panic, timeout, encode, produce
+	DeadLetterErrorHeader     = "eos-pipe-dlq-error"     // its class: decode, handle, panic, timeout, encode, too-large, produce
 	DeadLetterMessageHeader   = "eos-pipe-dlq-message"
 	DeadLetterAttemptHeader   = "eos-pipe-dlq-attempt" // how often its handler was called
 )

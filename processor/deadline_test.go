@@ -16,7 +16,9 @@ import (
 // timed processes the values by handle, each call of which may take a second.
 func timed(ctx context.Context, parallel int, handle func(context.Context, processor.Record[string]) error, in ...string) error {
 	pipe := double
-	pipe.Handle = func(ctx context.Context, r processor.Record[string]) ([]processor.Record[string], error) { return nil, handle(ctx, r) }
+	pipe.Handle = func(ctx context.Context, r processor.Record[string]) ([]processor.Record[string], error) {
+		return nil, handle(ctx, r)
+	}
 	_, err := pipe.Process(ctx, inputs(in...), processor.Options{Parallel: parallel, Errors: processor.Errors{HandlerTimeout: time.Second}})
 	return err
 }

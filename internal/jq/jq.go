@@ -63,6 +63,14 @@ type Program struct {
 	readsValue bool // false only if no run of the program can read the record's value
 	maxRun     time.Duration
 	maxOutputs int
+	maxBytes   int // of the values of one record's outputs; 0: no bound
+}
+
+// WithMaxBytes returns the program with a bound to the bytes of the values that it may make of one record; above it, Map fails.
+func (p *Program) WithMaxBytes(n int) *Program {
+	bounded := *p
+	bounded.maxBytes = n
+	return &bounded
 }
 
 // String returns the program as it was written.
@@ -122,6 +130,7 @@ func (p *Program) Map(ctx context.Context, r Record) ([]Record, error) {
 		return nil, err
 	}
 	var out []Record
+	size := 0
 	for v, err := range p.outputs(ctx, in) {
 		if err != nil {
 			return nil, err
@@ -132,6 +141,9 @@ func (p *Program) Map(ctx context.Context, r Record) ([]Record, error) {
 		rec, err := in.output(v)
 		if err != nil {
 			return nil, err
+		}
+		if size += len(rec.Value); p.maxBytes > 0 && size > p.maxBytes {
+			return nil, fmt.Errorf("the jq program makes more than %d bytes of one record; --buffer-memory bounds it", p.maxBytes)
 		}
 		out = append(out, rec)
 	}
