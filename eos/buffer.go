@@ -26,11 +26,11 @@ type InputBuffer struct {
 	max      int64
 	sessions int64
 
-	mu       sync.Mutex
-	used     int64
-	released chan struct{} // closed when room is given back
-	full     bool          // a collection has found nothing since room was given back
-	forced   bool          // the next batch is let in whatever is used
+	mu        sync.Mutex
+	used      int64
+	released  chan struct{} // closed when room is given back
+	collected time.Time     // when a batch that found no room had the collector run
+	forced    bool          // the next batch is let in whatever is used
 }
 
 // NewInputBuffer returns a buffer of maxBytes, 0: DefaultInputBufferMaxBytes, for so many sessions.
@@ -52,25 +52,29 @@ func (b *InputBuffer) take(n, own int64) bool {
 		return true
 	}
 	b.mu.Lock()
-	full := b.full
+	now := time.Now()
+	due := now.Sub(b.collected) >= collectAgain
+	if due {
+		b.collected = now
+	}
 	b.mu.Unlock()
-	if full {
+	if !due {
 		return false
 	}
 	runtime.GC()
 	for wait := time.Now().Add(cleanupTime); !b.taken(n, own); {
 		if !b.await(context.Background(), time.Until(wait)) {
-			b.mu.Lock()
-			b.full = true
-			b.mu.Unlock()
 			return false
 		}
 	}
 	return true
 }
 
-// cleanupTime is how long after a collection what it has found is told at the latest.
-const cleanupTime = 20 * time.Millisecond
+// The collector runs for the buffer once in collectAgain, and tells what it has found within cleanupTime.
+const (
+	collectAgain = 50 * time.Millisecond
+	cleanupTime  = 20 * time.Millisecond
+)
 
 func (b *InputBuffer) taken(n, own int64) bool {
 	b.mu.Lock()
@@ -87,7 +91,6 @@ func (b *InputBuffer) release(n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.used -= n
-	b.full = false
 	close(b.released)
 	b.released = make(chan struct{})
 }

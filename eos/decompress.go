@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -36,11 +37,20 @@ type decompressor struct {
 const fewBytes = 1 << 20
 
 func newDecompressor(most int, buffer *InputBuffer) (*decompressor, error) {
+	decoder, err := newZstd()
+	if err != nil {
+		return nil, err
+	}
+	return &decompressor{max: int64(most), buffer: buffer, few: make([]byte, min(fewBytes, most)), zstd: decoder, lz4: lz4.NewReader(nil)}, nil
+}
+
+// newZstd returns a decoder of whole frames that makes no more than there is capacity for.
+func newZstd() (*zstd.Decoder, error) {
 	decoder, err := zstd.NewReader(nil, zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true))
 	if err != nil {
 		return nil, fmt.Errorf("make the decompressor: %w", err)
 	}
-	return &decompressor{max: int64(most), buffer: buffer, few: make([]byte, min(fewBytes, most)), zstd: decoder, lz4: lz4.NewReader(nil)}, nil
+	return decoder, nil
 }
 
 // Decompress implements kgo.Decompressor. The error is errNoRoom, or kgo.ErrMaxDecompress for a batch that no room is enough for.
@@ -50,6 +60,11 @@ func (d *decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if size := said(src, codec); size > d.max {
+		return nil, kgo.ErrMaxDecompress
+	} else if size > int64(len(d.few)) {
+		return d.larger(size, src, codec)
+	}
 	data, err := d.into(d.few, src, codec)
 	switch {
 	case err == nil:
@@ -57,13 +72,7 @@ func (d *decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([
 	case !errors.Is(err, errTooSmall):
 		return nil, err
 	}
-	for size := int64(len(d.few)); size < d.max; {
-		size = min(8*size, d.max)
-		if data, err = d.large(size, src, codec); !errors.Is(err, errTooSmall) {
-			return data, err
-		}
-	}
-	return nil, kgo.ErrMaxDecompress
+	return d.larger(8*int64(len(d.few)), src, codec)
 }
 
 // small returns a copy of data, which is in few.
@@ -82,26 +91,56 @@ func (d *decompressor) small(data []byte) ([]byte, error) {
 	return data, nil
 }
 
-// large decompresses into size bytes of their own.
-func (d *decompressor) large(size int64, src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
-	if !d.buffer.take(size, 0) {
-		return nil, errNoRoom
+// larger decompresses into size bytes of their own, or more where that is not enough.
+func (d *decompressor) larger(size int64, src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
+	for ; ; size *= 8 {
+		size = min(size, d.max)
+		if !d.buffer.take(size, 0) {
+			return nil, errNoRoom
+		}
+		data, err := d.into(make([]byte, size), src, codec)
+		if err == nil {
+			return d.large(data, size)
+		}
+		d.buffer.release(size)
+		switch {
+		case !errors.Is(err, errTooSmall):
+			return nil, err
+		case size == d.max:
+			return nil, kgo.ErrMaxDecompress
+		}
 	}
-	own := make([]byte, size)
-	d.buffer.hold(own, size)
-	data, err := d.into(own, src, codec)
-	if err != nil {
-		return nil, err
-	}
+}
+
+// large returns data, for which size bytes are taken, when there is room for its records, too.
+func (d *decompressor) large(data []byte, size int64) ([]byte, error) {
 	records := countRecords(data) * recordBytes
 	switch {
 	case int64(len(data))+records > d.max:
+		d.buffer.release(size)
 		return nil, kgo.ErrMaxDecompress
 	case !d.buffer.take(records, size):
+		d.buffer.release(size)
 		return nil, errNoRoom
 	}
-	d.buffer.hold(own, records)
+	d.buffer.hold(data, size+records)
 	return data, nil
+}
+
+// said is how large a batch says that it is when decompressed; 0 where it says nothing. It may be larger.
+func said(src []byte, codec kgo.CompressionCodecType) int64 {
+	switch codec {
+	case kgo.CodecZstd:
+		var h zstd.Header
+		if err := h.Decode(src); err == nil && h.HasFCS {
+			return int64(min(h.FrameContentSize, math.MaxInt64))
+		}
+	case kgo.CodecSnappy:
+		if n, err := s2.DecodedLen(src); err == nil && !isXerial(src) {
+			return int64(n)
+		}
+	}
+	return 0
 }
 
 // errTooSmall says that a batch does not fit.
@@ -113,7 +152,15 @@ func (d *decompressor) into(dst, src []byte, codec kgo.CompressionCodecType) ([]
 	case kgo.CodecSnappy:
 		return snappyInto(dst, src)
 	case kgo.CodecZstd:
-		data, err := d.zstd.DecodeAll(src, dst[:0:len(dst)])
+		decoder := d.zstd
+		if len(dst) > len(d.few) { // a decoder holds on to what it has made last
+			var err error
+			if decoder, err = newZstd(); err != nil {
+				return nil, err
+			}
+			defer decoder.Close()
+		}
+		data, err := decoder.DecodeAll(src, dst[:0:len(dst)])
 		if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
 			err = errTooSmall
 		}
@@ -132,33 +179,33 @@ func (d *decompressor) into(dst, src []byte, codec kgo.CompressionCodecType) ([]
 
 // readInto reads all of r into dst.
 func readInto(dst []byte, r io.Reader) ([]byte, error) {
-	n, err := io.ReadFull(r, dst)
-	switch {
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return dst[:n], nil
-	case err != nil:
-		return nil, err
-	}
-	var one [1]byte
-	switch _, err := io.ReadFull(r, one[:]); {
-	case err == nil:
-		return nil, errTooSmall
-	case errors.Is(err, io.EOF):
-		return dst, nil
-	default:
-		return nil, err
+	n := 0
+	for room := dst; ; room = dst[n:] {
+		var beyond [1]byte
+		if len(room) == 0 {
+			room = beyond[:]
+		}
+		more, err := r.Read(room)
+		if n += more; n > len(dst) {
+			return nil, errTooSmall
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return dst[:n], nil
+		case err != nil:
+			return nil, err
+		}
 	}
 }
 
 // snappyInto reads one block, or the blocks that Java's library (xerial) writes one after the other: a header of 16 bytes, then the
 // length of each block before it.
 func snappyInto(dst, src []byte) ([]byte, error) {
-	const header = 16
-	if !bytes.HasPrefix(src, []byte("\x82SNAPPY\x00")) || len(src) < header {
+	if !isXerial(src) {
 		return snappyBlock(dst, src)
 	}
 	at := 0
-	for src = src[header:]; len(src) > 0; {
+	for src = src[xerialHeader:]; len(src) > 0; {
 		if len(src) < 4 {
 			return nil, io.ErrUnexpectedEOF
 		}
@@ -173,6 +220,12 @@ func snappyInto(dst, src []byte) ([]byte, error) {
 		at, src = at+len(block), src[size:]
 	}
 	return dst[:at], nil
+}
+
+const xerialHeader = 16
+
+func isXerial(src []byte) bool {
+	return len(src) >= xerialHeader && bytes.HasPrefix(src, []byte("\x82SNAPPY\x00"))
 }
 
 func snappyBlock(dst, src []byte) ([]byte, error) {
