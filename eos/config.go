@@ -71,6 +71,11 @@ type Config struct {
 	// an input. Optional: a Commit may name others.
 	Outputs []string
 
+	// PassOver is for batches of the input that are larger when decompressed than they may be. With it such a batch, whose records are not
+	// known but whose offsets are, is handed out as one record without key and value, for which PassedOver returns the batch. It stands
+	// at the batch's last offset, and is committed like any other. Without it, Poll stops with an UnreadableError.
+	PassOver bool
+
 	// Start says where a partition without a committed offset begins. Default: StartEarliest.
 	Start Start
 	// MaxRecords bounds a batch, and so a transaction, in records. Default: DefaultMaxRecords.

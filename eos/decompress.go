@@ -23,6 +23,7 @@ var errNoRoom = errors.New("there is no room for the batch")
 // decompressor decompresses fetched batches, one at a time, and takes room for what comes of one before it takes memory: a fetch of a
 // megabyte may hold a gigabyte. kgo's own grows its buffers as it goes, and knows of one batch only.
 type decompressor struct {
+	refusals
 	max    int64 // no batch may take more, with what the client makes of its records
 	buffer *InputBuffer
 
@@ -58,6 +59,14 @@ func (d *decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([
 	if codec == kgo.CodecNone {
 		return src, nil
 	}
+	data, err := d.decompress(src, codec)
+	if errors.Is(err, kgo.ErrMaxDecompress) {
+		return d.refused(src)
+	}
+	return data, err
+}
+
+func (d *decompressor) decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if size := said(src, codec); size > d.max {

@@ -46,7 +46,7 @@ func (s *Session) options(c *client) []kgo.Opt {
 		kgo.AdjustFetchOffsetsFn(c.startOffsets),
 		kgo.OnPartitionsRevoked(c.rebalancing),
 		kgo.OnPartitionsLost(c.rebalancing),
-		kgo.WithHooks(gate{s: s, c: c}, s.fetch),
+		kgo.WithHooks(gate{s: s, c: c}, s.fetch, s.decompressor),
 	)
 }
 

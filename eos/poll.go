@@ -202,6 +202,9 @@ func (s *Session) takePartition(topic string, f *kgo.FetchPartition, b *Batch) e
 		}
 		b.next[p] = offsets.Position{Offset: last.Offset + 1, LeaderEpoch: last.LeaderEpoch}
 		for _, r := range f.Records {
+			if err := s.standsFor(p, r); err != nil {
+				return err
+			}
 			if !r.Attrs.IsControl() {
 				b.Records = append(b.Records, r)
 				b.Bytes += len(r.Key) + len(r.Value)

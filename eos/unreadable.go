@@ -82,6 +82,9 @@ func unreadable(err error) (failed []*fetchError, only bool) {
 func (s *Session) readable(ctx context.Context, b Batch, failed []*fetchError) (Batch, error) {
 	longest := 0
 	for _, f := range failed {
+		if s.passOver(f) {
+			continue
+		}
 		t := s.troubles[f.partition]
 		if t == nil {
 			t = &trouble{since: time.Now()}
@@ -93,7 +96,7 @@ func (s *Session) readable(ctx context.Context, b Batch, failed []*fetchError) (
 		longest = max(longest, t.times)
 		s.retrying("read", f)
 	}
-	if len(b.next) == 0 {
+	if len(b.next) == 0 && longest > 0 {
 		sleep(ctx, min(20*time.Millisecond<<min(longest, 10), 500*time.Millisecond))
 	}
 	return b, nil

@@ -165,6 +165,7 @@ func (c Config) lane(i int, topics, outputs []string) eos.Config {
 	s.Topics = slices.Clone(topics)
 	s.Outputs = slices.Clone(outputs)
 	s.BufferMemory = c.share(c.BufferMemory)
+	s.PassOver = c.Errors.Policy != StopOnError
 	if c.DeadLetterTopic != "" {
 		s.Outputs = append(s.Outputs, c.DeadLetterTopic)
 	}

@@ -163,6 +163,10 @@ func (l *lane) count(in int, res Result) {
 
 // logGivenUp says which record was given up and why.
 func (l *lane) logGivenUp(g *RecordError) {
+	if over, ok := errors.AsType[*eos.PassedOverError](g.Err); ok {
+		l.logRecord(g).Error("a batch was passed over", "from", over.From, "to", over.To, "bytes", over.Bytes, "err", g.Err)
+		return
+	}
 	l.logRecord(g).Warn("record given up", "class", g.Class(), "attempts", g.Attempts, "err", g.Err)
 }
 

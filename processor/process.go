@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -60,7 +61,7 @@ func (at place) fail(stage string, err error) *RecordError {
 // RecordError is the cause when one input record cannot be processed. It names the record, so that an operator can
 // look at it.
 type RecordError struct {
-	Stage     string // decode, handle, encode or produce
+	Stage     string // read, decode, handle, encode or produce
 	Partition offsets.Partition
 	Offset    int64
 	Attempts  int // calls of the handler
@@ -75,7 +76,7 @@ func (e *RecordError) Error() string {
 // Unwrap returns the cause.
 func (e *RecordError) Unwrap() error { return e.Err }
 
-// Class returns the kind of failure as one word: panic, timeout, too-large, or the stage.
+// Class returns the kind of failure as one word: panic, timeout, too-large, unreadable, or the stage.
 func (e *RecordError) Class() string {
 	if _, ok := errors.AsType[*PanicError](e.Err); ok {
 		return "panic"
@@ -85,6 +86,9 @@ func (e *RecordError) Class() string {
 	}
 	if isTooLarge(e.Err) {
 		return "too-large"
+	}
+	if _, ok := errors.AsType[*eos.PassedOverError](e.Err); ok {
+		return "unreadable"
 	}
 	return e.Stage
 }
@@ -167,6 +171,9 @@ func (w way[In, Out]) one(ctx context.Context, r *kgo.Record, res *Result) error
 func (w way[In, Out]) enter(r *kgo.Record, at place) (in Record[In], failed *RecordError) {
 	if err := w.opts.refused[at]; err != nil {
 		return in, at.fail("produce", err)
+	}
+	if over := eos.PassedOver(r); over != nil {
+		return in, at.fail("read", over)
 	}
 	in, err := w.decode(r)
 	if err != nil {
