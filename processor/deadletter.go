@@ -34,6 +34,7 @@ const maxMessage = 1024
 type DeadLetterInfo struct {
 	Partition offsets.Partition
 	Offset    int64
+	First     int64 // Offset, or if it stands for a batch that was not read the first offset of it, while Offset is the last
 	Timestamp time.Time
 	Class     string
 	Message   string
@@ -90,11 +91,18 @@ func DeadLetterOf(headers []Header) (info DeadLetterInfo, ok bool) {
 	ok = text[DeadLetterTopicHeader] != ""
 	info.Partition = offsets.Partition{Topic: text[DeadLetterTopicHeader], Number: int32(number(DeadLetterPartitionHeader))}
 	info.Offset = number(DeadLetterOffsetHeader)
+	info.First = info.Offset
+	if text[DeadLetterFirstHeader] != "" {
+		info.First = number(DeadLetterFirstHeader)
+	}
 	info.Timestamp = time.UnixMilli(number(DeadLetterTimestampHeader))
 	info.Attempts = int(number(DeadLetterAttemptHeader))
 	info.Class, info.Message = text[DeadLetterErrorHeader], text[DeadLetterMessageHeader]
 	return info, ok
 }
+
+// ErrNotRead is the cause when a dead letter cannot be revived because it stands for a batch that was not read.
+var ErrNotRead = errors.New("it stands for a batch that was not read; there is nothing to put back")
 
 // Revive returns the output by which the dead letter in becomes the record again that it was: with its own headers only, for the topic and
 // the partition that it came from.
@@ -104,7 +112,7 @@ func Revive[T any](in Record[T]) (Record[T], error) {
 		return in, fmt.Errorf("it has not the headers of a dead letter (%s and others)", DeadLetterTopicHeader)
 	}
 	if slices.ContainsFunc(in.Headers, func(h Header) bool { return h.Key == DeadLetterFirstHeader }) {
-		return in, fmt.Errorf("it stands for a batch of %s that was not read, up to offset %d: there is nothing to put back", info.Partition, info.Offset)
+		return in, fmt.Errorf("%w: that of %s@%d..%d", ErrNotRead, info.Partition, info.First, info.Offset)
 	}
 	out := With(in, in.Value)
 	out.To, out.Partition, out.Headers = info.Partition.Topic, info.Partition.Number, withoutDeadLetter(in.Headers)

@@ -66,6 +66,8 @@ pipe (exit code 4) before anything of its batch is committed. With --on-error sk
 left out and logged; with --on-error dead-letter it goes to --dead-letter-topic as it
 came, in the same transaction, with headers that say where it stood and why:
 eos-pipe-dlq-topic, -partition, -offset, -timestamp, -error, -message and -attempt.
+So it is with a batch that grows beyond --max-decompressed: one dead letter without key
+and value stands for all of it, from -first-offset to -offset.
 
 More processes with the same --group share the partitions. Each needs a transactional id
 of its own that stays the same over restarts; by default it is GROUP-INSTANCE, with the
@@ -110,7 +112,7 @@ func (o *runOptions) define(f *pflag.FlagSet) (check func(*faults)) {
 	f.DurationVar(&o.CommitInterval, "commit-interval", 10*time.Millisecond, "least time between two commits of a lane")
 	f.IntVar(&o.MaxRecords, "max-records", 0, "most input records in one transaction (0: default)")
 	f.Var((*sizeValue)(&o.MaxBytes), "max-bytes", "most input bytes in one transaction, as 16MiB (0: default)")
-	f.Var((*sizeValue)(&o.MaxDecompressed), "max-decompressed", "most `bytes` that a batch of the input may grow to when it is decompressed; a larger one stops the pipe (0: 64MiB)")
+	f.Var((*sizeValue)(&o.MaxDecompressed), "max-decompressed", "most `bytes` that a batch of the input may grow to when it is decompressed; --on-error says what becomes of a larger one (0: 64MiB)")
 	o.InputBuffer, o.BufferMemory = eos.DefaultInputBufferMaxBytes, processor.DefaultBufferMemory
 	f.Var((*sizeValue)(&o.InputBuffer), "input-buffer-max-bytes", "memory for input that is fetched and not committed yet, in all lanes together, as 64MiB")
 	f.Var((*sizeValue)(&o.BufferMemory), "buffer-memory", "memory for output that is not committed yet, in all lanes together, as 32MiB; a record whose output is more has failed")
