@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -46,7 +47,8 @@ type refusals struct {
 	mu     sync.Mutex
 	newest map[int]uint64               // by its size, the hash of a batch that was refused
 	of     map[offsets.Partition]refuse // the batch that was refused in each partition
-	stands map[uint64][][]byte          // by the hash of a batch, the records that stand for it and for others of the same bytes, each once
+	stand  []byte                       // the record that stands for the batch of hash, once
+	hash   uint64
 }
 
 type refuse struct {
@@ -64,12 +66,12 @@ func (x *refusals) refused(src []byte) ([]byte, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	hash := maphash.Bytes(refusalSeed, src)
-	if records := x.stands[hash]; len(records) > 0 {
-		x.stands[hash] = records[1:]
-		return records[0], nil
+	if record := x.stand; record != nil && hash == x.hash {
+		x.stand = nil
+		return record, nil
 	}
 	if x.newest == nil {
-		x.newest, x.of, x.stands = map[int]uint64{}, map[offsets.Partition]refuse{}, map[uint64][][]byte{}
+		x.newest, x.of = map[int]uint64{}, map[offsets.Partition]refuse{}
 	}
 	x.newest[len(src)] = hash
 	return nil, kgo.ErrMaxDecompress
@@ -85,7 +87,7 @@ func (x *refusals) OnFetchBatchRead(_ kgo.BrokerMetadata, topic string, partitio
 	}
 }
 
-// passOver has a record stand for a batch from now on, in the place of its refusal.
+// passOver has a record stand for a batch the next time that it comes, in the place of its refusal.
 func (x *refusals) passOver(batch *kgo.ErrDecompressTooLarge) (*PassedOverError, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -101,7 +103,7 @@ func (x *refusals) passOver(batch *kgo.ErrDecompressTooLarge) (*PassedOverError,
 	body = binary.AppendVarint(body, 1)                               // header
 	body = append(binary.AppendVarint(body, int64(len(standsMark))), standsMark...)
 	body = binary.AppendVarint(body, none)
-	x.stands[r.hash] = append(x.stands[r.hash], append(binary.AppendVarint(nil, int64(len(body))), body...))
+	x.stand, x.hash = append(binary.AppendVarint(nil, int64(len(body))), body...), r.hash
 	return &PassedOverError{Partition: p, From: batch.Offset, To: batch.NextOffset - 1, Bytes: r.size}, true
 }
 
@@ -111,27 +113,49 @@ func (s *Session) passOver(f *fetchError) bool {
 	if !ok || !s.cfg.PassOver {
 		return false
 	}
-	over, ok := s.decompressor.passOver(batch)
-	if !ok {
-		return false
-	}
-	if s.over == nil {
-		s.over = map[offsets.Partition]*PassedOverError{}
-	}
-	s.over[f.partition] = over
-	return true
+	s.over, ok = s.decompressor.passOver(batch)
+	return ok
 }
+
+// onlyOver has the new client fetch nothing but the partition of the batch that is passed over, until that has come: in another one there may
+// be a batch of the same bytes, which is to be refused first, too.
+func (s *Session) onlyOver() {
+	if s.over == nil {
+		return
+	}
+	others := map[string][]int32{}
+	for topic, n := range s.partitions {
+		for i := range n {
+			if (offsets.Partition{Topic: topic, Number: i}) != s.over.Partition {
+				others[topic] = append(others[topic], i)
+			}
+		}
+	}
+	cl := s.client.gts.Client()
+	cl.PauseFetchPartitions(others)
+	late := time.AfterFunc(onlyOverTime, func() { cl.ResumeFetchPartitions(others) }) // the group may have given it to another member
+	s.resume = func() {
+		late.Stop()
+		cl.ResumeFetchPartitions(others)
+	}
+}
+
+// onlyOverTime is how long the other partitions wait for a batch that is passed over.
+const onlyOverTime = 5 * time.Second
 
 // standsFor notes in r for which batch it stands, if it does. One of another batch than the session knows is an error: it is read again.
 func (s *Session) standsFor(p offsets.Partition, r *kgo.Record) error {
 	if len(r.Headers) != 1 || r.Headers[0].Key != standsMark {
 		return nil
 	}
-	over := s.over[p]
-	if over == nil || r.Offset != over.To {
+	over := s.over
+	if over == nil || p != over.Partition || r.Offset != over.To {
 		return fmt.Errorf("%w: what stands for a batch is at offset %d of %s", errOrder, r.Offset, p)
 	}
-	r.Headers = nil
+	r.Headers, s.over = nil, nil
+	if s.resume != nil {
+		s.resume()
+	}
 	ctx := r.Context
 	if ctx == nil {
 		ctx = context.Background()

@@ -45,8 +45,9 @@ type Session struct {
 
 	decompressor *decompressor
 	fetch        *fetchSize
-	over         map[offsets.Partition]*PassedOverError // the newest batch of each that is passed over
-	noRoom       time.Time                              // since when no input has come because the InputBuffer is full
+	over         *PassedOverError // the batch that is passed over next
+	resume       func()           // has the client fetch all partitions again
+	noRoom       time.Time        // since when no input has come because the InputBuffer is full
 
 	askAllowed atomic.Int64                   // how long the next question may take, in ns; see asking
 	troubles   map[offsets.Partition]*trouble // what cannot be read; see unreadable.go

@@ -14,7 +14,8 @@ import (
 
 // This file is about records that arrive and cannot be read: a batch whose checksum does not fit, whose form is wrong, or that
 // cannot be decompressed. On its way damaged, it is whole the next time; in the broker's log, it never is. What stands before it,
-// and in other partitions, is processed; then it is asked for some times more, and then the session stops. It is never passed over.
+// and in other partitions, is processed; then it is asked for some times more, and then the session stops. A batch
+// that is too large may be passed over (passover.go), nothing else ever is.
 
 // A partition that cannot be read at one place so often, and for so long, is given up.
 const (
@@ -83,7 +84,7 @@ func (s *Session) readable(ctx context.Context, b Batch, failed []*fetchError) (
 	longest := 0
 	for _, f := range failed {
 		if s.passOver(f) {
-			continue
+			return b, nil // one at a time: others are refused again
 		}
 		t := s.troubles[f.partition]
 		if t == nil {
@@ -96,7 +97,7 @@ func (s *Session) readable(ctx context.Context, b Batch, failed []*fetchError) (
 		longest = max(longest, t.times)
 		s.retrying("read", f)
 	}
-	if len(b.next) == 0 && longest > 0 {
+	if len(b.next) == 0 {
 		sleep(ctx, min(20*time.Millisecond<<min(longest, 10), 500*time.Millisecond))
 	}
 	return b, nil
@@ -111,6 +112,7 @@ func (s *Session) readAgain(ctx context.Context) error {
 	if err := s.replace(ctx, s.reread, nil); err != nil {
 		return err
 	}
+	s.onlyOver()
 	return nil
 }
 

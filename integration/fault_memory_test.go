@@ -60,15 +60,15 @@ var loads = []load{
 	{name: "tiny records in lanes", partitions: 6, records: 400_000, size: 0, value: noise, flags: []string{"--lanes", "4"}},
 	{name: "records of nearly 1 MB", partitions: 6, records: 300, size: 990_000, value: noise, flags: []string{"--lanes", "2"}},
 	{
-		name: "bombs", partitions: 4, limit: "10000000", records: 20 * 600, batch: 600, size: 100_000, codecs: everyCodec, value: zeros,
+		name: "bombs", partitions: 4, limit: "10000000", records: 16 * 600, batch: 600, size: 100_000, codecs: everyCodec, value: zeros,
 		flags: []string{"--lanes", "2"},
 	},
 	{
 		name: "1 to 1000", partitions: 6, records: 100, size: 2500, value: text, outputs: 1000,
 		flags: []string{"--map", `. as $r | range(1000) as $i | $r | .value.i = $i`},
 	},
-	{name: "a slow sink", partitions: 6, records: 80_000, size: 4000, value: noise, slow: 200 * time.Millisecond},
-	{name: "200 partitions", partitions: 200, records: 200_000, size: 1500, value: noise},
+	{name: "a slow sink", partitions: 6, records: 60_000, size: 5000, value: noise, slow: 100 * time.Millisecond},
+	{name: "200 partitions", partitions: 200, records: 150_000, size: 2000, value: noise},
 }
 
 // A process that may take 256 MiB copies what is much more, whatever it is: many records, large ones, batches of kilobytes that hold 60 MB,

@@ -91,7 +91,7 @@ func (l *lane) batch(s *eos.Session) (done bool, err error) {
 	case errors.Is(err, errNoRoom):
 		l.most = min(m.enough(), len(batch.Records)/2)
 		l.p.cfg.Logger.Debug("the outputs of a batch are more than BufferMemory; it is polled again with fewer records",
-			"lane", l.number, "records", len(batch.Records), "next", l.most)
+			"lane", l.number, "in", len(batch.Records), "max_records", l.most)
 		return false, nil
 	case l.p.hard.Err() != nil:
 		return false, ErrAborted
@@ -164,7 +164,7 @@ func (l *lane) count(in int, res Result) {
 // logGivenUp says which record was given up and why.
 func (l *lane) logGivenUp(g *RecordError) {
 	if over, ok := errors.AsType[*eos.PassedOverError](g.Err); ok {
-		l.logRecord(g).Error("a batch was passed over", "from", over.From, "to", over.To, "bytes", over.Bytes, "err", g.Err)
+		l.logRecord(g).Error("a batch was passed over", "first_offset", over.From, "bytes", over.Bytes, "err", g.Err)
 		return
 	}
 	l.logRecord(g).Warn("record given up", "class", g.Class(), "attempts", g.Attempts, "err", g.Err)

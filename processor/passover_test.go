@@ -46,7 +46,7 @@ func TestBatchThatIsPassedOver(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, []int64{22, out + 1}, []int64{p.Stats().In, p.Stats().Out})
 			require.Contains(t, log.String(), `level=ERROR msg="a batch was passed over"`)
-			require.Contains(t, log.String(), "from=5 to=7 bytes=")
+			require.Contains(t, log.String(), "partition=2 offset=7 first_offset=5 bytes=")
 			require.Equal(t, "behindbehind", b.values("out", 21)[2][5])
 			if policy == processor.SkipOnError {
 				require.EqualValues(t, 1, p.Stats().Skipped)
