@@ -148,6 +148,7 @@ func said(src []byte, codec kgo.CompressionCodecType) int64 {
 		if n, err := s2.DecodedLen(src); err == nil && !isXerial(src) {
 			return int64(n)
 		}
+	case kgo.CodecNone, kgo.CodecGzip, kgo.CodecLz4:
 	}
 	return 0
 }
@@ -158,6 +159,7 @@ var errTooSmall = errors.New("the batch is larger when decompressed")
 // into decompresses src into dst, and returns what of dst it takes, or errTooSmall.
 func (d *decompressor) into(dst, src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
 	switch codec {
+	case kgo.CodecNone:
 	case kgo.CodecSnappy:
 		return snappyInto(dst, src)
 	case kgo.CodecZstd:

@@ -131,8 +131,10 @@ func TestPassOver(t *testing.T) {
 	}
 	at := func(n int32) offsets.Partition { return offsets.Partition{Topic: "in", Number: n} }
 	require.ElementsMatch(t, []eos.PassedOverError{
-		{Partition: at(1), From: 10, To: 12}, {Partition: at(1), From: 13, To: 15},
-		{Partition: at(2), From: 10, To: 12}, {Partition: at(2), From: 13, To: 16},
+		{Partition: at(1), From: 10, To: 12},
+		{Partition: at(1), From: 13, To: 15},
+		{Partition: at(2), From: 10, To: 12},
+		{Partition: at(2), From: 13, To: 16},
 		{Partition: at(0), From: 20, To: 22},
 	}, over)
 	b.requireOnce(60)

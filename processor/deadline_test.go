@@ -86,7 +86,7 @@ func TestCallContextIsOverWithTheCall(t *testing.T) {
 			}
 			if r.Value == "waits" {
 				child, cancel := context.WithTimeout(ctx, time.Hour)
-				defer context.AfterFunc(child, cancel)
+				context.AfterFunc(child, cancel)
 				context.AfterFunc(child, func() { told.Add(1) })
 				kept = append(kept, child)
 			}
