@@ -44,6 +44,7 @@ func (s Start) String() string {
 const (
 	DefaultMaxRecords         = 100_000
 	DefaultMaxBytes           = 8 << 20
+	DefaultBufferMemory       = 32 << 20
 	DefaultMaxAge             = time.Duration(0)
 	DefaultCommitInterval     = 10 * time.Millisecond
 	DefaultSessionTimeout     = 45 * time.Second
@@ -80,6 +81,11 @@ type Config struct {
 	// them, and stops with a PartitionsChangedError when they are added to others. Default: none.
 	Unordered []string
 
+	// PassOver is for batches of the input that are larger when decompressed than they may be. With it such a batch, whose records are not
+	// known but whose offsets are, is handed out as one record without key and value, for which PassedOver returns the batch. It stands
+	// at the batch's last offset, and is committed like any other. Without it, Poll stops with an UnreadableError.
+	PassOver bool
+
 	// Start says where a partition without a committed offset begins. Default: StartEarliest.
 	Start Start
 	// MaxRecords bounds a batch, and so a transaction, in records. Default: DefaultMaxRecords.
@@ -87,6 +93,12 @@ type Config struct {
 	// MaxBytes bounds a batch, and so a transaction, in bytes of keys and values, up to one record more.
 	// Default: DefaultMaxBytes.
 	MaxBytes int
+	// InputBuffer bounds the memory of what is fetched, in this session and in others that are given the same one.
+	// Default: one of DefaultInputBufferMaxBytes for this session.
+	InputBuffer *InputBuffer
+	// BufferMemory is how many bytes of outputs the client holds before Commit waits for their answers (buffer.memory). A record that is
+	// larger is produced all the same where its topic takes it. Default: DefaultBufferMemory.
+	BufferMemory int
 	// MaxAge is how long Poll goes on to gather after the first record, so long as the other bounds are not reached.
 	// Default: 0, which takes what is there already: while a transaction commits, the next batch gathers by itself.
 	MaxAge time.Duration
@@ -140,8 +152,8 @@ func (c Config) Validate() error {
 	if slices.Contains(c.Topics, "") || slices.Contains(c.Outputs, "") {
 		fault("a topic name is empty")
 	}
-	if c.MaxRecords < 0 || c.MaxBytes < 0 || c.MaxAge < 0 {
-		fault("MaxRecords, MaxBytes and MaxAge must not be negative")
+	if c.MaxRecords < 0 || c.MaxBytes < 0 || c.MaxAge < 0 || c.BufferMemory < 0 {
+		fault("MaxRecords, MaxBytes, MaxAge and BufferMemory must not be negative")
 	}
 	if c.GroupProtocol != ClassicProtocol && c.GroupProtocol != ConsumerProtocol {
 		fault("unknown group protocol %v", c.GroupProtocol)
@@ -169,6 +181,10 @@ func (c Config) withDefaults() Config {
 	}
 	setDefault(&c.MaxRecords, DefaultMaxRecords)
 	setDefault(&c.MaxBytes, DefaultMaxBytes)
+	setDefault(&c.BufferMemory, DefaultBufferMemory)
+	if c.InputBuffer == nil {
+		c.InputBuffer = NewInputBuffer(0, 1)
+	}
 	setDefault(&c.CommitInterval, DefaultCommitInterval)
 	setDefault(&c.SessionTimeout, DefaultSessionTimeout)
 	setDefault(&c.TransactionTimeout, DefaultTransactionTimeout)

@@ -16,15 +16,15 @@ import (
 func (s *Session) options(c *client) []kgo.Opt {
 	cfg := s.cfg
 	opts := s.connection(
-		kgo.ProducerLinger(0),                    // a batch is produced at once and flushed; lingering only adds latency
-		kgo.MaxBufferedRecords(cfg.MaxRecords*2), // Produce must not block on the count: bytes are the bound
-		kgo.MaxBufferedBytes(256<<20),
+		kgo.ProducerLinger(0),                                         // a batch is produced at once and flushed; lingering only adds latency
+		kgo.MaxBufferedRecords(cfg.MaxRecords*2),                      // Produce must not block on the count: bytes are the bound
+		kgo.MaxBufferedBytes(max(cfg.BufferMemory, s.largestBatch())), // a larger record would be refused
 		kgo.ProducerBatchMaxBytesFn(s.maxBatch),
 		kgo.UnknownTopicRetries(10), // a new topic may take a moment to be known to every broker
-		kgo.FetchMaxBytes(int32(max(cfg.MaxBytes, 1<<20))),
-		kgo.FetchMaxPartitionBytes(int32(min(max(cfg.MaxBytes, 1<<20), 4<<20))),
+		kgo.FetchMaxBytes(int32(s.fetch.now)),
+		kgo.FetchMaxPartitionBytes(int32(min(s.fetch.now, maxPartitionFetch))),
 		kgo.FetchMaxWait(500*time.Millisecond), // as Kafka's own; a partition just taken over waits for the running fetch
-		kgo.MaxDecompressBatchBytes(maxDecompressed),
+		kgo.WithDecompressor(s.decompressor),
 		kgo.RecordPartitioner(partitioner{&s.counts}),
 		kgo.OnPartitionsCallbackBlocked(c.blocked),
 	)
@@ -43,13 +43,16 @@ func (s *Session) options(c *client) []kgo.Opt {
 		kgo.AdjustFetchOffsetsFn(c.startOffsets),
 		kgo.OnPartitionsRevoked(c.rebalancing),
 		kgo.OnPartitionsLost(c.rebalancing),
-		kgo.WithHooks(gate{s: s, c: c}),
+		kgo.WithHooks(gate{s: s, c: c}, s.fetch, s.decompressor),
 	)
 }
 
 // maxDecompressed bounds what a fetched batch may grow to when it is decompressed, in bytes, where Config.Client sets no other bound: a few
 // kilobytes may hold a gigabyte of zeros.
 const maxDecompressed = 64 << 20
+
+// maxPartitionFetch is how much is fetched of one partition at once, so that one does not keep the others waiting.
+const maxPartitionFetch = 4 << 20
 
 // connection returns the options that reach the brokers, shared by the session's client and its admin client, then
 // more, then the user's own.
@@ -60,6 +63,7 @@ func (s *Session) connection(more ...kgo.Opt) []kgo.Opt {
 		kgo.SoftwareNameAndVersion("eos-pipe", "1"),
 		kgo.MetadataMinAge(50 * time.Millisecond), // the default of 5 s is how long a moved leader stalls a produce
 		kgo.AlwaysRetryEOF(),
+		kgo.MaxDecompressBatchBytes(maxDecompressed),
 		kgo.DialTimeout(5 * time.Second),
 		kgo.ProduceRequestTimeout(10 * time.Second),
 		// An EndTxn without an answer is not retried for long: the session knows a surer way to find out.

@@ -21,6 +21,9 @@ type Batch struct {
 	// Bytes is the size of the records' keys and values.
 	Bytes int
 
+	most   int  // records, for this poll
+	noRoom bool // some of the input was not decompressed because the InputBuffer is full
+
 	id   uint64
 	from offsets.Set // of the first record of each partition
 	next offsets.Set // behind the last record of each partition
@@ -38,6 +41,15 @@ func (b Batch) Offsets() offsets.Set { return b.next.Clone() }
 // Poll returns ctx.Err() when ctx ends, and the session stays as it is. Any other error is an *Error that says whether
 // to go on; records that are gone from the log (LostOffsetsError) or damaged in it (UnreadableError) are never passed over.
 func (s *Session) Poll(ctx context.Context) (Batch, error) {
+	return s.PollRecords(ctx, s.cfg.MaxRecords)
+}
+
+// PollRecords is Poll with at most so many records, for a caller that could not do with the batch as it was. Less than 1, or more than
+// Config.MaxRecords: that many.
+func (s *Session) PollRecords(ctx context.Context, most int) (Batch, error) {
+	if most < 1 {
+		most = s.cfg.MaxRecords
+	}
 	if err := s.enter("poll"); err != nil {
 		return Batch{}, err
 	}
@@ -50,7 +62,8 @@ func (s *Session) Poll(ctx context.Context) (Batch, error) {
 			return Batch{}, err
 		}
 		s.client.gts.AllowRebalance()
-		b, err := s.gather(ctx)
+		s.fetch.adjust(s.client.gts.Client())
+		b, err := s.gather(ctx, min(most, s.cfg.MaxRecords))
 		if why := s.client.discarded(); why != nil && ctx.Err() == nil {
 			err = why
 		}
@@ -65,6 +78,7 @@ func (s *Session) Poll(ctx context.Context) (Batch, error) {
 			b = Batch{}
 		}
 		if err == nil && len(b.next) == 0 {
+			s.awaitRoom(ctx, b)
 			continue
 		}
 		if err != nil {
@@ -73,6 +87,7 @@ func (s *Session) Poll(ctx context.Context) (Batch, error) {
 			}
 			continue
 		}
+		s.noRoom = time.Time{}
 		s.polled++
 		b.id, s.pending = s.polled, true
 		s.to(Preparing, nil)
@@ -106,8 +121,8 @@ func (s *Session) rewind(ctx context.Context) error {
 
 // gather polls until the batch is full, or it is time to commit it: Config.CommitInterval after the transaction before,
 // and Config.MaxAge after its first record. It hurries when the group waits with a rebalance.
-func (s *Session) gather(ctx context.Context) (Batch, error) {
-	b := Batch{from: offsets.Set{}, next: offsets.Set{}}
+func (s *Session) gather(ctx context.Context, most int) (Batch, error) {
+	b := Batch{most: most, from: offsets.Set{}, next: offsets.Set{}}
 	ctx, unbind := s.client.bound(ctx)
 	defer unbind()
 	if err := s.take(ctx, &b); err != nil {
@@ -120,7 +135,7 @@ func (s *Session) gather(ctx context.Context) (Batch, error) {
 	waiting, cancel := context.WithDeadline(ctx, due)
 	defer cancel()
 	s.client.hurry.Store(&cancel)
-	for len(b.next) > 0 && s.room(&b) > 0 {
+	for len(b.next) > 0 && s.room(&b) > 0 && !b.noRoom {
 		before := len(b.Records)
 		poll := waiting
 		if waiting.Err() != nil {
@@ -141,7 +156,7 @@ const narrowRecords = 2000
 
 // room returns how many records the next poll may take so that b stays within its bounds.
 func (s *Session) room(b *Batch) int {
-	most := s.cfg.MaxRecords
+	most := b.most
 	if s.group > 0 {
 		most = min(most, narrowRecords)
 	}
@@ -187,16 +202,43 @@ func (s *Session) takePartition(topic string, f *kgo.FetchPartition, b *Batch) e
 		}
 		b.next[p] = offsets.Position{Offset: last.Offset + 1, LeaderEpoch: last.LeaderEpoch}
 		for _, r := range f.Records {
+			if err := s.standsFor(p, r); err != nil {
+				return err
+			}
 			if !r.Attrs.IsControl() {
 				b.Records = append(b.Records, r)
 				b.Bytes += len(r.Key) + len(r.Value)
 			}
 		}
 	}
-	if f.Err != nil {
+	switch {
+	case errors.Is(f.Err, errNoRoom):
+		b.noRoom = true
+	case f.Err != nil:
 		return &fetchError{partition: offsets.Partition{Topic: topic, Number: f.Partition}, fetched: f, err: f.Err}
 	}
 	return nil
+}
+
+// roomPatience is how long a session waits for room in the InputBuffer before it goes on without: somebody keeps what was handed out.
+const roomPatience = 5 * time.Second
+
+// awaitRoom waits a moment if nothing came because the InputBuffer is full: of what other sessions hold, or of what somebody keeps.
+func (s *Session) awaitRoom(ctx context.Context, b Batch) {
+	if !b.noRoom {
+		return
+	}
+	if s.noRoom.IsZero() {
+		s.noRoom = time.Now()
+	}
+	if time.Since(s.noRoom) < roomPatience {
+		s.cfg.InputBuffer.await(ctx, 100*time.Millisecond)
+		return
+	}
+	s.cfg.Logger.Warn("the input buffer is full, and nothing of it is given back; going on without room: does a handler keep what it is given?",
+		"transactional_id", s.cfg.TransactionalID, "used", s.cfg.InputBuffer.Used())
+	s.cfg.InputBuffer.force()
+	s.noRoom = time.Time{}
 }
 
 // errOrder should never be seen: records came out of their order.

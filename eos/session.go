@@ -30,22 +30,29 @@ type Session struct {
 
 	busy atomic.Bool // a method is running; the fields below are its own
 
-	client     *client
-	state      State
-	stopped    *Error          // why the session will not work again
-	txn        uint64          // transactions begun
-	polled     uint64          // batches handed out; the id of the newest
-	pending    bool            // the newest batch is neither committed nor given back
-	tracker    offsets.Tracker // what of the input has been handed out
-	ended      time.Time       // when the last transaction ended
-	refused    time.Time       // since when the brokers refuse the credentials; see act
-	fences     []time.Time     // when a fence was found to be our own doing
-	inputs     inputs
-	pattern    *regexp.Regexp // nil: none
-	counts     partitionCounts
-	limits     map[string]int32 // max.message.bytes of output topics, where it is known
-	group      int              // bytes that are produced before their answers are awaited; 0: all
-	saidRetry  limiter
+	client    *client
+	state     State
+	stopped   *Error          // why the session will not work again
+	txn       uint64          // transactions begun
+	polled    uint64          // batches handed out; the id of the newest
+	pending   bool            // the newest batch is neither committed nor given back
+	tracker   offsets.Tracker // what of the input has been handed out
+	ended     time.Time       // when the last transaction ended
+	refused   time.Time       // since when the brokers refuse the credentials; see act
+	fences    []time.Time     // when a fence was found to be our own doing
+	inputs    inputs
+	pattern   *regexp.Regexp // nil: none
+	counts    partitionCounts
+	limits    map[string]int32 // max.message.bytes of output topics, where it is known
+	group     int              // bytes that are produced before their answers are awaited; 0: all
+	saidRetry limiter
+
+	decompressor *decompressor
+	fetch        *fetchSize
+	over         *PassedOverError // the batch that is passed over next
+	resume       func()           // has the client fetch all partitions again
+	noRoom       time.Time        // since when no input has come because the InputBuffer is full
+
 	askAllowed atomic.Int64                   // how long the next question may take, in ns; see asking
 	troubles   map[offsets.Partition]*trouble // what cannot be read; see unreadable.go
 	reread     error                          // why the next Poll reads with a new client
@@ -77,6 +84,10 @@ func (s *Session) open(ctx context.Context) (err error) {
 		return fmt.Errorf("make the client: %w", err)
 	}
 	s.adm = kadm.NewClient(s.plain)
+	most, _ := s.plain.OptValue(kgo.MaxDecompressBatchBytes).(int)
+	if s.decompressor, err = newDecompressor(most, s.cfg.InputBuffer); err != nil {
+		return err
+	}
 	if err := s.preflight(ctx); err != nil {
 		return err
 	}
@@ -111,6 +122,7 @@ func (s *Session) preflight(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ask for the brokers' versions: %w", err)
 	}
+	s.fetch = newFetchSize(max(s.cfg.MaxBytes, 1<<20), s.cfg.InputBuffer, len(versions))
 	for _, v := range versions {
 		if v.Err != nil {
 			continue // a broker that is down just now is not one that is too old
@@ -230,6 +242,15 @@ func (s *Session) readLimits(ctx context.Context) {
 // maxBatch is the size of the largest batch that the client produces to topic. Where the topic takes less than the
 // client's default, the records may still fit when they are compressed: the broker decides, see narrow.
 func (s *Session) maxBatch(topic string) int32 { return max(defaultMaxBatch, s.limits[topic]) }
+
+// largestBatch is the size of the largest batch that any of the outputs may take.
+func (s *Session) largestBatch() int {
+	largest := int32(defaultMaxBatch)
+	for _, limit := range s.limits {
+		largest = max(largest, limit)
+	}
+	return int(largest)
+}
 
 // defaultMaxBatch is kgo's default: max.message.bytes of a topic that sets none.
 const defaultMaxBatch = 1000012

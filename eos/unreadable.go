@@ -14,7 +14,8 @@ import (
 
 // This file is about records that arrive and cannot be read: a batch whose checksum does not fit, whose form is wrong, or that
 // cannot be decompressed. On its way damaged, it is whole the next time; in the broker's log, it never is. What stands before it,
-// and in other partitions, is processed; then it is asked for some times more, and then the session stops. It is never passed over.
+// and in other partitions, is processed; then it is asked for some times more, and then the session stops. A batch
+// that is too large may be passed over (passover.go), nothing else ever is.
 
 // A partition that cannot be read at one place so often, and for so long, is given up.
 const (
@@ -82,6 +83,9 @@ func unreadable(err error) (failed []*fetchError, only bool) {
 func (s *Session) readable(ctx context.Context, b Batch, failed []*fetchError) (Batch, error) {
 	longest := 0
 	for _, f := range failed {
+		if s.passOver(f) {
+			return b, nil // one at a time: others are refused again
+		}
 		t := s.troubles[f.partition]
 		if t == nil {
 			t = &trouble{since: time.Now()}
@@ -108,6 +112,7 @@ func (s *Session) readAgain(ctx context.Context) error {
 	if err := s.replace(ctx, s.reread, nil); err != nil {
 		return err
 	}
+	s.onlyOver()
 	return nil
 }
 

@@ -38,7 +38,7 @@ func (e Errors) attempts(ctx context.Context, f func(context.Context) error) (ca
 	for pause := e.Backoff; ; pause = min(2*pause, e.MaxBackoff) {
 		calls++
 		err = e.once(ctx, f)
-		if err == nil || calls > e.Retries || ctx.Err() != nil || isVerdict(err) {
+		if err == nil || calls > e.Retries || ctx.Err() != nil || isVerdict(err) || isTooLarge(err) {
 			return calls, err
 		}
 		if !rest(ctx, pause/2+rand.N(pause/2+1)) {
@@ -52,8 +52,8 @@ func (e Errors) once(ctx context.Context, f func(context.Context) error) error {
 	if e.HandlerTimeout == 0 {
 		return f(ctx)
 	}
-	bounded, cancel := context.WithTimeout(ctx, e.HandlerTimeout)
-	defer cancel()
+	bounded := newCallContext(ctx, e.HandlerTimeout)
+	defer bounded.end()
 	err := f(bounded)
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil && !isVerdict(err) && !isTransient(err) {
 		return &TimeoutError{After: e.HandlerTimeout, Err: err}

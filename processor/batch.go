@@ -56,6 +56,8 @@ func (w way[In, Out]) bisect(ctx context.Context, units []unit[In], whole bool, 
 		res.Retries += calls - 1
 		res.merge(made)
 		return nil
+	case isTooLarge(err) && !w.alone:
+		return errNoRoom
 	case len(units) == 1 || ctx.Err() != nil || isTransient(err):
 		failed := units[0].at.fail(stage, err)
 		failed.Attempts = calls
@@ -82,10 +84,14 @@ func (w way[In, Out]) together(ctx context.Context, units []unit[In]) (made Resu
 	sources, count := attribute(units, outs)
 	made = newResult(len(outs))
 	index := make([]int, len(units)) // of the next output of each unit
+	var size int64
 	for i, out := range outs {
 		value, err := w.encodeValue(out.Value)
 		if err != nil {
 			return Result{}, "encode", err
+		}
+		if size += sizeOf(1, value); !w.opts.room.fits(size) {
+			return Result{}, "encode", &OutputsTooLargeError{w.opts.room.max}
 		}
 		from := sources[i]
 		u := units[from]
@@ -98,6 +104,7 @@ func (w way[In, Out]) together(ctx context.Context, units []unit[In]) (made Resu
 		made.Records = append(made.Records, r)
 		made.sources = append(made.sources, u.at)
 	}
+	w.opts.room.take(len(units), size)
 	return made, "", nil
 }
 

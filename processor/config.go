@@ -33,9 +33,16 @@ type Config struct {
 	// TransactionalID is the prefix of the lanes' transactional ids, to which "-<lane>" is added.
 	// Default: "<application id>-<instance id>".
 	TransactionalID string
-	// Lanes is how many sessions this process runs side by side, each with its own share of the partitions.
-	// Default: 1.
+	// Lanes is how many sessions this process runs side by side, each with its own share of the partitions, and of the memory:
+	// where Session does not bound the batches they are smaller if there are more than two. Default: 1.
 	Lanes int
+	// InputBufferMaxBytes bounds the memory of the input that is fetched and processed, in all lanes together (input.buffer.max.bytes).
+	// It is waited for. Default: eos.DefaultInputBufferMaxBytes.
+	InputBufferMaxBytes int
+	// BufferMemory bounds the memory of the outputs that are made and produced, in all lanes together, each of which has its share
+	// (buffer.memory). A batch whose outputs are more is divided; a single record whose outputs are more has failed.
+	// What a handler itself takes until it returns, nothing bounds. Default: DefaultBufferMemory.
+	BufferMemory int
 	// DeadLetterTopic takes the records that are given up as dead letters. Default: none.
 	DeadLetterTopic string
 	// Errors says what is done about records that cannot be processed. Default: the processor stops at the first one.
@@ -60,7 +67,7 @@ type Config struct {
 	// Logger takes the log. Default: nothing is logged.
 	Logger *slog.Logger
 	// Session tunes the lanes' sessions: bounds of a batch, timeouts, franz-go options. What is set above
-	// (servers, group, ids, topics, logger) must not be set in it.
+	// (servers, group, ids, topics, buffers, logger) must not be set in it.
 	Session eos.Config
 }
 
@@ -97,6 +104,18 @@ func (c Config) withDefaults() (Config, error) {
 		c.Parallel = 1
 	}
 	c.Errors = c.Errors.withDefaults()
+	if c.InputBufferMaxBytes == 0 {
+		c.InputBufferMaxBytes = eos.DefaultInputBufferMaxBytes
+	}
+	if c.BufferMemory == 0 {
+		c.BufferMemory = DefaultBufferMemory
+	}
+	if c.Session.MaxRecords == 0 {
+		c.Session.MaxRecords = min(eos.DefaultMaxRecords, c.share(2*eos.DefaultMaxRecords))
+	}
+	if c.Session.MaxBytes == 0 {
+		c.Session.MaxBytes = min(eos.DefaultMaxBytes, c.share(2*eos.DefaultMaxBytes))
+	}
 	if c.DrainTimeout == 0 {
 		c.DrainTimeout = DefaultDrainTimeout
 	}
@@ -105,6 +124,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	return c, nil
 }
+
+// share is what of n each lane has.
+func (c Config) share(n int) int { return max(n/max(c.Lanes, 1), 1) }
 
 // validate reports every fault of c, whose defaults are filled in, for a pipe from topics, and those that match pattern, to outputs.
 func (c Config) validate(topics []string, pattern string, outputs []string) error {
@@ -118,12 +140,16 @@ func (c Config) validate(topics []string, pattern string, outputs []string) erro
 	if c.Lanes < 1 {
 		faults = append(faults, fmt.Errorf("%d lanes are too few", c.Lanes))
 	}
+	if c.InputBufferMaxBytes < 0 || c.BufferMemory < 0 {
+		faults = append(faults, errors.New("InputBufferMaxBytes and BufferMemory must not be negative"))
+	}
 	if c.DrainTimeout < 0 {
 		faults = append(faults, errors.New("the drain timeout must not be negative"))
 	}
 	s := c.Session
-	if s.Group != "" || s.TransactionalID != "" || s.InstanceID != "" || len(s.Topics)+len(s.TopicPattern)+len(s.Outputs)+len(s.BootstrapServers) > 0 || s.Logger != nil {
-		faults = append(faults, errors.New("the field Session sets what belongs into the fields beside it: servers, group, ids, topics, logger"))
+	if s.Group != "" || s.TransactionalID != "" || s.InstanceID != "" || len(s.Topics)+len(s.TopicPattern)+len(s.Outputs)+len(s.BootstrapServers) > 0 ||
+		s.InputBuffer != nil || s.BufferMemory != 0 || s.Logger != nil {
+		faults = append(faults, errors.New("the field Session sets what belongs into the fields beside it: servers, group, ids, topics, buffers, logger"))
 		return errors.Join(faults...)
 	}
 	return errors.Join(append(faults, c.lane(0, topics, pattern, outputs).Validate())...)
@@ -138,6 +164,8 @@ func (c Config) lane(i int, topics []string, pattern string, outputs []string) e
 	}
 	s.Topics, s.TopicPattern = slices.Clone(topics), pattern
 	s.Outputs = slices.Clone(outputs)
+	s.BufferMemory = c.share(c.BufferMemory)
+	s.PassOver = c.Errors.Policy != StopOnError
 	if c.DeadLetterTopic != "" {
 		s.Outputs = append(s.Outputs, c.DeadLetterTopic)
 		s.Unordered = append(slices.Clone(s.Unordered), c.DeadLetterTopic)

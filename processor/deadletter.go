@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -19,9 +20,11 @@ const (
 	DeadLetterPartitionHeader = "eos-pipe-dlq-partition"
 	DeadLetterOffsetHeader    = "eos-pipe-dlq-offset"
 	DeadLetterTimestampHeader = "eos-pipe-dlq-timestamp" // of the record, in ms
-	DeadLetterErrorHeader     = "eos-pipe-dlq-error"     // its class: decode, handle, panic, timeout, encode, produce
+	DeadLetterErrorHeader     = "eos-pipe-dlq-error"     // its class: decode, handle, panic, timeout, encode, too-large, produce, unreadable
 	DeadLetterMessageHeader   = "eos-pipe-dlq-message"
 	DeadLetterAttemptHeader   = "eos-pipe-dlq-attempt" // how often its handler was called
+	// DeadLetterFirstHeader is there if the dead letter stands for a batch that was not read: from this offset to that of DeadLetterOffsetHeader.
+	DeadLetterFirstHeader = "eos-pipe-dlq-first-offset"
 )
 
 // maxMessage bounds the message of a dead letter, in bytes: an error must not make a record too large.
@@ -31,6 +34,7 @@ const maxMessage = 1024
 type DeadLetterInfo struct {
 	Partition offsets.Partition
 	Offset    int64
+	First     int64 // Offset, or if it stands for a batch that was not read the first offset of it, while Offset is the last
 	Timestamp time.Time
 	Class     string
 	Message   string
@@ -46,7 +50,7 @@ func NewDeadLetter(r *kgo.Record, topic string, failed *RecordError) *kgo.Record
 	}
 	message := strings.ToValidUTF8(cause.Error()[:min(len(cause.Error()), maxMessage)], "")
 	header := func(key, value string) Header { return Header{Key: key, Value: []byte(value)} }
-	return &kgo.Record{
+	letter := &kgo.Record{
 		Topic: topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp, Context: r.Context,
 		Headers: append(withoutDeadLetter(r.Headers),
 			header(DeadLetterTopicHeader, failed.Partition.Topic),
@@ -58,11 +62,15 @@ func NewDeadLetter(r *kgo.Record, topic string, failed *RecordError) *kgo.Record
 			header(DeadLetterAttemptHeader, strconv.Itoa(failed.Attempts)),
 		),
 	}
+	if over, ok := errors.AsType[*eos.PassedOverError](cause); ok {
+		letter.Headers = append(letter.Headers, header(DeadLetterFirstHeader, strconv.FormatInt(over.From, 10)))
+	}
+	return letter
 }
 
 var deadLetterHeaders = []string{
 	DeadLetterTopicHeader, DeadLetterPartitionHeader, DeadLetterOffsetHeader, DeadLetterTimestampHeader,
-	DeadLetterErrorHeader, DeadLetterMessageHeader, DeadLetterAttemptHeader,
+	DeadLetterErrorHeader, DeadLetterMessageHeader, DeadLetterAttemptHeader, DeadLetterFirstHeader,
 }
 
 func withoutDeadLetter(headers []Header) []Header {
@@ -83,11 +91,18 @@ func DeadLetterOf(headers []Header) (info DeadLetterInfo, ok bool) {
 	ok = text[DeadLetterTopicHeader] != ""
 	info.Partition = offsets.Partition{Topic: text[DeadLetterTopicHeader], Number: int32(number(DeadLetterPartitionHeader))}
 	info.Offset = number(DeadLetterOffsetHeader)
+	info.First = info.Offset
+	if text[DeadLetterFirstHeader] != "" {
+		info.First = number(DeadLetterFirstHeader)
+	}
 	info.Timestamp = time.UnixMilli(number(DeadLetterTimestampHeader))
 	info.Attempts = int(number(DeadLetterAttemptHeader))
 	info.Class, info.Message = text[DeadLetterErrorHeader], text[DeadLetterMessageHeader]
 	return info, ok
 }
+
+// ErrNotRead is the cause when a dead letter cannot be revived because it stands for a batch that was not read.
+var ErrNotRead = errors.New("it stands for a batch that was not read; there is nothing to put back")
 
 // Revive returns the output by which the dead letter in becomes the record again that it was: with its own headers only, for the topic and
 // the partition that it came from.
@@ -95,6 +110,9 @@ func Revive[T any](in Record[T]) (Record[T], error) {
 	info, ok := DeadLetterOf(in.Headers)
 	if !ok {
 		return in, fmt.Errorf("it has not the headers of a dead letter (%s and others)", DeadLetterTopicHeader)
+	}
+	if slices.ContainsFunc(in.Headers, func(h Header) bool { return h.Key == DeadLetterFirstHeader }) {
+		return in, fmt.Errorf("%w: that of %s@%d..%d", ErrNotRead, info.Partition, info.First, info.Offset)
 	}
 	out := With(in, in.Value)
 	out.To, out.Partition, out.Headers = info.Partition.Topic, info.Partition.Number, withoutDeadLetter(in.Headers)

@@ -7,18 +7,22 @@ import (
 )
 
 // encode is the third stage: the typed outputs of one input record are appended to made as records to produce. The fetched record itself
-// is used for the first output made of it, which saves the client much work. If one output cannot be encoded there is none at
+// is used for the first output made of it, which saves the client much work. If one output cannot be encoded, or there is no room for all, there is none at
 // all, and the fetched record is as it was. The context that a hook of the client has put into the fetched record, with a trace, goes on to all outputs.
-func (p Pipe[In, Out]) encode(source *kgo.Record, outs []Record[Out], made []*kgo.Record) ([]*kgo.Record, error) {
+func (p Pipe[In, Out]) encode(source *kgo.Record, outs []Record[Out], made []*kgo.Record, m *room) ([]*kgo.Record, error) {
 	var few [4][]byte
-	values := few[:0]
-	for _, out := range outs {
+	values, size := few[:0], int64(0)
+	for i, out := range outs {
 		v, err := p.encodeValue(out.Value)
 		if err != nil {
 			return made, err
 		}
+		if size += sizeOf(i, v); !m.fits(size) {
+			return made, &OutputsTooLargeError{m.max}
+		}
 		values = append(values, v)
 	}
+	m.take(1, size)
 	free := true // the fetched record is not used for an output yet
 	for i, out := range outs {
 		r := source

@@ -20,6 +20,7 @@ type lane struct {
 	number int
 	soft   context.Context // ends when no more batches are to be begun
 
+	most    int             // records of the next batch, so that there is room for their outputs; 0: as many as there may be
 	refused map[place]error // records of the batch that comes again whose output the broker has refused
 }
 
@@ -42,7 +43,9 @@ func (l *lane) backOff(failures int) {
 
 // session is one session's life. again says that another is to be opened.
 func (l *lane) session() (again bool, err error) {
-	s, err := eos.Open(l.soft, l.p.lane(l.number))
+	cfg := l.p.lane(l.number)
+	cfg.InputBuffer = l.p.input
+	s, err := eos.Open(l.soft, cfg)
 	if err != nil {
 		if l.soft.Err() != nil {
 			return false, nil
@@ -75,15 +78,21 @@ func (l *lane) session() (again bool, err error) {
 
 // batch takes one batch from poll to commit. done says that the lane has drained.
 func (l *lane) batch(s *eos.Session) (done bool, err error) {
-	batch, err := s.Poll(l.soft)
+	batch, err := s.PollRecords(l.soft, l.most)
 	switch {
 	case l.soft.Err() != nil:
 		return true, nil // what was polled and not committed comes again at the next start
 	case err != nil:
 		return false, err
 	}
-	res, err := l.p.process(l.p.hard, batch.Records, l.refused)
+	m := &room{max: int64(l.p.cfg.share(l.p.cfg.BufferMemory))}
+	res, err := l.p.process(l.p.hard, batch.Records, l.refused, m)
 	switch {
+	case errors.Is(err, errNoRoom):
+		l.most = min(m.enough(), len(batch.Records)/2)
+		l.p.cfg.Logger.Debug("the outputs of a batch are more than BufferMemory; it is polled again with fewer records",
+			"lane", l.number, "in", len(batch.Records), "max_records", l.most)
+		return false, nil
 	case l.p.hard.Err() != nil:
 		return false, ErrAborted
 	case isTransient(err):
@@ -99,6 +108,7 @@ func (l *lane) batch(s *eos.Session) (done bool, err error) {
 	switch {
 	case err == nil:
 		l.count(len(batch.Records), res)
+		l.widen(m, len(batch.Records))
 		return false, nil
 	case l.p.hard.Err() != nil:
 		return false, errors.Join(ErrAborted, err)
@@ -108,6 +118,16 @@ func (l *lane) batch(s *eos.Session) (done bool, err error) {
 		return false, l.refuse(res, r)
 	}
 	return false, err
+}
+
+// widen takes more records into the next batch, where there is room for the outputs of more than there were in this one.
+func (l *lane) widen(m *room, records int) {
+	if l.most == 0 || records == 0 {
+		return
+	}
+	if l.most = min(m.enough(), 2*l.most); l.most > l.p.cfg.Session.MaxRecords {
+		l.most = 0
+	}
 }
 
 // refuse decides on an output that the broker refuses. With a policy for such records the batch is polled again, and the input of this
@@ -143,6 +163,10 @@ func (l *lane) count(in int, res Result) {
 
 // logGivenUp says which record was given up and why.
 func (l *lane) logGivenUp(g *RecordError) {
+	if over, ok := errors.AsType[*eos.PassedOverError](g.Err); ok {
+		l.logRecord(g).Error("a batch was passed over", "first_offset", over.From, "bytes", over.Bytes, "err", g.Err)
+		return
+	}
 	l.logRecord(g).Warn("record given up", "class", g.Class(), "attempts", g.Attempts, "err", g.Err)
 }
 

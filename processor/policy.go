@@ -8,7 +8,8 @@ import (
 )
 
 // Policy says what becomes of an input record that cannot be processed: it cannot be decoded, its handler fails again and again or
-// runs out of time, its output cannot be encoded, or the broker refuses its output for what it is.
+// runs out of time, its output cannot be encoded or takes too much memory, or the broker refuses its output for what it is. A batch that is too
+// large when it is decompressed counts as one record.
 type Policy int
 
 const (

@@ -112,7 +112,7 @@ func TestDeadLetterOnError(t *testing.T) {
 				require.Contains(t, info.Message, c.message)
 				info.Message = ""
 				require.Equal(t, processor.DeadLetterInfo{
-					Partition: info.Partition, Offset: 1, Timestamp: time.UnixMilli(1001), Class: c.class, Attempts: c.attempts,
+					Partition: info.Partition, Offset: 1, First: 1, Timestamp: time.UnixMilli(1001), Class: c.class, Attempts: c.attempts,
 				}, info)
 				require.Equal(t, "in-3", info.Partition.String())
 				require.Equal(t, "k", string(dead.Key))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -21,8 +22,11 @@ type Options struct {
 	// Parallel is how many records are handled at once; those of one key, and those of a partition that have no key, one after the other.
 	// Less than 2: one after the other. A batch handler is called by one goroutine all the same.
 	Parallel int
+	// BufferMemory bounds what the outputs of the batch take, in bytes; a record whose own outputs are more has failed. 0: no bound.
+	BufferMemory int
 
 	refused map[place]error // records whose output the broker has refused
+	room    *room           // told what the outputs take
 }
 
 // Result is what Process has made of a batch.
@@ -57,7 +61,7 @@ func (at place) fail(stage string, err error) *RecordError {
 // RecordError is the cause when one input record cannot be processed. It names the record, so that an operator can
 // look at it.
 type RecordError struct {
-	Stage     string // decode, handle, encode or produce
+	Stage     string // read, decode, handle, encode or produce
 	Partition offsets.Partition
 	Offset    int64
 	Attempts  int // calls of the handler
@@ -72,13 +76,19 @@ func (e *RecordError) Error() string {
 // Unwrap returns the cause.
 func (e *RecordError) Unwrap() error { return e.Err }
 
-// Class returns the kind of failure as one word: panic, timeout, or the stage.
+// Class returns the kind of failure as one word: panic, timeout, too-large, unreadable, or the stage.
 func (e *RecordError) Class() string {
 	if _, ok := errors.AsType[*PanicError](e.Err); ok {
 		return "panic"
 	}
 	if _, ok := errors.AsType[*TimeoutError](e.Err); ok {
 		return "timeout"
+	}
+	if isTooLarge(e.Err) {
+		return "too-large"
+	}
+	if _, ok := errors.AsType[*eos.PassedOverError](e.Err); ok {
+		return "unreadable"
 	}
 	return e.Stage
 }
@@ -87,11 +97,15 @@ func (e *RecordError) Class() string {
 // a broker. The records in become the outputs where they can; they belong to Process from here on.
 //
 // A *RecordError names a record that failed and that Options.Errors does not give up: the first one, or with Parallel the one that failed
-// first. Nothing is returned then: a batch is committed whole or not at all. So it is when ctx ends, or an error is Transient.
+// first. Nothing is returned then: a batch is committed whole or not at all. So it is when ctx ends, an error is Transient, or the outputs
+// of several records are more than BufferMemory.
 func (p Pipe[In, Out]) Process(ctx context.Context, in []*kgo.Record, opts Options) (Result, error) {
 	opts.Errors = opts.Errors.withDefaults()
 	through, _ := any(func(r Record[In]) Record[In] { return r }).(func(Record[In]) Record[Out])
-	w := way[In, Out]{p, through, opts}
+	if opts.room == nil {
+		opts.room = &room{max: int64(opts.BufferMemory)}
+	}
+	w := way[In, Out]{p, through, opts, len(in) == 1}
 	switch {
 	case p.HandleBatch != nil:
 		return w.batch(ctx, in)
@@ -116,6 +130,7 @@ type way[In, Out any] struct {
 	Pipe[In, Out]
 	through func(Record[In]) Record[Out] // takes the place of a nil Handle
 	opts    Options
+	alone   bool // the batch has one record
 }
 
 // one takes one record through the stages.
@@ -137,7 +152,10 @@ func (w way[In, Out]) one(ctx context.Context, r *kgo.Record, res *Result) error
 	}
 	res.Retries += calls - 1
 	from := len(res.Records)
-	if res.Records, err = w.encode(r, outs, res.Records); err != nil {
+	if res.Records, err = w.encode(r, outs, res.Records, w.opts.room); err != nil {
+		if isTooLarge(err) && !w.alone {
+			return errNoRoom
+		}
 		return w.giveUp(ctx, r, at.fail("encode", err), res)
 	}
 	for i, made := range res.Records[from:] {
@@ -153,6 +171,9 @@ func (w way[In, Out]) one(ctx context.Context, r *kgo.Record, res *Result) error
 func (w way[In, Out]) enter(r *kgo.Record, at place) (in Record[In], failed *RecordError) {
 	if err := w.opts.refused[at]; err != nil {
 		return in, at.fail("produce", err)
+	}
+	if over := eos.PassedOver(r); over != nil {
+		return in, at.fail("read", over)
 	}
 	in, err := w.decode(r)
 	if err != nil {

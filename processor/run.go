@@ -23,7 +23,8 @@ type Processor struct {
 	topics  []string
 	pattern string // of further topics; "": none
 	outputs []string
-	process func(context.Context, []*kgo.Record, map[place]error) (Result, error)
+	process func(context.Context, []*kgo.Record, map[place]error, *room) (Result, error)
+	input   *eos.InputBuffer // of all lanes
 
 	started atomic.Bool
 	abort   context.CancelFunc
@@ -56,10 +57,12 @@ func New[In, Out any](cfg Config, p Pipe[In, Out]) (*Processor, error) {
 		return nil, err
 	}
 	opts := Options{DeadLetterTopic: cfg.DeadLetterTopic, Provenance: cfg.Provenance, Errors: cfg.Errors, Parallel: cfg.Parallel}
-	pr := &Processor{cfg: cfg, topics: p.Source.Topics, pattern: p.Source.Pattern, outputs: p.Sink.Topics()}
-	pr.process = func(ctx context.Context, in []*kgo.Record, refused map[place]error) (Result, error) {
+	pr := &Processor{
+		cfg: cfg, topics: p.Source.Topics, pattern: p.Source.Pattern, outputs: p.Sink.Topics(), input: eos.NewInputBuffer(cfg.InputBufferMaxBytes, cfg.Lanes),
+	}
+	pr.process = func(ctx context.Context, in []*kgo.Record, refused map[place]error, m *room) (Result, error) {
 		opts := opts
-		opts.refused = refused
+		opts.refused, opts.room = refused, m
 		return p.Process(ctx, in, opts)
 	}
 	pr.hard, pr.abort = context.WithCancel(context.Background())

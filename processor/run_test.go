@@ -46,20 +46,25 @@ func (b *broker) produce(n int) {
 
 // values reads n committed records of topic and returns their values, by partition.
 func (b *broker) values(topic string, n int) map[int32][]string {
+	got := map[int32][]string{}
+	for _, r := range b.records(topic, n) {
+		got[r.Partition] = append(got[r.Partition], string(r.Value))
+	}
+	return got
+}
+
+// records reads n committed records of topic.
+func (b *broker) records(topic string, n int) (got []*kgo.Record) {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(b.servers...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
 	require.NoError(b.t, err)
 	defer cl.Close()
 	ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
 	defer cancel()
-	got := map[int32][]string{}
-	for n > 0 {
+	for len(got) < n {
 		fs := cl.PollFetches(ctx)
 		require.NoError(b.t, fs.Err())
-		fs.EachRecord(func(r *kgo.Record) {
-			got[r.Partition] = append(got[r.Partition], string(r.Value))
-			n--
-		})
+		got = append(got, fs.Records()...)
 	}
 	return got
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -99,7 +100,10 @@ func replay(ctx context.Context, s streams, o replayOptions) error {
 // revive returns the record that a dead letter was.
 func (o replayOptions) revive(in processor.Record[[]byte]) ([]processor.Record[[]byte], error) {
 	out, err := processor.Revive(in)
-	if err != nil {
+	switch {
+	case errors.Is(err, processor.ErrNotRead):
+		return nil, processor.Skip(err)
+	case err != nil:
 		return nil, err
 	}
 	if !slices.Contains(o.To, out.To) {

@@ -112,3 +112,43 @@ func TestHandlerTimeout(t *testing.T) {
 	require.Contains(t, stdout, "2 records in, 0 out (2 left out")
 	require.Contains(t, stderr, "not done within 50ms")
 }
+
+// A batch that grows beyond --max-decompressed stops the pipe, or one dead letter stands for it: verify misses nothing then, and dlq replay leaves it
+// out, as it has nothing to put back.
+func TestDeadLetterOfABatch(t *testing.T) {
+	t.Parallel()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "in", "out", "dead"),
+		kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	addr := c.ListenAddrs()[0]
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.ManualFlushing(), kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ProducerBatchMaxBytes(8<<20))
+	require.NoError(t, err)
+	defer cl.Close()
+	for _, values := range [][][]byte{{[]byte("before")}, {make([]byte, 1<<20), make([]byte, 1<<20), make([]byte, 1<<20)}, {[]byte("behind")}} {
+		for _, v := range values {
+			cl.Produce(t.Context(), &kgo.Record{Topic: "in", Value: v}, nil)
+		}
+		require.NoError(t, cl.Flush(t.Context()))
+	}
+	pipe := []string{"run", "-b", addr, "--from", "in", "--to", "out", "--group", "g", "--until-end", "--provenance", "--max-decompressed", "2MiB"}
+	code, _, stderr := call(t, pipe...)
+	require.Equal(t, exitOperator, code)
+	require.Contains(t, stderr, "in-0 cannot be read from offset 1 on")
+	require.Contains(t, stderr, "or else pass over it, with --on-error dead-letter or skip")
+
+	dead := []string{"--on-error", "dead-letter", "--dead-letter-topic", "dead"}
+	code, stdout, stderr := call(t, append(pipe, dead...)...)
+	require.Zero(t, code, stderr)
+	require.Contains(t, stdout, "2 records in, 2 out (0 left out, 1 of the output are dead letters)")
+	letter := committed(t, addr, "dead", 1)[0]
+	require.Contains(t, letter, "0 = eos-pipe-dlq-topic=in eos-pipe-dlq-partition=0 eos-pipe-dlq-offset=3 eos-pipe-dlq-timestamp=")
+	require.Contains(t, letter, "eos-pipe-dlq-error=unreadable eos-pipe-dlq-message=the batch at in-0@1..3 (")
+	require.True(t, strings.HasSuffix(letter, "eos-pipe-dlq-attempt=1 eos-pipe-dlq-first-offset=1"), letter)
+	code, stdout, stderr = call(t, append([]string{"verify", "-b", addr, "--from", "in", "--to", "out", "--group", "g"}, dead...)...)
+	require.Zero(t, code, stdout+stderr)
+	require.Contains(t, stdout, "in=5 out=5 lost=0 doubled=0")
+	code, stdout, stderr = call(t, "dlq", "replay", "-b", addr, "--from", "dead", "--to", "in")
+	require.Zero(t, code, stderr)
+	require.Contains(t, stdout, "1 records in, 0 out (1 left out")
+}

@@ -35,8 +35,7 @@ var outcomes = []outcome{
 	}),
 	as(exitOperator, func(e *eos.UnreadableError) string {
 		if errors.Is(e.Err, kgo.ErrMaxDecompress) {
-			return "nothing is lost, all before it is committed: if the batch is in order, start with a larger --max-decompressed; else set the group's offset behind it " +
-				"(kafka-consumer-groups.sh --reset-offsets) while the pipe is stopped"
+			return "nothing is lost, all before it is committed: if the batch is in order, start with a larger --max-decompressed, or else pass over it, with --on-error dead-letter or skip"
 		}
 		return "nothing is lost, all before it is committed: let a replica with a whole copy lead the partition, or, if none has one, set the group's offset behind the batch " +
 			"(kafka-consumer-groups.sh --reset-offsets) while the pipe is stopped"

@@ -9,7 +9,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/internal/jq"
+	"github.com/eos-pipe/eos-pipe/processor"
 )
 
 // runOptions is what `eos-pipe run` was asked to do, checked.
@@ -32,6 +34,8 @@ type runOptions struct {
 	MaxRecords         int // of one transaction; 0: the library's default
 	MaxBytes           int // of one transaction; 0: the library's default
 	MaxDecompressed    int // of one batch of the input; 0: the library's default
+	InputBuffer        int // bytes, of all lanes
+	BufferMemory       int // bytes, of all lanes
 	UntilEnd           bool
 	Provenance         bool
 	OnError            string // stop, dead-letter or skip
@@ -64,6 +68,8 @@ pipe (exit code 4) before anything of its batch is committed. With --on-error sk
 left out and logged; with --on-error dead-letter it goes to --dead-letter-topic as it
 came, in the same transaction, with headers that say where it stood and why:
 eos-pipe-dlq-topic, -partition, -offset, -timestamp, -error, -message and -attempt.
+So it is with a batch that grows beyond --max-decompressed: one dead letter without key
+and value stands for all of it, from -first-offset to -offset.
 
 With --from-pattern it reads all topics whose whole name matches, and new ones within 30
 seconds, from their first record. --to, --dead-letter-topic and topics internal to Kafka are
@@ -114,7 +120,10 @@ func (o *runOptions) define(f *pflag.FlagSet) (check func(*faults)) {
 	f.DurationVar(&o.CommitInterval, "commit-interval", 10*time.Millisecond, "least time between two commits of a lane")
 	f.IntVar(&o.MaxRecords, "max-records", 0, "most input records in one transaction (0: default)")
 	f.Var((*sizeValue)(&o.MaxBytes), "max-bytes", "most input bytes in one transaction, as 16MiB (0: default)")
-	f.Var((*sizeValue)(&o.MaxDecompressed), "max-decompressed", "most `bytes` that a batch of the input may grow to when it is decompressed; a larger one stops the pipe (0: 64MiB)")
+	f.Var((*sizeValue)(&o.MaxDecompressed), "max-decompressed", "most `bytes` that a batch of the input may grow to when it is decompressed; --on-error says what becomes of a larger one (0: 64MiB)")
+	o.InputBuffer, o.BufferMemory = eos.DefaultInputBufferMaxBytes, processor.DefaultBufferMemory
+	f.Var((*sizeValue)(&o.InputBuffer), "input-buffer-max-bytes", "memory for input that is fetched and not committed yet, in all lanes together, as 64MiB")
+	f.Var((*sizeValue)(&o.BufferMemory), "buffer-memory", "memory for output that is not committed yet, in all lanes together, as 32MiB; a record whose output is more has failed")
 	f.StringVar(&o.OnError, "on-error", "stop", "`stop|dead-letter|skip`: what becomes of a record for which --filter or --map fails, or whose output is refused")
 	f.StringVar(&o.DeadLetterTopic, "dead-letter-topic", "", "`topic` for such records, with --on-error dead-letter; eos-pipe dlq replay puts them back")
 	f.DurationVar(&o.HandlerTimeout, "handler-timeout", 30*time.Second, "after this time --filter and --map have failed for a record (0: never)")
@@ -156,6 +165,8 @@ func (o *runOptions) check(all *faults) {
 	atLeast(all, "max-records", o.MaxRecords, 0)
 	atLeast(all, "max-bytes", o.MaxBytes, 0)
 	atLeast(all, "max-decompressed", o.MaxDecompressed, 0)
+	atLeast(all, "input-buffer-max-bytes", o.InputBuffer, 1<<20)
+	atLeast(all, "buffer-memory", o.BufferMemory, 1<<20)
 	if o.CommitInterval > 0 && o.CommitInterval >= o.TransactionTimeout {
 		all.add(fmt.Sprintf("--commit-interval %v is not below --transaction-timeout %v", o.CommitInterval, o.TransactionTimeout),
 			"the broker aborts a transaction that is open for longer than its timeout; commit well before it")

@@ -18,6 +18,7 @@ import (
 
 // runPipe runs the pipe until it is done, a signal stops it, or it fails. nil means that all it has begun is committed.
 func runPipe(ctx context.Context, s streams, opts runOptions) error {
+	limitMemory(s.Log)
 	var bar atomic.Pointer[barAt]
 	client, err := opts.options(s.Log)
 	if err != nil {
@@ -82,6 +83,7 @@ func (o runOptions) config(log *slog.Logger) processor.Config {
 		BootstrapServers: o.BootstrapServers, Group: o.Group,
 		InstanceID: o.InstanceID, TransactionalID: o.TransactionalID,
 		DeadLetterTopic: o.DeadLetterTopic, Parallel: o.Parallel,
+		InputBufferMaxBytes: o.InputBuffer, BufferMemory: o.BufferMemory,
 		Errors: processor.Errors{Policy: processor.Policy(slices.Index(processor.PolicyNames(), o.OnError)), HandlerTimeout: o.HandlerTimeout},
 		Lanes:  o.Lanes, Provenance: o.Provenance, UntilEnd: o.UntilEnd, Logger: log,
 		Session: eos.Config{
@@ -101,7 +103,11 @@ func (o runOptions) pipe() processor.Pipe[[]byte, []byte] {
 		Sink:   processor.To(processor.Bytes(), o.To),
 	}
 	if o.Filter != nil || o.Map != nil {
-		p.Handle = transform{filter: o.Filter, mapping: o.Map}.handle
+		mapping := o.Map
+		if mapping != nil && o.BufferMemory > 0 {
+			mapping = mapping.WithMaxBytes(o.BufferMemory / max(o.Lanes, 1))
+		}
+		p.Handle = transform{filter: o.Filter, mapping: mapping}.handle
 	}
 	return p
 }

@@ -182,7 +182,7 @@ func (v *verifier) deadLetters(ctx context.Context) error {
 		return err
 	}
 	err = v.read(ctx, nil, ends, func(_ context.Context, r *kgo.Record) error {
-		if at, ok := v.deadLetter(r); ok {
+		for _, at := range v.deadLetter(r) {
 			v.givenUp[at] = true
 		}
 		return nil
@@ -193,13 +193,16 @@ func (v *verifier) deadLetters(ctx context.Context) error {
 	return nil
 }
 
-// deadLetter says which record of the input r is a dead letter of, if it is one.
-func (v *verifier) deadLetter(r *kgo.Record) (at place, ok bool) {
-	if r.Topic != v.opts.DeadLetterTopic {
-		return place{}, false
-	}
+// deadLetter says which records of the input r is a dead letter of: one, or those of a batch that was not read, if it is a dead letter.
+func (v *verifier) deadLetter(r *kgo.Record) (at []place) {
 	info, ok := processor.DeadLetterOf(r.Headers)
-	return place{info.Partition, info.Offset}, ok && slices.Contains(v.opts.From, info.Partition.Topic)
+	if r.Topic != v.opts.DeadLetterTopic || !ok || !slices.Contains(v.opts.From, info.Partition.Topic) {
+		return nil
+	}
+	for offset := info.First; offset <= info.Offset; offset++ {
+		at = append(at, place{info.Partition, offset})
+	}
+	return at
 }
 
 // outputEnds adds the last stable offsets of topic to ends, and returns in how many of its partitions a transaction is
@@ -412,8 +415,8 @@ func (v *verifier) id(ctx context.Context, r *kgo.Record) (string, error) {
 // output tells the checker of one output record.
 func (v *verifier) output(ctx context.Context, r *kgo.Record) error {
 	out := offsets.Partition{Topic: r.Topic, Number: r.Partition}
-	of, isDead := v.deadLetter(r)
-	if r.Topic == v.opts.DeadLetterTopic && !isDead {
+	of := v.deadLetter(r)
+	if r.Topic == v.opts.DeadLetterTopic && of == nil {
 		return nil // another pipe's
 	}
 	if v.opts.ID != nil {
@@ -423,15 +426,20 @@ func (v *verifier) output(ctx context.Context, r *kgo.Record) error {
 		}
 		return err
 	}
-	from, ok := processor.ProvenanceOf(r)
-	if isDead {
-		from, ok = processor.Provenance{Partition: of.partition, Offset: of.offset, Count: 1}, true
+	var made []processor.Provenance
+	for _, at := range of {
+		made = append(made, processor.Provenance{Partition: at.partition, Offset: at.offset, Count: 1})
 	}
-	switch {
-	case !ok:
+	if from, ok := processor.ProvenanceOf(r); ok && made == nil {
+		made = append(made, from)
+	}
+	if made == nil {
 		v.check.Foreign(out, r.Offset)
-	case !v.late(from.Partition, from.Offset):
-		v.check.Output(out, r.Offset, from.Partition, from.Offset, from.Index, from.Count)
+	}
+	for _, from := range made {
+		if !v.late(from.Partition, from.Offset) {
+			v.check.Output(out, r.Offset, from.Partition, from.Offset, from.Index, from.Count)
+		}
 	}
 	return nil
 }

@@ -32,7 +32,7 @@
 // # What a program cannot do
 //
 // It reads nothing but its record (no environment, files, modules or further inputs), and it ends: with its
-// context, or after 10 seconds on one record. The context is looked at between two steps of the program; a single
+// context, or after 10 seconds on one record. The context is looked at between some steps of the program; a single
 // step, say the product of two enormous integers, runs to its end. A program is expected to come from the
 // operator of the pipe, not from an adversary: it can use up memory within those bounds.
 package jq
@@ -63,6 +63,14 @@ type Program struct {
 	readsValue bool // false only if no run of the program can read the record's value
 	maxRun     time.Duration
 	maxOutputs int
+	maxBytes   int // of the values of one record's outputs; 0: no bound
+}
+
+// WithMaxBytes returns the program with a bound to the bytes of the values that it may make of one record; above it, Map fails.
+func (p *Program) WithMaxBytes(n int) *Program {
+	bounded := *p
+	bounded.maxBytes = n
+	return &bounded
 }
 
 // String returns the program as it was written.
@@ -122,6 +130,7 @@ func (p *Program) Map(ctx context.Context, r Record) ([]Record, error) {
 		return nil, err
 	}
 	var out []Record
+	size := 0
 	for v, err := range p.outputs(ctx, in) {
 		if err != nil {
 			return nil, err
@@ -133,6 +142,9 @@ func (p *Program) Map(ctx context.Context, r Record) ([]Record, error) {
 		if err != nil {
 			return nil, err
 		}
+		if size += len(rec.Value); p.maxBytes > 0 && size > p.maxBytes {
+			return nil, fmt.Errorf("the jq program makes more than %d bytes of one record; --buffer-memory bounds it", p.maxBytes)
+		}
 		out = append(out, rec)
 	}
 	return out, nil
@@ -141,8 +153,7 @@ func (p *Program) Map(ctx context.Context, r Record) ([]Record, error) {
 // outputs runs the program over one record. An error is the last pair.
 func (p *Program) outputs(ctx context.Context, in input) iter.Seq2[any, error] {
 	return func(yield func(any, error) bool) {
-		bounded, cancel := context.WithTimeout(ctx, p.maxRun)
-		defer cancel()
+		bounded := &bound{Context: ctx, until: time.Now().Add(p.maxRun)}
 		run := p.code.RunWithContext(bounded, in.object)
 		for {
 			v, ok := run.Next()
@@ -161,7 +172,7 @@ func (p *Program) outputs(ctx context.Context, in input) iter.Seq2[any, error] {
 }
 
 // runError says what a failed run means. The caller's own cancellation is passed on so that errors.Is finds it.
-func (p *Program) runError(ctx, bounded context.Context, err error) error {
+func (p *Program) runError(ctx context.Context, bounded *bound, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("the jq program was interrupted: %w", context.Cause(ctx))

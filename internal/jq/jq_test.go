@@ -130,7 +130,7 @@ func mustCompile(t testing.TB, expr string) *Program {
 }
 
 // A program that never ends is stopped: by its caller's context, whose cause stays visible, and by its own bound
-// where the caller set none. A program without end of outputs is stopped, too.
+// where the caller set none. A program without end of outputs is stopped, too, and one that makes more bytes than it may.
 func TestRunawayProgramsAreStopped(t *testing.T) {
 	t.Parallel()
 	loop := mustCompile(t, "def f: f; f")
@@ -149,6 +149,11 @@ func TestRunawayProgramsAreStopped(t *testing.T) {
 	many.maxOutputs = 5
 	out, err := many.Map(t.Context(), Record{})
 	require.EqualError(t, err, "the jq program makes more than 5 records of one")
+	require.Empty(t, out)
+
+	large := mustCompile(t, `repeat({value: "0123456789"})`).WithMaxBytes(100)
+	out, err = large.Map(t.Context(), Record{})
+	require.EqualError(t, err, "the jq program makes more than 100 bytes of one record; --buffer-memory bounds it")
 	require.Empty(t, out)
 }
 

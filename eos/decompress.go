@@ -1,0 +1,264 @@
+package eos
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// errNoRoom is the cause when a batch is not decompressed because the InputBuffer is full. What stands before it in its partition is handed
+// out, and it is fetched again.
+var errNoRoom = errors.New("there is no room for the batch")
+
+// decompressor decompresses fetched batches, one at a time, and takes room for what comes of one before it takes memory: a fetch of a
+// megabyte may hold a gigabyte. kgo's own grows its buffers as it goes, and knows of one batch only.
+type decompressor struct {
+	refusals
+	max    int64 // no batch may take more, with what the client makes of its records
+	buffer *InputBuffer
+
+	mu   sync.Mutex
+	few  []byte // where batches are tried: most fit
+	zstd *zstd.Decoder
+	gzip gzip.Reader
+	lz4  *lz4.Reader
+}
+
+// fewBytes is the size of what is tried without taking room.
+const fewBytes = 1 << 20
+
+func newDecompressor(most int, buffer *InputBuffer) (*decompressor, error) {
+	decoder, err := newZstd()
+	if err != nil {
+		return nil, err
+	}
+	return &decompressor{max: int64(most), buffer: buffer, few: make([]byte, min(fewBytes, most)), zstd: decoder, lz4: lz4.NewReader(nil)}, nil
+}
+
+// newZstd returns a decoder of whole frames that makes no more than there is capacity for.
+func newZstd() (*zstd.Decoder, error) {
+	decoder, err := zstd.NewReader(nil, zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true))
+	if err != nil {
+		return nil, fmt.Errorf("make the decompressor: %w", err)
+	}
+	return decoder, nil
+}
+
+// Decompress implements kgo.Decompressor. The error is errNoRoom, or kgo.ErrMaxDecompress for a batch that no room is enough for.
+func (d *decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
+	if codec == kgo.CodecNone {
+		return src, nil
+	}
+	data, err := d.decompress(src, codec)
+	if errors.Is(err, kgo.ErrMaxDecompress) {
+		return d.refused(src)
+	}
+	return data, err
+}
+
+func (d *decompressor) decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if size := said(src, codec); size > d.max {
+		return nil, kgo.ErrMaxDecompress
+	} else if size > int64(len(d.few)) {
+		return d.larger(size, src, codec)
+	}
+	data, err := d.into(d.few, src, codec)
+	switch {
+	case err == nil:
+		return d.small(data)
+	case !errors.Is(err, errTooSmall):
+		return nil, err
+	}
+	return d.larger(8*int64(len(d.few)), src, codec)
+}
+
+// small returns a copy of data, which is in few.
+func (d *decompressor) small(data []byte) ([]byte, error) {
+	weight := int64(len(data)) + countRecords(data)*recordBytes
+	switch {
+	case len(data) == 0:
+		return []byte{}, nil
+	case weight > d.max:
+		return nil, kgo.ErrMaxDecompress
+	case !d.buffer.take(weight, 0):
+		return nil, errNoRoom
+	}
+	data = bytes.Clone(data)
+	d.buffer.hold(data, weight)
+	return data, nil
+}
+
+// larger decompresses into size bytes of their own, or more where that is not enough.
+func (d *decompressor) larger(size int64, src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
+	for ; ; size *= 8 {
+		size = min(size, d.max)
+		if !d.buffer.take(size, 0) {
+			return nil, errNoRoom
+		}
+		data, err := d.into(make([]byte, size), src, codec)
+		if err == nil {
+			return d.large(data, size)
+		}
+		d.buffer.release(size)
+		switch {
+		case !errors.Is(err, errTooSmall):
+			return nil, err
+		case size == d.max:
+			return nil, kgo.ErrMaxDecompress
+		}
+	}
+}
+
+// large returns data, for which size bytes are taken, when there is room for its records, too.
+func (d *decompressor) large(data []byte, size int64) ([]byte, error) {
+	records := countRecords(data) * recordBytes
+	switch {
+	case int64(len(data))+records > d.max:
+		d.buffer.release(size)
+		return nil, kgo.ErrMaxDecompress
+	case !d.buffer.take(records, size):
+		d.buffer.release(size)
+		return nil, errNoRoom
+	}
+	d.buffer.hold(data, size+records)
+	return data, nil
+}
+
+// said is how large a batch says that it is when decompressed; 0 where it says nothing. It may be larger.
+func said(src []byte, codec kgo.CompressionCodecType) int64 {
+	switch codec {
+	case kgo.CodecZstd:
+		var h zstd.Header
+		if err := h.Decode(src); err == nil && h.HasFCS {
+			return int64(min(h.FrameContentSize, math.MaxInt64))
+		}
+	case kgo.CodecSnappy:
+		if n, err := s2.DecodedLen(src); err == nil && !isXerial(src) {
+			return int64(n)
+		}
+	case kgo.CodecNone, kgo.CodecGzip, kgo.CodecLz4:
+	}
+	return 0
+}
+
+// errTooSmall says that a batch does not fit.
+var errTooSmall = errors.New("the batch is larger when decompressed")
+
+// into decompresses src into dst, and returns what of dst it takes, or errTooSmall.
+func (d *decompressor) into(dst, src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
+	switch codec {
+	case kgo.CodecNone:
+	case kgo.CodecSnappy:
+		return snappyInto(dst, src)
+	case kgo.CodecZstd:
+		decoder := d.zstd
+		if len(dst) > len(d.few) { // a decoder holds on to what it has made last
+			var err error
+			if decoder, err = newZstd(); err != nil {
+				return nil, err
+			}
+			defer decoder.Close()
+		}
+		data, err := decoder.DecodeAll(src, dst[:0:len(dst)])
+		if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
+			err = errTooSmall
+		}
+		return data, err
+	case kgo.CodecGzip:
+		if err := d.gzip.Reset(bytes.NewReader(src)); err != nil {
+			return nil, err
+		}
+		return readInto(dst, &d.gzip)
+	case kgo.CodecLz4:
+		d.lz4.Reset(bytes.NewReader(src))
+		return readInto(dst, d.lz4)
+	}
+	return nil, fmt.Errorf("the compression codec %d is not known", codec)
+}
+
+// readInto reads all of r into dst.
+func readInto(dst []byte, r io.Reader) ([]byte, error) {
+	n := 0
+	for room := dst; ; room = dst[n:] {
+		var beyond [1]byte
+		if len(room) == 0 {
+			room = beyond[:]
+		}
+		more, err := r.Read(room)
+		if n += more; n > len(dst) {
+			return nil, errTooSmall
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return dst[:n], nil
+		case err != nil:
+			return nil, err
+		}
+	}
+}
+
+// snappyInto reads one block, or the blocks that Java's library (xerial) writes one after the other: a header of 16 bytes, then the
+// length of each block before it.
+func snappyInto(dst, src []byte) ([]byte, error) {
+	if !isXerial(src) {
+		return snappyBlock(dst, src)
+	}
+	at := 0
+	for src = src[xerialHeader:]; len(src) > 0; {
+		if len(src) < 4 {
+			return nil, io.ErrUnexpectedEOF
+		}
+		size := int64(binary.BigEndian.Uint32(src))
+		if src = src[4:]; size > int64(len(src)) {
+			return nil, io.ErrUnexpectedEOF
+		}
+		block, err := snappyBlock(dst[at:], src[:size])
+		if err != nil {
+			return nil, err
+		}
+		at, src = at+len(block), src[size:]
+	}
+	return dst[:at], nil
+}
+
+const xerialHeader = 16
+
+func isXerial(src []byte) bool {
+	return len(src) >= xerialHeader && bytes.HasPrefix(src, []byte("\x82SNAPPY\x00"))
+}
+
+func snappyBlock(dst, src []byte) ([]byte, error) {
+	n, err := s2.DecodedLen(src)
+	if err != nil {
+		return nil, err
+	}
+	if n > len(dst) {
+		return nil, errTooSmall
+	}
+	return s2.Decode(dst[:n], src)
+}
+
+// countRecords returns how many records there are in a batch; each begins with its length.
+func countRecords(data []byte) (n int64) {
+	for len(data) > 0 {
+		length, width := binary.Varint(data)
+		if width <= 0 || length < 0 || length > int64(len(data)-width) {
+			return n
+		}
+		data = data[width+int(length):]
+		n++
+	}
+	return n
+}

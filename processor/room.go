@@ -1,0 +1,70 @@
+package processor
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// DefaultBufferMemory is what the outputs under way may take where Config.BufferMemory is zero: Kafka's buffer.memory.
+const DefaultBufferMemory = 32 << 20
+
+// OutputsTooLargeError is the cause when the outputs of a single input record are more than there is room for.
+type OutputsTooLargeError struct {
+	Max int64 // bytes that there is room for
+}
+
+// Error names the bound.
+func (e *OutputsTooLargeError) Error() string {
+	return fmt.Sprintf("its outputs take more than the %d bytes of BufferMemory (--buffer-memory) that a lane has for the outputs of a transaction", e.Max)
+}
+
+// room is how much the outputs of a batch may still take. Several goroutines take of it.
+type room struct {
+	max            int64 // 0: there is no bound
+	bytes, records atomic.Int64
+}
+
+// outputBytes is what an output takes beside its bytes, where it is not the fetched record itself.
+const outputBytes = int64(unsafe.Sizeof(kgo.Record{}) + unsafe.Sizeof(place{}) + 2*unsafe.Sizeof(uintptr(0)))
+
+// errNoRoom is the error of a batch whose outputs are more than there is room for. Nothing of the batch is lost: it is to be polled
+// again with fewer records.
+var errNoRoom = errors.New("the outputs of the batch are more than there is room for")
+
+// fits says whether there is room for so many more bytes.
+func (m *room) fits(size int64) bool {
+	return m.max == 0 || m.bytes.Load()+size <= m.max
+}
+
+// take notes what the outputs of so many input records take.
+func (m *room) take(records int, size int64) {
+	m.records.Add(int64(records))
+	m.bytes.Add(size)
+}
+
+// enough is how many records of the kind of these there is room for, with something to spare.
+func (m *room) enough() int {
+	bytes, records := m.bytes.Load(), m.records.Load()
+	if bytes == 0 {
+		return max(1, int(records)*2)
+	}
+	return int(max(1, min(float64(m.max)*3/4/float64(bytes)*float64(records), math.MaxInt32)))
+}
+
+// sizeOf returns what an output takes; the first of an input is the fetched record itself, most often.
+func sizeOf(i int, value []byte) int64 {
+	if i == 0 {
+		return int64(len(value))
+	}
+	return int64(len(value)) + outputBytes
+}
+
+func isTooLarge(err error) bool {
+	_, ok := errors.AsType[*OutputsTooLargeError](err)
+	return ok
+}
