@@ -45,9 +45,13 @@ func (f *fetchSize) adjust(cl *kgo.Client) {
 	if wire == 0 {
 		return
 	}
-	f.expansion = max(float64(memory)/float64(wire), f.expansion*3/4)
+	seen := float64(memory) / float64(wire)
+	f.expansion = max(seen, (seen+f.expansion)/2)
 	size := f.size()
-	if asked, _ := cl.OptValue(kgo.FetchMaxBytes).(int32); size != f.now && int64(asked) == f.now { // else the user has set it
+	if size == f.now {
+		return
+	}
+	if asked, _ := cl.OptValue(kgo.FetchMaxBytes).(int32); int64(asked) == f.now { // else the user has set it
 		f.now = size
 		cl.UpdateFetchMaxBytes(int32(size), int32(min(size, maxPartitionFetch)))
 	}

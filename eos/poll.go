@@ -202,8 +202,10 @@ func (s *Session) takePartition(topic string, f *kgo.FetchPartition, b *Batch) e
 		}
 		b.next[p] = offsets.Position{Offset: last.Offset + 1, LeaderEpoch: last.LeaderEpoch}
 		for _, r := range f.Records {
-			if err := s.standsFor(p, r); err != nil {
-				return err
+			if len(r.Headers) == 1 { // no more, if it stands for a batch
+				if err := s.standsFor(p, r); err != nil {
+					return err
+				}
 			}
 			if !r.Attrs.IsControl() {
 				b.Records = append(b.Records, r)

@@ -67,7 +67,7 @@ var mutants = []mutant{
 			"\t\t\treturn t.abort(ctx, err)\n\t\t}\n\t}\n\tt.flushed = time.Now()",
 	}}},
 	{"a handler's error is swallowed", Handlers, []edit{{"processor/process.go", "\t\tfailed.Attempts = calls\n\t\treturn w.giveUp(ctx, r, failed, res)", "\t\treturn nil"}}},
-	{"partial fan-out", Handlers, []edit{{"processor/encode.go", "for i, out := range outs {", "for i, out := range outs[:min(len(outs), 2)] {"}}},
+	{"partial fan-out", Handlers, []edit{{"processor/encode.go", "for i, out := range outs {\n\t\tr := source", "for i, out := range outs[:min(len(outs), 2)] {\n\t\tr := source"}}},
 	{"offsets of filtered records are not committed", Handlers, []edit{{
 		"processor/lane.go", "\terr = s.Commit(l.p.hard, batch,",
 		"\tif len(res.Records) == 0 {\n\t\trest(l.soft, time.Second)\n\t\treturn false, nil\n\t}\n\terr = s.Commit(l.p.hard, batch,",
