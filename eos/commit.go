@@ -364,7 +364,7 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 		t.decide(Aborted)
 	}
 	if met, ok := errors.AsType[*PartitionsChangedError](cause); ok {
-		if cause, ok = s.confirm(ctx, met); ok {
+		if ok, cause = s.confirm(ctx, met); ok {
 			act = actStop
 		}
 		t.cause = cause
