@@ -49,7 +49,7 @@ var causes = []struct {
 	{CauseMarkers, []error{errMarkers}},
 	{CauseOffsets, []error{errOffsets, kerr.OffsetMetadataTooLarge, kerr.InvalidCommitOffsetSize, kerr.GroupAuthorizationFailed, kerr.GroupIDNotFound}},
 	{CauseNetwork, []error{ErrUnreachable, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, kerr.NetworkException, kgo.ErrClientClosed}},
-	{CauseProduce, []error{ErrProduce}},
+	{CauseProduce, []error{ErrProduce, errOldMetadata}},
 }
 
 // CauseOf returns the cause of err, the Err of a Transaction that was not committed at once.
@@ -72,6 +72,9 @@ func isOfType(err error, cause Cause) bool {
 	switch cause { //nolint:exhaustive // the other causes are known by values alone
 	case CauseRefused:
 		return isRejected(err)
+	case CauseProduce:
+		_, changed := errors.AsType[*PartitionsChangedError](err)
+		return changed
 	case CauseNetwork:
 		_, dial := errors.AsType[*net.OpError](err)
 		_, first := errors.AsType[*kgo.ErrFirstReadEOF](err)

@@ -38,6 +38,8 @@ func TestCauseOf(t *testing.T) {
 		{&net.OpError{Op: "read", Err: errors.New("reset")}, CauseNetwork},
 		{fmt.Errorf("%w: %w", ErrProduce, io.EOF), CauseNetwork},
 		{fmt.Errorf("%w: %w", ErrProduce, kerr.NotEnoughReplicas), CauseProduce},
+		{&Error{Op: "commit", Err: &PartitionsChangedError{Topic: "out", Was: 3, Now: 6}}, CauseProduce},
+		{fmt.Errorf("%w (out)", errOldMetadata), CauseProduce},
 		{kerr.UnknownServerError, CauseOther},
 		{errors.New("anything"), CauseOther},
 		{nil, CauseOther},

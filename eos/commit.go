@@ -369,7 +369,7 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 		_ = s.client.noteEpoch(bounded) // unknown, a fence is taken for another instance's
 	}
 	if met, ok := errors.AsType[*PartitionsChangedError](cause); ok {
-		if cause, ok = s.confirm(ctx, met); ok {
+		if ok, cause = s.confirm(ctx, met); ok {
 			act = actStop
 		}
 		t.cause = cause

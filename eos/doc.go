@@ -35,6 +35,8 @@
 //   - The producer id comes before the group: Session.connect (client.go).
 //   - No transaction goes on where the marker of the one before is missing: gate (markers.go).
 //   - Every partition has a committed offset before any of its records is handed out: client.startOffsets (client.go).
+//   - An offset counts only for the topic that it was committed for: Session.checkAssigned (inputs.go).
+//   - Keys stay where they are: partitioner and Session.confirm (partitions.go).
 //   - No automatic offset reset, read_committed always: Session.options (options.go).
 //   - What is committed is what was processed: offsets.Tracker and transaction.checkOffsets (commit.go).
 //   - Who was really fenced by another instance stops; who only timed out goes on: Session.replace (recover.go).

@@ -152,7 +152,7 @@ var errOldMetadata = errors.New("the brokers do not agree how many partitions an
 
 // confirm asks the brokers whether a topic's partitions have really changed, and returns the cause of what is to happen. stop is false if they
 // have not, or it is not known: the client's metadata is old, or newer than that of the broker that was asked. Then the batch comes again.
-func (s *Session) confirm(ctx context.Context, met *PartitionsChangedError) (cause error, stop bool) {
+func (s *Session) confirm(ctx context.Context, met *PartitionsChangedError) (stop bool, cause error) {
 	count := s.counts.of(met.Topic)
 	count.forget()
 	s.client.gts.Client().ForceMetadataRefresh()
@@ -162,9 +162,9 @@ func (s *Session) confirm(ctx context.Context, met *PartitionsChangedError) (cau
 	now := topics[met.Topic]
 	switch {
 	case err != nil || now.Err != nil || len(now.Partitions) == met.Was:
-		return fmt.Errorf("%w (%s: %d or %d)", errOldMetadata, met.Topic, met.Was, met.Now), false
+		return false, fmt.Errorf("%w (%s: %d or %d)", errOldMetadata, met.Topic, met.Was, met.Now)
 	case count.id != (kadm.TopicID{}) && count.id != now.ID:
-		return fmt.Errorf("%w: %s", ErrTopicChanged, met.Topic), true
+		return true, fmt.Errorf("%w: %s", ErrTopicChanged, met.Topic)
 	}
-	return &PartitionsChangedError{Topic: met.Topic, Was: met.Was, Now: len(now.Partitions)}, true
+	return true, &PartitionsChangedError{Topic: met.Topic, Was: met.Was, Now: len(now.Partitions)}
 }
