@@ -83,11 +83,14 @@ func TestDecompressionBomb(t *testing.T) {
 // committed like any other, after an abort, too: the records around it are copied once. Batches of the same bytes are told apart.
 func TestPassOver(t *testing.T) {
 	b := setup(t)
-	bomber, err := kgo.NewClient(kgo.SeedBrokers(b.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ManualFlushing(),
-		kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ProducerBatchMaxBytes(8<<20))
-	require.NoError(t, err)
-	defer bomber.Close()
-	bomb := func(partition int32, records int) {
+	bomb := func(partition int32, records int) { // one batch
+		bomber, err := kgo.NewClient(kgo.SeedBrokers(b.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ManualFlushing(),
+			kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ProducerBatchMaxBytes(8<<20))
+		require.NoError(t, err)
+		defer bomber.Close()
+		loaded := make(chan error, 1) // with a topic that it does not know, a client may begin with a batch of the first record
+		bomber.Produce(t.Context(), &kgo.Record{Topic: "in", Partition: 99}, func(_ *kgo.Record, err error) { loaded <- err })
+		require.Error(t, <-loaded, "there is no such partition")
 		for range records {
 			bomber.Produce(t.Context(), &kgo.Record{Topic: "in", Partition: partition, Value: make([]byte, 1<<20)}, nil)
 		}

@@ -24,6 +24,9 @@ func TestBatchThatIsPassedOver(t *testing.T) {
 				kgo.ProducerBatchCompression(kgo.GzipCompression()), kgo.ProducerBatchMaxBytes(8<<20))
 			require.NoError(t, err)
 			defer bomber.Close()
+			loaded := make(chan error, 1) // with a topic that it does not know, a client may begin with a batch of the first record
+			bomber.Produce(t.Context(), &kgo.Record{Topic: "in", Partition: 99}, func(_ *kgo.Record, err error) { loaded <- err })
+			require.Error(t, <-loaded, "there is no such partition")
 			for range 3 {
 				bomber.Produce(t.Context(), &kgo.Record{Topic: "in", Partition: 2, Key: []byte("key"), Value: make([]byte, 1<<20)}, nil)
 			}
