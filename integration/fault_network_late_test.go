@@ -145,7 +145,7 @@ func answersOf(f *wiretap.Fault) (codes []int16) {
 // has committed more: the group stays where it is, since the session has become another member when it got no answer.
 func TestNetworkLateStart(t *testing.T) {
 	t.Parallel()
-	protocols(t, func(t *testing.T, b *sessionBench) { b.lateStart() })
+	protocols(t, func(b *sessionBench) { b.lateStart() })
 }
 
 func (b *sessionBench) lateStart() {

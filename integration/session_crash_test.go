@@ -28,7 +28,7 @@ func TestSessionRestartAfterCrash(t *testing.T) {
 		{"commit is applied", wiretap.Rule{API: kmsg.EndTxn, Action: wiretap.HoldReply}},
 	} {
 		t.Run(died.name, func(t *testing.T) {
-			protocols(t, func(t *testing.T, b *sessionBench) { b.restartAfterCrash(died.name, died.rule) })
+			protocols(t, func(b *sessionBench) { b.restartAfterCrash(died.name, died.rule) })
 		})
 	}
 }

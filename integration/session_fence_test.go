@@ -16,7 +16,7 @@ import (
 func TestSessionFencedBySecond(t *testing.T) {
 	for _, at := range []string{"idle", "with a batch in hand", "before its offsets", "before its commit"} {
 		t.Run(at, func(t *testing.T) {
-			protocols(t, func(t *testing.T, b *sessionBench) { b.fencedBySecond(at) })
+			protocols(t, func(b *sessionBench) { b.fencedBySecond(at) })
 		})
 	}
 }

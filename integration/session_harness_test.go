@@ -96,7 +96,7 @@ func (b *sessionBench) config(name string) eos.Config {
 }
 
 // protocols runs a test with sessions of each group protocol.
-func protocols(t *testing.T, test func(t *testing.T, b *sessionBench)) {
+func protocols(t *testing.T, test func(b *sessionBench)) {
 	t.Helper()
 	for _, proto := range []eos.GroupProtocol{eos.ClassicProtocol, eos.ConsumerProtocol} {
 		t.Run(proto.String(), func(t *testing.T) {
@@ -105,7 +105,7 @@ func protocols(t *testing.T, test func(t *testing.T, b *sessionBench)) {
 				b.needConsumerProtocol()
 			}
 			b.proto = proto
-			test(t, b)
+			test(b)
 		})
 	}
 }

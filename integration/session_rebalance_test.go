@@ -11,7 +11,7 @@ import (
 
 // Sessions join and leave, in order and by crash, while work is done: nothing is lost or doubled.
 func TestSessionRebalancesDuringWork(t *testing.T) {
-	protocols(t, func(t *testing.T, b *sessionBench) { b.rebalancesDuringWork() })
+	protocols(t, func(b *sessionBench) { b.rebalancesDuringWork() })
 }
 
 func (b *sessionBench) rebalancesDuringWork() {

@@ -22,7 +22,7 @@ func TestSessionZombie(t *testing.T) {
 		"before its commit":    {API: kmsg.EndTxn, Action: wiretap.HoldRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
-			protocols(t, func(t *testing.T, b *sessionBench) { b.zombie(name, rule) })
+			protocols(t, func(b *sessionBench) { b.zombie(name, rule) })
 		})
 	}
 }

@@ -90,7 +90,7 @@ func (c *Cluster) SetSession(t testing.TB, group string, timeout time.Duration) 
 	resource := kmsg.NewIncrementalAlterConfigsRequestResource()
 	resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeGroupConfig, group
 	config := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
-	config.Name, config.Value = "consumer.session.timeout.ms", kmsg.StringPtr(strconv.FormatInt(timeout.Milliseconds(), 10))
+	config.Name, config.Value = "consumer.session.timeout.ms", new(strconv.FormatInt(timeout.Milliseconds(), 10))
 	resource.Configs = append(resource.Configs, config)
 	req.Resources = append(req.Resources, resource)
 	resp, err := req.RequestWith(t.Context(), c.Client(t))

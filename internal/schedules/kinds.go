@@ -162,6 +162,7 @@ func (k kind) consumer() kind {
 		if k.code == kerr.RebalanceInProgress {
 			k.code = kerr.StaleMemberEpoch
 		}
+	default: // the same in both
 	}
 	if k.act == absent {
 		k.act = stopped

@@ -82,6 +82,7 @@ func Draw(seed uint64, focus Focus) Plan {
 		p.Consumer = !p.Old && rand.New(rand.NewPCG(seed, 848)).IntN(4) == 0
 	case Consumers:
 		p.Consumer, p.Old = true, false
+	default:
 	}
 	if focus == Groups || focus == Absences || focus == Twins || focus == Consumers {
 		p.Members = 2 + r.IntN(2)
