@@ -20,7 +20,8 @@ func newConfigCommand(a *app) *cobra.Command {
 
 const configCheckLong = `Check the settings of eos-pipe run, as flags, environment and --config file give them, without
 connecting to anything: every fault at once, and exit code 2. It reads the files that the
-settings name (certificates, a client.properties), and no secret.
+settings name: certificates, a client.properties, and those of secrets, which it does not
+print.
 
 If nothing is wrong it prints the effective settings, as run --print-config does.`
 
