@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"cmp"
 	"context"
 	bigendian "encoding/binary"
 	"errors"
@@ -48,6 +49,7 @@ type rawReader struct {
 	log    *checker.Log
 	id     kadm.TopicID
 	leader int32
+	most   int32 // bytes of an answer; 0: 8 MiB
 }
 
 // read tells the log of all that stands below the end. A partition without a leader that answers is asked again for a while.
@@ -88,7 +90,7 @@ func (r *rawReader) ask(ctx context.Context, from int64, isolation kgo.Isolation
 		}
 		r.id, r.leader = topics[r.at.Topic].ID, topics[r.at.Topic].Partitions[r.at.Number].Leader
 	}
-	const most = 8 << 20
+	most := cmp.Or(r.most, int32(8<<20))
 	part := kmsg.NewFetchRequestTopicPartition()
 	part.Partition, part.FetchOffset, part.PartitionMaxBytes = r.at.Number, from, most
 	topic := kmsg.NewFetchRequestTopic()
