@@ -87,20 +87,29 @@ const slowProducerID = 5 * time.Second
 
 // initProducerID sends InitProducerId until it is answered, ctx ends, or the answer is final. While the predecessor's
 // transaction is being ended, the broker answers CONCURRENT_TRANSACTIONS.
-func (s *Session) initProducerID(ctx context.Context, cl *kgo.Client) (int64, int16, error) {
+func (s *Session) initProducerID(ctx context.Context, cl *kgo.Client) (id int64, epoch int16, err error) {
 	began := time.Now()
 	defer time.AfterFunc(slowProducerID, func() {
 		s.cfg.Logger.Warn("still waiting for the producer id: the coordinator cannot be reached, or is still ending the transaction of a predecessor",
 			"transactional_id", s.cfg.TransactionalID, "waited", time.Since(began))
 	}).Stop()
+	err = s.untilAnswered(ctx, "initialize the producer id", func() (err error) {
+		id, epoch, err = cl.ProducerID(ctx)
+		return err
+	})
+	return id, epoch, err
+}
+
+// untilAnswered calls step until it succeeds, ctx ends, or the answer is final.
+func (s *Session) untilAnswered(ctx context.Context, what string, step func() error) error {
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		id, epoch, err := cl.ProducerID(ctx)
+		err := step()
 		if err == nil || ctx.Err() != nil || !isWorthAgain(err) {
-			return id, epoch, err
+			return err
 		}
-		s.retrying("initialize the producer id", err)
+		s.retrying(what, err)
 		if !sleep(ctx, wait) {
-			return id, epoch, err
+			return err
 		}
 	}
 }

@@ -141,16 +141,7 @@ func (s *Session) describeConsumers(ctx context.Context) ([]groupMember, error) 
 // protocol a member that joins does that by itself; in the consumer protocol it is refused (UNRELEASED_INSTANCE_ID) until the predecessor's
 // session ends. What was assigned stays so for the one that comes next.
 func (s *Session) evict(ctx context.Context) error {
-	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		err := s.evictOnce(ctx)
-		if err == nil || ctx.Err() != nil || !isWorthAgain(err) {
-			return err
-		}
-		s.retrying("take the predecessor out of the group", err)
-		if !sleep(ctx, wait) {
-			return err
-		}
-	}
+	return s.untilAnswered(ctx, "take the predecessor out of the group", func() error { return s.evictOnce(ctx) })
 }
 
 func (s *Session) evictOnce(ctx context.Context) error {

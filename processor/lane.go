@@ -43,9 +43,7 @@ func (l *lane) backOff(failures int) {
 
 // session is one session's life. again says that another is to be opened.
 func (l *lane) session() (again bool, err error) {
-	cfg := l.p.lane(l.number)
-	cfg.InputBuffer = l.p.input
-	s, err := eos.Open(l.soft, cfg)
+	s, err := eos.Open(l.soft, l.p.lane(l.number))
 	if err != nil {
 		if l.soft.Err() != nil {
 			return false, nil

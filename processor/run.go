@@ -128,7 +128,11 @@ func (p *Processor) Run(ctx context.Context) error {
 }
 
 // lane returns the configuration of the session of lane i.
-func (p *Processor) lane(i int) eos.Config { return p.cfg.lane(i, p.topics, p.pattern, p.outputs) }
+func (p *Processor) lane(i int) eos.Config {
+	cfg := p.cfg.lane(i, p.topics, p.pattern, p.outputs)
+	cfg.InputBuffer = p.input
+	return cfg
+}
 
 // tell tells Config.Observe.
 func (p *Processor) tell(e LaneEvent) {
