@@ -69,12 +69,6 @@ func TestFindingMissedGeneration(t *testing.T) {
 	require.Positive(t, report.Doubled)
 }
 
-// works waits until a worker has committed something.
-func (b *sessionBench) works(w *sessionWorker) {
-	b.t.Helper()
-	b.eventually("the second works", func() bool { return w.commits.Load() > 0 })
-}
-
 // returning is a member that comes back.
 type returning struct {
 	open   func(cfg eos.Config) // and copies what is there

@@ -326,6 +326,20 @@ func (w *sessionWorker) run(ctx, life context.Context, b *sessionBench) error {
 	}
 }
 
+// works waits until a worker has committed something more. It writes to the input every now and then, since the others may be done with
+// what is there before the worker has a partition.
+func (b *sessionBench) works(w *sessionWorker) {
+	b.t.Helper()
+	before, asked := w.commits.Load(), 0
+	b.eventually("the worker works", func() bool {
+		if asked%20 == 0 {
+			b.write(sessionPartitions)
+		}
+		asked++
+		return w.commits.Load() > before
+	})
+}
+
 // stop ends the worker after the batch it has, and returns why its commits failed.
 func (w *sessionWorker) stop(t *testing.T) []error {
 	t.Helper()
