@@ -28,7 +28,8 @@ type client struct {
 	rebalanced atomic.Bool
 	// members says as which member of the group, and since when, the client has each partition.
 	members memberships
-	held    holdings
+	has     holdings
+	ahead   ahead
 	// life ends when the client is to be discarded, by discard, which is told why: from then on nothing that it does is waited for.
 	life     context.Context
 	discard  context.CancelCauseFunc
@@ -58,7 +59,7 @@ func (s *Session) connect(ctx context.Context) (*client, error) {
 
 func (s *Session) connectOnce(ctx context.Context) (*client, error) {
 	c := &client{s: s, producerID: -1, producerEpoch: -1}
-	c.held.c, c.members.consumer = c, s.cfg.GroupProtocol == ConsumerProtocol
+	c.has.c, c.members.consumer = c, s.cfg.GroupProtocol == ConsumerProtocol
 	c.life, c.discard = context.WithCancelCause(context.Background())
 	gts, err := kgo.NewGroupTransactSession(s.options(c)...)
 	if err != nil {
@@ -145,7 +146,8 @@ func (c *client) discarded() error { return context.Cause(c.life) }
 var errDiscarded = errors.New("the client is discarded")
 
 // rebalancing is called by kgo before partitions are taken away or when they are lost.
-func (c *client) rebalancing(context.Context, *kgo.Client, map[string][]int32) {
+func (c *client) rebalancing(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+	c.ahead.lose(partitions)
 	c.rebalanced.Store(true)
 }
 

@@ -52,7 +52,7 @@ func (s *Session) Commit(ctx context.Context, b Batch, outs iter.Seq[*kgo.Record
 	t := &transaction{s: s, batch: b, decided: Unknown, outputs: map[offsets.Partition]int64{}}
 	err := t.run(ctx, outs)
 	if err != nil {
-		s.tracker.Reset() // the client has gone back
+		s.letGo()
 	}
 	s.pending = false
 	s.ended = time.Now()
@@ -133,6 +133,7 @@ func (t *transaction) run(ctx context.Context, outs iter.Seq[*kgo.Record]) error
 		return t.notCommitted(ctx)
 	}
 	t.decide(Committed)
+	s.client.ahead.note(t.commits, s.held)
 	if s.epochs {
 		s.client.producerEpoch++
 	}
@@ -333,22 +334,14 @@ const longName = 1000
 // markOf is the metadata of the transaction's offsets of that topic.
 func (t *transaction) markOf(topic string) string { return t.mark + t.s.inputs.markSuffix(topic) }
 
-// checkOffsets marks the offsets that the client is about to commit, and compares them with what the batch holds; they
-// differ only by a bug, and then nothing is committed. The client commits all it has handed out, so this also finds a batch cut short.
+// checkOffsets has the client commit what the batch holds, with the transaction's mark. What it would commit by itself differs from that only by
+// what is held, or by a bug, and then nothing is committed: it would commit all it has handed out, so this also finds a batch cut short.
 // Nor is anything committed of partitions that others may have had meanwhile.
 func (t *transaction) checkOffsets(req *kmsg.TxnOffsetCommitRequest) error {
-	got := offsets.Set{}
-	for _, topic := range req.Topics {
-		for i := range topic.Partitions {
-			p := &topic.Partitions[i]
-			p.Metadata = new(t.markOf(topic.Topic))
-			got[offsets.Partition{Topic: topic.Topic, Number: p.Partition}] = offsets.NewPosition(p.Offset)
-		}
+	if err := t.settle(req); err != nil {
+		return err
 	}
-	if !got.Equal(t.commits) {
-		return fmt.Errorf("%w: the client would commit other offsets than were processed: %v", errOffsets, offsets.Diff(t.commits, got))
-	}
-	return t.s.client.members.check(got, membership{req.MemberID, req.Generation})
+	return t.s.client.members.check(t.commits, membership{req.MemberID, req.Generation})
 }
 
 // abort ends a transaction for which EndTxn(commit) was never sent: its outcome is certain.

@@ -114,8 +114,8 @@ func (s *Session) giveBack(ctx context.Context) error {
 // open, so nothing is sent.
 func (s *Session) rewind(ctx context.Context) error {
 	s.client.rebalanced.Store(false)
-	s.tracker.Reset()
 	_, err := s.client.gts.End(ctx, kgo.TryAbort)
+	s.letGo()
 	return err
 }
 
@@ -172,8 +172,11 @@ func (s *Session) room(b *Batch) int {
 	return max(min(n, left/size), min(n, 1))
 }
 
-// take polls once, into b. A nil ctx takes what is there already and does not wait.
+// take polls once, into b, if nothing that is held has become stable. A nil ctx takes what is there already and does not wait.
 func (s *Session) take(ctx context.Context, b *Batch) error {
+	if some, err := s.handOut(b); some || err != nil {
+		return err
+	}
 	fetches := s.client.gts.PollRecords(ctx, s.room(b))
 	var failed error
 	for _, f := range fetches {
@@ -185,33 +188,25 @@ func (s *Session) take(ctx context.Context, b *Batch) error {
 			}
 		}
 	}
+	if _, err := s.handOut(b); err != nil {
+		failed = errors.Join(failed, err)
+	}
 	return failed
 }
 
-// takePartition puts what was fetched of one partition into b. Control records only move the position.
+// takePartition takes what was fetched of one partition.
 func (s *Session) takePartition(topic string, f *kgo.FetchPartition, b *Batch) error {
-	if n := len(f.Records); n > 0 {
+	if len(f.Records) > 0 {
 		p := offsets.Partition{Topic: topic, Number: f.Partition}
 		delete(s.troubles, p)
-		first, last := f.Records[0], f.Records[n-1]
-		if err := s.tracker.Begin(p, first.Offset, last.Offset, last.LeaderEpoch); err != nil {
-			return fmt.Errorf("%w: %w", errOrder, err)
-		}
-		if _, known := b.from[p]; !known {
-			b.from[p] = offsets.NewPosition(first.Offset)
-		}
-		b.next[p] = offsets.Position{Offset: last.Offset + 1, LeaderEpoch: last.LeaderEpoch}
 		for _, r := range f.Records {
 			if len(r.Headers) == 1 { // no more, if it stands for a batch
 				if err := s.standsFor(p, r); err != nil {
 					return err
 				}
 			}
-			if !r.Attrs.IsControl() {
-				b.Records = append(b.Records, r)
-				b.Bytes += len(r.Key) + len(r.Value)
-			}
 		}
+		s.hold(p, f)
 	}
 	switch {
 	case errors.Is(f.Err, errNoRoom):
@@ -222,8 +217,12 @@ func (s *Session) takePartition(topic string, f *kgo.FetchPartition, b *Batch) e
 	return nil
 }
 
-// roomPatience is how long a session waits for room in the InputBuffer before it goes on without: somebody keeps what was handed out.
-const roomPatience = 5 * time.Second
+// roomPatience is how long a session waits for room in the InputBuffer before it goes on without: somebody keeps what was handed out; or,
+// after heldPatience, the session itself holds too much.
+const (
+	roomPatience = 5 * time.Second
+	heldPatience = 500 * time.Millisecond
+)
 
 // awaitRoom waits a moment if nothing came because the InputBuffer is full: of what other sessions hold, or of what somebody keeps.
 func (s *Session) awaitRoom(ctx context.Context, b Batch) {
@@ -233,7 +232,12 @@ func (s *Session) awaitRoom(ctx context.Context, b Batch) {
 	if s.noRoom.IsZero() {
 		s.noRoom = time.Now()
 	}
-	if time.Since(s.noRoom) < roomPatience {
+	waited := time.Since(s.noRoom)
+	if waited >= heldPatience && s.trust() {
+		s.noRoom = time.Time{}
+		return
+	}
+	if waited < roomPatience {
 		s.cfg.InputBuffer.await(ctx, 100*time.Millisecond)
 		return
 	}

@@ -48,7 +48,7 @@ func (s *Session) protocol(c *client) []kgo.Opt {
 		return []kgo.Opt{
 			kgo.ServerSideBalancer(),
 			kgo.Balancers(assignor(s.plain)),
-			kgo.OnPartitionsAssigned(c.held.assigned),
+			kgo.OnPartitionsAssigned(c.has.assigned),
 			kgo.OnPartitionsCallbackBlocked(c.blocked),
 		}
 	}

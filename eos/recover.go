@@ -32,7 +32,7 @@ func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Err
 	if t != nil && t.neverEnded {
 		t.decide(Aborted)
 	}
-	s.tracker.Reset()
+	s.forget()
 	s.pending, s.reread = false, nil
 	fenced := actionFor(cause, actReplay) == actFenced
 	joined := errors.Is(cause, kerr.FencedInstanceID) || errors.Is(cause, kerr.UnreleasedInstanceID)

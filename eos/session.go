@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eos-pipe/eos-pipe/internal/stable"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -32,14 +33,15 @@ type Session struct {
 
 	client    *client
 	state     State
-	stopped   *Error          // why the session will not work again
-	txn       uint64          // transactions begun
-	polled    uint64          // batches handed out; the id of the newest
-	pending   bool            // the newest batch is neither committed nor given back
-	tracker   offsets.Tracker // what of the input has been handed out
-	ended     time.Time       // when the last transaction ended
-	refused   time.Time       // since when the brokers refuse the credentials; see act
-	fences    []time.Time     // when a fence was found to be our own doing
+	stopped   *Error                              // why the session will not work again
+	txn       uint64                              // transactions begun
+	polled    uint64                              // batches handed out; the id of the newest
+	pending   bool                                // the newest batch is neither committed nor given back
+	tracker   offsets.Tracker                     // what of the input has been handed out
+	held      map[offsets.Partition]*stable.Queue // what has been fetched and is not handed out; see stable.go. No queue is empty
+	ended     time.Time                           // when the last transaction ended
+	refused   time.Time                           // since when the brokers refuse the credentials; see act
+	fences    []time.Time                         // when a fence was found to be our own doing
 	inputs    inputs
 	pattern   *regexp.Regexp // nil: none
 	counts    partitionCounts
@@ -65,7 +67,7 @@ type Session struct {
 // transactional id and waits until its transaction is over, and joins the group. It returns within
 // Config.ConnectTimeout if no broker answers, and when ctx ends. On an error nothing is left open.
 func Open(ctx context.Context, cfg Config) (*Session, error) {
-	s := &Session{cfg: cfg.withDefaults(), state: Starting, troubles: map[offsets.Partition]*trouble{}}
+	s := &Session{cfg: cfg.withDefaults(), state: Starting, troubles: map[offsets.Partition]*trouble{}, held: map[offsets.Partition]*stable.Queue{}}
 	if err := errors.Join(cfg.Validate(), s.checkOptions()); err != nil {
 		return nil, &Error{Op: "open", Next: Stop, Err: err}
 	}

@@ -35,7 +35,7 @@ func (c *client) startOffsets(ctx context.Context, fetched map[string]map[int32]
 	for topic, parts := range fetched {
 		for number, o := range parts {
 			c.members.assigned(offsets.Partition{Topic: topic, Number: number}, as)
-			c.held.fetched(offsets.Partition{Topic: topic, Number: number})
+			c.has.fetched(offsets.Partition{Topic: topic, Number: number})
 			if o.EpochOffset().Offset < 0 {
 				missing[offsets.Partition{Topic: topic, Number: number}] = offsets.NewPosition(-1)
 			}

@@ -30,6 +30,7 @@ const (
 	failure     // the handler returns an error
 	leaderMove
 	coordinatorMove
+	unlisted // fetches list no aborted transaction; all the time, in a part of the schedules
 )
 
 // kind is one kind of fault. What it is called is what is counted: a kind that never fired fails the test.
@@ -43,7 +44,7 @@ type kind struct {
 func (k kind) String() string {
 	name := [...]string{
 		"lost answer", "lost request", "late answer", "late request", "wrong answer", "refused", "connections cut", "crash", "gone for good",
-		"leave and join", "joins too late", "stopped for long", "started twice", "slow transaction", "handler error", "leader moved", "coordinator moved",
+		"leave and join", "joins too late", "stopped for long", "started twice", "slow transaction", "handler error", "leader moved", "coordinator moved", "aborted transactions not listed",
 	}[k.act]
 	if k.act > refusal {
 		return name

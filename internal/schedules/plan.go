@@ -18,6 +18,7 @@ type Plan struct {
 	Brokers  int
 	Old      bool // brokers of transaction.version 1
 	Consumer bool // the group's protocol is the consumer protocol
+	Unlisted bool // the brokers say of no transaction of the input that it was aborted
 	Records  int
 	Chunks   int
 	Batch    int           // Config.MaxRecords
@@ -77,6 +78,7 @@ func Draw(seed uint64, focus Focus) Plan {
 	if r.IntN(3) == 0 {
 		p.Retries = 2
 	}
+	p.Unlisted = rand.New(rand.NewPCG(seed, 0xab047)).IntN(3) == 0
 	switch focus {
 	case "": // from a source of its own, so that the plans of the other schedules stay
 		p.Consumer = !p.Old && rand.New(rand.NewPCG(seed, 848)).IntN(4) == 0
@@ -115,9 +117,9 @@ func Draw(seed uint64, focus Focus) Plan {
 // String tells the plan, a line for each fault.
 func (p Plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d focus %q: %d members, %d to %d partitions, %d brokers (old: %t), consumer protocol: %t, %d records in %d chunks, batches of %d, "+
+	fmt.Fprintf(&b, "seed %d focus %q: %d members, %d to %d partitions, %d brokers (old: %t), consumer protocol: %t, unlisted: %t, %d records in %d chunks, batches of %d, "+
 		"retries %d, faults within %v\n",
-		p.Seed, p.Focus, p.Members, p.Inputs, p.Outputs, p.Brokers, p.Old, p.Consumer, p.Records, p.Chunks, p.Batch, p.Retries, p.Window)
+		p.Seed, p.Focus, p.Members, p.Inputs, p.Outputs, p.Brokers, p.Old, p.Consumer, p.Unlisted, p.Records, p.Chunks, p.Batch, p.Retries, p.Window)
 	for _, e := range p.Events {
 		fmt.Fprintf(&b, "  %v member %d: %v, after %d, %d times, for %v\n", e.At, e.Member, e.Kind, e.Skip, e.Count, e.For)
 	}

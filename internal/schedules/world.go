@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
+	"github.com/eos-pipe/eos-pipe/internal/wiretap"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -96,7 +97,11 @@ func (w *world) play() error {
 		return err
 	}
 	for i := range w.plan.Members {
-		w.members = append(w.members, w.newMember(i))
+		m := w.newMember(i)
+		if w.plan.Unlisted {
+			m.arm(kind{act: unlisted}, wiretap.Rule{API: kmsg.Fetch, Action: wiretap.UnlistAborted, Count: wiretap.Always})
+		}
+		w.members = append(w.members, m)
 	}
 	for _, e := range w.plan.Events {
 		if e.Kind.act <= refusal && e.Skip == 0 && e.For%2 == 0 {

@@ -38,7 +38,7 @@ type Event struct {
 	Dropped       bool   // it went no further: by a rule, or because the client had closed the connection
 	Copy          bool   // it is of a request that was delivered again by a DoubleRequest or HoldDouble rule
 	Fault         string // text of the rules that acted on this frame, separated by ", "; empty if none did
-	Err           error  // why a RewriteError, FlipRequest or FlipReply rule could not act; the frame passed unchanged
+	Err           error  // why a RewriteError, UnlistAborted, FlipRequest or FlipReply rule could not act; the frame passed unchanged
 }
 
 // String returns the event on one line, for logs.

@@ -325,6 +325,14 @@ func (c *conn) apply(f *Fault, x exchange, in *incoming, e *Event) {
 			return
 		}
 		in.frame = rewritten
+	case UnlistAborted:
+		rewritten, found, err := unlistAborted(in.frame, x.version)
+		if !found {
+			e.Err = err
+			refund([]*Fault{f})
+			return
+		}
+		in.frame = rewritten
 	default: // match gives no action on requests, and act has done those that end the line
 		panic("wiretap: " + f.text + " does not act on a reply that goes on")
 	}

@@ -54,6 +54,23 @@ func rewriteError(frame []byte, api kmsg.Key, version, code int16) ([]byte, erro
 	return encodeReply(frame, decoded), nil
 }
 
+// unlistAborted returns the reply to a Fetch without its lists of aborted transactions, and whether there were any.
+func unlistAborted(frame []byte, version int16) (rewritten []byte, found bool, err error) {
+	decoded, err := decodeReply(frame, kmsg.Fetch, version)
+	if err != nil {
+		return nil, false, err
+	}
+	resp, _ := decoded.(*kmsg.FetchResponse)
+	for i := range resp.Topics {
+		for j := range resp.Topics[i].Partitions {
+			p := &resp.Topics[i].Partitions[j]
+			found = found || len(p.AbortedTransactions) > 0
+			p.AbortedTransactions = nil
+		}
+	}
+	return encodeReply(frame, decoded), found, nil
+}
+
 // encodeReply returns the frame of a decoded reply that was changed.
 func encodeReply(frame []byte, decoded kmsg.Response) []byte {
 	rewritten := append(make([]byte, 0, len(frame)), frame[:replyHeader]...)

@@ -29,6 +29,7 @@ const (
 	FlipRequest           // flip one bit in the records of a Produce, and forward
 	FlipReply             // flip one bit in the records of the answer to a Fetch
 	RewriteError          // the broker applied it; every error_code field of the answer becomes Rule.ErrorCode
+	UnlistAborted         // the answer to a Fetch lists no aborted transactions, as a broker's does whose transaction index is wrong
 	CallOnRequest         // run Rule.Call before the request is forwarded
 	CallOnReply           // run Rule.Call after the broker applied it, before the client gets the answer
 	CallAfterReply        // run Rule.Call after the client got the answer: when it reads on from the connection
@@ -51,6 +52,7 @@ var actionNames = map[Action]string{
 	FlipRequest:    "flip-request",
 	FlipReply:      "flip-reply",
 	RewriteError:   "rewrite-error",
+	UnlistAborted:  "unlist-aborted",
 	CallOnRequest:  "call-on-request",
 	CallOnReply:    "call-on-reply",
 	CallAfterReply: "call-after-reply",
@@ -67,7 +69,7 @@ func (a Action) String() string {
 // onReply reports whether the action is about the broker's answer.
 func (a Action) onReply() bool {
 	switch a {
-	case DropReply, CutReply, HangReply, DelayReply, HoldReply, FlipReply, RewriteError, CallOnReply, CallAfterReply:
+	case DropReply, CutReply, HangReply, DelayReply, HoldReply, FlipReply, RewriteError, UnlistAborted, CallOnReply, CallAfterReply:
 		return true
 	default:
 		return false
@@ -127,6 +129,9 @@ func (r Rule) Validate() error {
 	}
 	if r.Action == FlipRequest && r.API != kmsg.Produce || r.Action == FlipReply && r.API != kmsg.Fetch {
 		fault("%s on %s: only records have a checksum, and only Produce requests and Fetch replies have records", r.Action, apiName(r.API))
+	}
+	if r.Action == UnlistAborted && r.API != kmsg.Fetch {
+		fault("%s on %s: only Fetch replies list aborted transactions", r.Action, apiName(r.API))
 	}
 	if (r.Action == RewriteError) != (r.ErrorCode != 0) {
 		fault("%s with error code %d: rewrite-error, and only it, needs one", r.Action, r.ErrorCode)

@@ -36,6 +36,7 @@ var texts = map[string]wiretap.Rule{
 	"TxnOffsetCommit: hold-double x2":              {API: kmsg.TxnOffsetCommit, Action: wiretap.HoldDouble, Count: 2},
 	"Produce topic=orders: flip-request":           {API: kmsg.Produce, Topic: "orders", Action: wiretap.FlipRequest, Count: 1},
 	"Fetch: flip-reply x3":                         {API: kmsg.Fetch, Action: wiretap.FlipReply, Count: 3},
+	"Fetch: unlist-aborted always":                 {API: kmsg.Fetch, Action: wiretap.UnlistAborted, Count: wiretap.Always},
 	"Produce: rewrite-error 499":                   {API: kmsg.Produce, Action: wiretap.RewriteError, ErrorCode: 499, Count: 1},
 }
 
