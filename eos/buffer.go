@@ -7,15 +7,10 @@ import (
 	"sync/atomic"
 	"time"
 	"unsafe"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // DefaultInputBufferMaxBytes is the size of an InputBuffer where none is given.
 const DefaultInputBufferMaxBytes = 64 << 20
-
-// recordBytes is what the client makes of a fetched record beside its bytes.
-const recordBytes = int64(unsafe.Sizeof(kgo.Record{}) + unsafe.Sizeof(uintptr(0)))
 
 // InputBuffer bounds the memory that fetched input takes once it is decompressed, in all sessions that share it (Kafka Streams'
 // input.buffer.max.bytes): what the clients hold and what is handed out and not let go of yet. A batch that finds no room is fetched again

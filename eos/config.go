@@ -93,7 +93,8 @@ type Config struct {
 	// MaxBytes bounds a batch, and so a transaction, in bytes of keys and values, up to one record more.
 	// Default: DefaultMaxBytes.
 	MaxBytes int
-	// InputBuffer bounds the memory of what is fetched, in this session and in others that are given the same one.
+	// InputBuffer bounds the memory of what is fetched, in this session and in others that are given the same one. A transaction of the input that is
+	// larger than half of it is handed out before its end is seen.
 	// Default: one of DefaultInputBufferMaxBytes for this session.
 	InputBuffer *InputBuffer
 	// BufferMemory is how many bytes of outputs the client holds before Commit waits for their answers (buffer.memory). A record that is

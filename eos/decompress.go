@@ -14,6 +14,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/eos-pipe/eos-pipe/internal/stable"
 )
 
 // errNoRoom is the cause when a batch is not decompressed because the InputBuffer is full. What stands before it in its partition is handed
@@ -86,7 +88,7 @@ func (d *decompressor) decompress(src []byte, codec kgo.CompressionCodecType) ([
 
 // small returns a copy of data, which is in few.
 func (d *decompressor) small(data []byte) ([]byte, error) {
-	weight := int64(len(data)) + countRecords(data)*recordBytes
+	weight := int64(len(data)) + countRecords(data)*stable.RecordBytes
 	switch {
 	case len(data) == 0:
 		return []byte{}, nil
@@ -123,7 +125,7 @@ func (d *decompressor) larger(size int64, src []byte, codec kgo.CompressionCodec
 
 // large returns data, for which size bytes are taken, when there is room for its records, too.
 func (d *decompressor) large(data []byte, size int64) ([]byte, error) {
-	records := countRecords(data) * recordBytes
+	records := countRecords(data) * stable.RecordBytes
 	switch {
 	case int64(len(data))+records > d.max:
 		d.buffer.release(size)

@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"pgregory.net/rapid"
+
+	"github.com/eos-pipe/eos-pipe/internal/stable"
 )
 
 var codecs = map[string]kgo.CompressionCodec{
@@ -67,7 +69,7 @@ func TestDecompressCountsRecords(t *testing.T) {
 	src, kind := compress(t, kgo.ZstdCompression(), bytes.Repeat(record, 1000))
 	data, err := d.Decompress(src, kind)
 	require.NoError(t, err)
-	require.Equal(t, 7000+1000*recordBytes, buffer.Used())
+	require.Equal(t, 7000+1000*stable.RecordBytes, buffer.Used())
 	runtime.KeepAlive(&data[0])
 	src, kind = compress(t, kgo.ZstdCompression(), bytes.Repeat(record, 10_000))
 	_, err = d.Decompress(src, kind)

@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/eos-pipe/eos-pipe/internal/stable"
 )
 
 // fetchSize keeps what the client asks of each broker at once to what there is room for: a fetch of records without content takes 24
@@ -36,7 +38,7 @@ func (f *fetchSize) size() int64 {
 // OnFetchBatchRead implements kgo.HookFetchBatchRead.
 func (f *fetchSize) OnFetchBatchRead(_ kgo.BrokerMetadata, _ string, _ int32, m kgo.FetchBatchMetrics) {
 	f.wire.Add(int64(m.CompressedBytes))
-	f.memory.Add(int64(m.UncompressedBytes) + int64(m.NumRecords)*recordBytes)
+	f.memory.Add(int64(m.UncompressedBytes) + int64(m.NumRecords)*stable.RecordBytes)
 }
 
 // adjust tells the client what to ask for from now on: less at once where records grow, more little by little where they do not.

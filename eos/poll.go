@@ -35,6 +35,9 @@ func (b Batch) Offsets() offsets.Set { return b.next.Clone() }
 // Poll waits for records and hands out a batch of them, bounded by Config.MaxRecords, MaxBytes and MaxAge. No
 // transaction is open while it waits, nor while the caller works on the batch.
 //
+// Records of a transaction are handed out when the marker that ends it has been fetched, and never if that says abort: the brokers' lists of
+// aborted transactions may be incomplete (see internal/stable).
+//
 // A batch that was not committed comes again: Poll first goes back to the committed offsets. While a batch is out,
 // the group waits with rebalancing, up to the larger of session and transaction timeout.
 //
@@ -188,6 +191,7 @@ func (s *Session) take(ctx context.Context, b *Batch) error {
 			}
 		}
 	}
+	s.trustTooMuch()
 	if _, err := s.handOut(b); err != nil {
 		failed = errors.Join(failed, err)
 	}

@@ -48,6 +48,7 @@ type Session struct {
 	limits    map[string]int32 // max.message.bytes of output topics, where it is known
 	group     int              // bytes that are produced before their answers are awaited; 0: all
 	saidRetry limiter
+	saidTrust limiter
 
 	decompressor *decompressor
 	fetch        *fetchSize

@@ -3,6 +3,7 @@ package eos
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -69,20 +70,30 @@ func (s *Session) handOutOf(p offsets.Partition, records []*kgo.Record, b *Batch
 	return nil
 }
 
-// trust hands out all that is held: a transaction of the input is larger than the InputBuffer, and its end is behind it. It returns
+// trustTooMuch trusts what is held if it is more than a session may hold: its part of half of the InputBuffer.
+func (s *Session) trustTooMuch() {
+	n := int64(0)
+	for _, q := range s.held {
+		n += q.Bytes()
+	}
+	if n > s.cfg.InputBuffer.max/s.cfg.InputBuffer.sessions/2 {
+		s.trust()
+	}
+}
+
+// trust has all that is held handed out: a transaction of the input does not fit into the InputBuffer, and its end is behind it. It returns
 // false if nothing is held.
 func (s *Session) trust() bool {
-	if len(s.held) == 0 {
-		return false
-	}
 	n := 0
 	for _, q := range s.held {
 		n += q.Len()
 		q.Trust()
 	}
-	s.cfg.Logger.Warn("a transaction of the input does not fit into the input buffer; its records are processed before its end is seen, since the broker says that they are committed",
-		"transactional_id", s.cfg.TransactionalID, "records", n, "used", s.cfg.InputBuffer.Used())
-	return true
+	if n > 0 && s.saidTrust.allow(10*time.Second) {
+		s.cfg.Logger.Warn("a transaction of the input does not fit into the input buffer; its records are processed before its end is seen, since the broker says that they are committed",
+			"transactional_id", s.cfg.TransactionalID, "records", n, "used", s.cfg.InputBuffer.Used())
+	}
+	return n > 0
 }
 
 // forget forgets what was handed out and what is held: it is read again.

@@ -28,6 +28,7 @@ func TestFaultThreeBrokers(t *testing.T) {
 	t.Run("rolling restart", func(t *testing.T) { testRollingRestart(t, cluster) })
 	t.Run("minority", func(t *testing.T) { testMinority(t, cluster) })
 	t.Run("broker paused", func(t *testing.T) { testBrokerPaused(t, cluster) })
+	t.Run("aborted not listed", func(t *testing.T) { testAbortedNotListed(t, cluster) })
 	t.Run("unclean election", func(t *testing.T) { testUncleanElection(t, cluster) })
 }
 

@@ -520,10 +520,11 @@ func (b *sessionBench) readOutput() (records []*kgo.Record) {
 		kgo.KeepControlRecords(), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))...)
 	require.NoError(b.t, err)
 	defer cl.Close()
+	held := stableReader(b.t)
 	for len(left) > 0 {
 		fetches := cl.PollFetches(ctx)
 		require.NoError(b.t, fetches.Err())
-		fetches.EachRecord(func(r *kgo.Record) {
+		for _, r := range held.Records(fetches) {
 			p := offsets.Partition{Topic: r.Topic, Number: r.Partition}
 			if !r.Attrs.IsControl() {
 				records = append(records, r)
@@ -531,7 +532,7 @@ func (b *sessionBench) readOutput() (records []*kgo.Record) {
 			if end, ok := left[p]; ok && r.Offset >= end.Offset-1 {
 				delete(left, p)
 			}
-		})
+		}
 	}
 	return records
 }

@@ -155,7 +155,7 @@ func (p *pipe) commitHistory(ctx context.Context, outcomes *checker.Outcomes) (*
 		return nil, err
 	}
 	h := history{group: p.group, commits: checker.NewCommits(), outcomes: outcomes, open: map[writerAt][]commitAt{}}
-	err = p.readAs(ctx, ends, h.take, kgo.FetchIsolationLevel(kgo.ReadUncommitted()))
+	err = p.readAs(ctx, kgo.ReadUncommitted(), ends, h.take)
 	return h.commits, errors.Join(err, h.err)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/internal/checker"
+	"github.com/eos-pipe/eos-pipe/internal/stable"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -22,6 +23,7 @@ type liveReader struct {
 	ended  chan struct{}
 
 	mu       sync.Mutex
+	held     *stable.Reader
 	readings map[offsets.Partition]*checker.Reading
 	next     map[offsets.Partition]int64 // where it is
 	faults   []string                    // fetch errors that are no passing ones
@@ -42,7 +44,7 @@ func (p *pipe) readLive() *liveReader {
 	}
 	ctx, cancel := context.WithCancel(p.t.Context())
 	l := &liveReader{
-		p: p, cancel: cancel, ended: make(chan struct{}), readings: newReadings(ends), next: map[offsets.Partition]int64{}, changed: make(chan struct{}),
+		p: p, held: stableReader(p.t), cancel: cancel, ended: make(chan struct{}), readings: newReadings(ends), next: map[offsets.Partition]int64{}, changed: make(chan struct{}),
 		cl: p.cluster.Client(p.t, kgo.ConsumePartitions(starts), kgo.KeepControlRecords(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 			kgo.ConsumeResetOffset(kgo.NoResetOffset())),
 	}
@@ -67,13 +69,13 @@ func (l *liveReader) take(ctx context.Context, fetches kgo.Fetches) {
 			l.faults = append(l.faults, fmt.Sprintf("%s-%d: %v", topic, partition, err))
 		}
 	})
-	fetches.EachRecord(func(r *kgo.Record) {
+	for _, r := range l.held.Records(fetches) {
 		at := offsets.Partition{Topic: r.Topic, Number: r.Partition}
 		l.next[at] = r.Offset + 1
 		if !r.Attrs.IsControl() {
 			l.readings[at].Record(r.Offset, fingerprint(0, r))
 		}
-	})
+	}
 	close(l.changed)
 	l.changed = make(chan struct{})
 }

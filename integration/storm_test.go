@@ -158,10 +158,10 @@ func (p *pipe) logsAndReadings(t *testing.T, level kgo.IsolationLevel) (*checker
 	logs, err := p.rawLogs(t.Context(), ends(p.adm.ListEndOffsets), nil)
 	require.NoError(t, err)
 	reading := checker.NewReading(at)
-	require.NoError(t, p.readAs(t.Context(), ends(p.adm.ListCommittedOffsets), func(r *kgo.Record) {
+	require.NoError(t, p.readAs(t.Context(), level, ends(p.adm.ListCommittedOffsets), func(r *kgo.Record) {
 		if !r.Attrs.IsControl() {
 			reading.Record(r.Offset, fingerprint(0, r))
 		}
-	}, kgo.FetchIsolationLevel(level)))
+	}))
 	return logs[at], reading
 }

@@ -20,7 +20,7 @@ type rule struct {
 var rules = []rule{
 	{pkg: "offsets", required: true, isPure: true, light: true},
 	{pkg: "internal/checker", required: true, isPure: true, light: true, module: []string{"offsets"}},
-	{pkg: "internal/stable", required: true, isPure: true, light: true},
+	{pkg: "internal/stable", required: true, light: true},
 	{pkg: "eos", required: true, light: true, module: []string{"internal/stable", "offsets"}},
 	{pkg: "eos/trace", required: true, isPure: true, light: true},
 	{pkg: "eos/model", required: true, isPure: true, light: true, module: []string{"eos/trace"}},

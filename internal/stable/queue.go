@@ -14,6 +14,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"unsafe"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -23,6 +24,7 @@ import (
 // ready. It belongs to one goroutine at a time.
 type Queue struct {
 	records []*kgo.Record
+	bytes   int64
 	open    map[int64]transaction // by producer id: those of records whose end has not been seen
 }
 
@@ -50,6 +52,7 @@ func (q *Queue) Push(records []*kgo.Record, lastStableOffset int64) (aborted []A
 	}
 	known := int64(math.MinInt64) // a producer whose transaction is known to be open
 	for _, r := range records {
+		q.bytes += sizeOf(r)
 		switch {
 		case !r.Attrs.IsTransactional():
 		case r.Attrs.IsControl():
@@ -116,6 +119,7 @@ func (q *Queue) takeOut(a *Aborted) {
 		}
 		a.Last = r.Offset
 		a.Records++
+		q.bytes -= sizeOf(r)
 	}
 }
 
@@ -124,6 +128,14 @@ func (q *Queue) Trust() { clear(q.open) }
 
 // Len returns how many records are there, markers included.
 func (q *Queue) Len() int { return len(q.records) }
+
+// Bytes returns how much memory they take: their keys, values and what the client makes of each.
+func (q *Queue) Bytes() int64 { return q.bytes }
+
+func sizeOf(r *kgo.Record) int64 { return RecordBytes + int64(len(r.Key)+len(r.Value)) }
+
+// RecordBytes is what the client makes of a fetched record beside its bytes.
+const RecordBytes = int64(unsafe.Sizeof(kgo.Record{}) + unsafe.Sizeof(uintptr(0)))
 
 // First returns the first record that is there; nil: none.
 func (q *Queue) First() *kgo.Record {
@@ -158,8 +170,11 @@ func (q *Queue) Take(most int) []*kgo.Record {
 	n := min(most, q.Stable())
 	if n == len(q.records) {
 		all := q.records
-		q.records = nil
+		q.records, q.bytes = nil, 0
 		return all
+	}
+	for _, r := range q.records[:n] {
+		q.bytes -= sizeOf(r)
 	}
 	taken := slices.Clone(q.records[:n])
 	clear(q.records[:n]) // what stays must not keep them

@@ -43,6 +43,7 @@ func TestQueue(t *testing.T) {
 				first = strconv.FormatInt(r.Offset, 10)
 			}
 			fmt.Fprintf(&out, "%d of %d are stable; first %s, end %d\n", q.Stable(), q.Len(), first, q.End())
+			require.InDelta(t, int64(q.Len())*stable.RecordBytes, q.Bytes(), float64(4*q.Len()), "markers have a key of 4 bytes")
 			return out.String()
 		})
 	})
