@@ -49,7 +49,7 @@ func (s *Session) Commit(ctx context.Context, b Batch, outs iter.Seq[*kgo.Record
 		return &Error{Op: "commit", Outcome: Aborted, Next: PollAgain, Err: fmt.Errorf("%w: this is not the batch that was polled last", ErrMisuse)}
 	}
 	s.txn++
-	t := &transaction{s: s, batch: b, decided: Unknown, outputs: map[offsets.Partition]int64{}}
+	t := &transaction{s: s, batch: b, decided: Unknown, outputs: map[offsets.Partition]int64{}, moves: s.client.ahead.now()}
 	err := t.run(ctx, outs)
 	if err != nil {
 		s.letGo()
@@ -72,6 +72,7 @@ type transaction struct {
 	epoch          int16
 	mark           string      // see tag
 	commits        offsets.Set // what the tracker gives to be committed
+	moves          uint64      // when it began, for ahead
 	began, flushed time.Time
 	cause          error   // why it was not committed at once
 	ending         bool    // its offsets may have been sent
@@ -133,7 +134,7 @@ func (t *transaction) run(ctx context.Context, outs iter.Seq[*kgo.Record]) error
 		return t.notCommitted(ctx)
 	}
 	t.decide(Committed)
-	s.client.ahead.note(t.commits, s.held)
+	s.client.ahead.note(t.moves, t.commits, s.held)
 	if s.epochs {
 		s.client.producerEpoch++
 	}

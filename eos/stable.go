@@ -170,16 +170,29 @@ func (t *transaction) add(req *kmsg.TxnOffsetCommitRequest, p offsets.Partition,
 type ahead struct {
 	mu        sync.Mutex
 	committed offsets.Set
+	moves     uint64 // how often partitions were assigned or taken away
+	moved     map[offsets.Partition]uint64
 }
 
-// note says what is committed, after a transaction that committed these offsets while that was held.
-func (a *ahead) note(commits offsets.Set, held map[offsets.Partition]*stable.Queue) {
+// now is a time in the eyes of note.
+func (a *ahead) now() uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.moves
+}
+
+// note says what is committed, after a transaction that began at a time and committed these offsets while that was held. What was held of
+// partitions that have moved since is somebody else's.
+func (a *ahead) note(began uint64, commits offsets.Set, held map[offsets.Partition]*stable.Queue) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for p := range commits {
 		delete(a.committed, p)
 	}
 	for p, q := range held {
+		if a.moved[p] > began {
+			continue
+		}
 		if a.committed == nil {
 			a.committed = offsets.Set{}
 		}
@@ -201,16 +214,18 @@ func (a *ahead) has(p offsets.Partition) bool {
 	return ok
 }
 
-// lose forgets partitions that are taken away: whoever has them next goes on from what the group has committed. It waits for a goBack
-// under way, so that none comes after it.
-func (a *ahead) lose(partitions map[string][]int32) {
+// move forgets a partition that is taken away, or assigned: whoever has it next goes on from what the group has committed. It waits for a
+// goBack under way, so that none comes after it. (Of partitions that are taken away kgo does not always tell: not after others, until the next
+// end. Of those that are assigned it does, before anything of them is fetched.)
+func (a *ahead) move(p offsets.Partition) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for topic, numbers := range partitions {
-		for _, n := range numbers {
-			delete(a.committed, offsets.Partition{Topic: topic, Number: n})
-		}
+	delete(a.committed, p)
+	a.moves++
+	if a.moved == nil {
+		a.moved = map[offsets.Partition]uint64{}
 	}
+	a.moved[p] = a.moves
 }
 
 // goBack has the client read on from what is committed.

@@ -34,6 +34,7 @@ func (c *client) startOffsets(ctx context.Context, fetched map[string]map[int32]
 	as.member, as.generation = c.gts.Client().GroupMetadata()
 	for topic, parts := range fetched {
 		for number, o := range parts {
+			c.ahead.move(offsets.Partition{Topic: topic, Number: number})
 			c.members.assigned(offsets.Partition{Topic: topic, Number: number}, as)
 			c.has.fetched(offsets.Partition{Topic: topic, Number: number})
 			if o.EpochOffset().Offset < 0 {
