@@ -90,6 +90,7 @@ func TestEostestSessionsPass(t *testing.T) {
 		guest.stop(t)
 		require.NoError(t, s.Close(t.Context()))
 	}
+	b.caughtUp()
 	second := b.work(b.open(config("a")))
 	b.write(300)
 	select { // the older one, unless the newer one takes seconds to join the group

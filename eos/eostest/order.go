@@ -102,8 +102,8 @@ func improve(items []item, now verdict, c config, attempts *int) ([]item, verdic
 // move takes an item from its place to one before it.
 type move struct{ from, to int }
 
-// movesAround lists the moves that may explain the item at bad: itself to before others, others to before it, and among those before it,
-// which may have left another state behind.
+// movesAround lists the moves that may explain the item at bad: itself to before others, others to before it and to before those that stand there,
+// and among those before it, which may have left another state behind.
 func movesAround(items []item, bad int) []move {
 	var moves []move
 	for to := bad - 1; to >= 0 && items[bad].mayPass(items[to]); to-- {
@@ -111,8 +111,8 @@ func movesAround(items []item, bad int) []move {
 	}
 	for from := bad + 1; from < min(bad+maxAhead, len(items)); from++ {
 		isFree := !slices.ContainsFunc(items[bad:from], func(i item) bool { return !items[from].mayPass(i) })
-		if isFree {
-			moves = append(moves, move{from, bad})
+		for to := bad; isFree && to >= 0 && items[from].mayPass(items[to]); to-- {
+			moves = append(moves, move{from, to})
 		}
 	}
 	for from := bad - 1; from > max(bad-maxAhead, 0); from-- {

@@ -76,6 +76,24 @@ func TestOrderOfEarlierOnes(t *testing.T) {
 	require.Equal(t, items[4], ordered[3])
 }
 
+// The same, and the answers to both requests of the one who takes over came before those of the batches.
+func TestOrderOfLaterOnes(t *testing.T) {
+	t.Parallel()
+	items := steps(t,
+		step{1, 2, "init v=5 txn=x timeout_ms=1000 expected=-1/-1 -> NONE producer=7/0"},
+		step{3, 4, "produce v=12 txn=x to=t-0 producer=7/0 transactional=true seq=0 count=1 time_ms=1 acks=-1 -> NONE offset=0"},
+		step{5, 6, "end v=5 txn=x producer=7/0 commit=true -> NONE next=7/1"},
+		step{9, 10, "init v=5 txn=x timeout_ms=1000 expected=-1/-1 -> CONCURRENT_TRANSACTIONS producer=-1/-1"},
+		step{11, 12, "init v=5 txn=x timeout_ms=1000 expected=-1/-1 -> NONE producer=7/3"},
+		step{7, 13, "produce v=12 txn=x to=t-0 producer=7/1 transactional=true seq=0 count=1 time_ms=1 acks=-1 -> NONE offset=2"},
+		step{8, 14, "produce v=12 txn=x to=t-1 producer=7/1 transactional=true seq=0 count=1 time_ms=1 acks=-1 -> NONE offset=0"},
+	)
+	items[6].conn = items[5].conn
+	ordered, v := arrange(items, config{rules: model.DefaultRules()})
+	require.Empty(t, v.findings)
+	require.Equal(t, []item{items[5], items[6], items[3], items[4]}, ordered[3:])
+}
+
 // A transaction that its coordinator has aborted for its time is known by the time that has passed: the producer that begins then gets the
 // epoch behind the abort's.
 func TestTimeoutIsSeen(t *testing.T) {
