@@ -12,8 +12,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
 // client is one life of the franz-go client under a session. A session whose client is in doubt discards it and makes
@@ -149,10 +147,8 @@ var errDiscarded = errors.New("the client is discarded")
 
 // rebalancing is called by kgo before partitions are taken away or when they are lost.
 func (c *client) rebalancing(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
-	for topic, numbers := range partitions {
-		for _, n := range numbers {
-			c.ahead.move(offsets.Partition{Topic: topic, Number: n})
-		}
+	for p := range eachPartition(partitions) {
+		c.ahead.move(p)
 	}
 	c.rebalanced.Store(true)
 }

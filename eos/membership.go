@@ -2,6 +2,7 @@ package eos
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 
@@ -111,15 +112,22 @@ func (b countingBalancer) JoinGroupMetadata(interests []string, assignment map[s
 func (b countingBalancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
 	assigned, err := b.GroupBalancer.ParseSyncAssignment(assignment)
 	if err == nil {
-		var partitions []offsets.Partition
-		for topic, numbers := range assigned {
-			for _, n := range numbers {
-				partitions = append(partitions, offsets.Partition{Topic: topic, Number: n})
-			}
-		}
-		b.c.s.tellAssigned(partitions)
+		b.c.s.tellAssigned(slices.Collect(eachPartition(assigned)))
 	}
 	return assigned, err
+}
+
+// eachPartition goes through partitions as kgo names them.
+func eachPartition(topics map[string][]int32) iter.Seq[offsets.Partition] {
+	return func(yield func(offsets.Partition) bool) {
+		for topic, numbers := range topics {
+			for _, n := range numbers {
+				if !yield(offsets.Partition{Topic: topic, Number: n}) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func (s *Session) tellAssigned(partitions []offsets.Partition) {

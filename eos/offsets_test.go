@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
@@ -23,12 +22,7 @@ func TestOffsetsOfARequestAreChecked(t *testing.T) {
 	} {
 		set, err := offsets.ParseSet(text)
 		require.NoError(t, err)
-		req := kmsg.NewPtrTxnOffsetCommitRequest()
-		for p, pos := range set {
-			part := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-			part.Partition, part.Offset = p.Number, pos.Offset
-			req.Topics = append(req.Topics, kmsg.TxnOffsetCommitRequestTopic{Topic: p.Topic, Partitions: []kmsg.TxnOffsetCommitRequestTopicPartition{part}})
-		}
+		req := requestOf(set)
 		req.MemberID, req.Generation = "m", 3
 		c := &client{}
 		for p := range want {

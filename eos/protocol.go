@@ -223,10 +223,8 @@ func (h *holdings) assigned(_ context.Context, cl *kgo.Client, added map[string]
 	if h.set == nil {
 		h.set = map[offsets.Partition]bool{}
 	}
-	for topic, numbers := range added {
-		for _, n := range numbers {
-			h.set[offsets.Partition{Topic: topic, Number: n}] = false
-		}
+	for p := range eachPartition(added) {
+		h.set[p] = false
 	}
 	h.c.s.tellAssigned(slices.Collect(maps.Keys(h.set)))
 }

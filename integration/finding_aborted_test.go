@@ -26,7 +26,7 @@ import (
 // for every fetch that does not reach b's record.
 func testAbortedNotListed(t *testing.T, cluster *kafkatest.Cluster) {
 	b := newSessionBenchOn(t, cluster)
-	leader := b.leaderOf(b.in)
+	leader := b.leaders(b.in)[0]
 	behind := leader%3 + 1
 	fetchLittle := kgo.FetchMaxPartitionBytes(20_000)
 
@@ -45,17 +45,13 @@ func testAbortedNotListed(t *testing.T, cluster *kafkatest.Cluster) {
 	cfg.MaxRecords = 7
 	s := b.open(cfg)
 	require.Empty(t, b.copy(s, 1))
-	b.caughtUp()
 	b.requireOnce()
 }
 
 // writeAborted writes what testAbortedNotListed says, with one record that is to be copied.
 func (b *sessionBench) writeAborted() {
 	b.t.Helper()
-	writer := func(name string) *kgo.Client {
-		return b.kafka.Client(b.t, kgo.TransactionalID(b.in+name), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()))
-	}
-	a, other := writer("a"), writer("b")
+	a, other := b.producer("-a"), b.producer("-b")
 	write := func(cl *kgo.Client, rs ...*kgo.Record) {
 		for _, r := range rs {
 			require.NoError(b.t, cl.ProduceSync(b.t.Context(), r).FirstErr())
@@ -97,14 +93,6 @@ func (b *sessionBench) plainGets(opts ...kgo.Opt) (aborted int) {
 	return aborted
 }
 
-// leaderOf returns which broker leads partition 0 of a topic.
-func (b *sessionBench) leaderOf(topic string) int32 {
-	b.t.Helper()
-	topics, err := b.adm.ListTopics(b.t.Context(), topic)
-	require.NoError(b.t, errors.Join(err, topics.Error()))
-	return topics[topic].Partitions[0].Leader
-}
-
 // moveLeader has a broker lead partition 0 of a topic.
 func (b *sessionBench) moveLeader(topic string, to int32) {
 	b.t.Helper()
@@ -117,6 +105,6 @@ func (b *sessionBench) moveLeader(topic string, to int32) {
 	set.Add(topic, 0)
 	b.eventually(fmt.Sprintf("broker %d leads %s", to, topic), func() bool {
 		_, err := b.adm.ElectLeaders(b.t.Context(), kadm.ElectPreferredReplica, set)
-		return err == nil && b.leaderOf(topic) == to
+		return err == nil && b.leaders(topic)[0] == to
 	})
 }

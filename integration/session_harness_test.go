@@ -164,6 +164,12 @@ func (b *sessionBench) write(n int) {
 	require.NoError(b.t, b.plain.ProduceSync(b.t.Context(), rs...).FirstErr())
 }
 
+// producer returns a client that writes to the input in transactions, as it is told.
+func (b *sessionBench) producer(name string) *kgo.Client {
+	b.t.Helper()
+	return b.kafka.Client(b.t, kgo.TransactionalID(b.in+name), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()))
+}
+
 // next makes the next input record of a partition. Its value is at least size bytes long, in a way that does not compress.
 func (b *sessionBench) next(partition int32, size int) *kgo.Record {
 	number := b.written[partition]

@@ -68,10 +68,7 @@ type together struct {
 
 func (b *sessionBench) together() *together {
 	b.t.Helper()
-	writer := func(name string) *kgo.Client {
-		return b.kafka.Client(b.t, kgo.TransactionalID(b.in+name), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()))
-	}
-	return &together{b, writer("-commits"), writer("-aborts")}
+	return &together{b, b.producer("-commits"), b.producer("-aborts")}
 }
 
 // write writes n records in one transaction, and among them as many in another one, which is aborted.
@@ -97,7 +94,7 @@ func (x *together) write(n int) {
 // A transaction of the input that is larger than the InputBuffer is processed all the same: the session says that it does not wait for its end.
 func TestSessionInputTransactionBeyondBuffer(t *testing.T) {
 	b := newSessionBench(t)
-	writer := b.kafka.Client(t, kgo.TransactionalID(b.in), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	writer := b.producer("")
 	require.NoError(t, writer.BeginTransaction())
 	for range 40 {
 		require.NoError(t, writer.ProduceSync(t.Context(), b.next(0, 100_000)).FirstErr())

@@ -167,7 +167,7 @@ func newMarkersBench(t *testing.T, cluster *kafkatest.Cluster, replicas int16) *
 }
 
 // leaders returns the leaders of a topic's partitions, of those that have one.
-func (b *markersBench) leaders(topic string) map[int32]int32 {
+func (b *sessionBench) leaders(topic string) map[int32]int32 {
 	b.t.Helper()
 	leaders := map[int32]int32{}
 	topics, err := b.adm.ListTopicsWithInternal(b.t.Context(), topic)

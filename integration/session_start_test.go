@@ -60,7 +60,7 @@ func TestSessionStartLatest(t *testing.T) {
 // group's offsets pass over the markers, so that nothing lags.
 func TestSessionAbortedInput(t *testing.T) {
 	b := newSessionBench(t)
-	upstream := b.kafka.Client(t, kgo.TransactionalID(b.group+"-upstream"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	upstream := b.producer("-upstream")
 	transact := func(commit bool) {
 		require.NoError(t, upstream.BeginTransaction())
 		for p := range int32(sessionPartitions) {

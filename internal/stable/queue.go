@@ -4,8 +4,8 @@
 // client leaves them out. That list may be incomplete. The broker takes it from an index, each entry of which says behind which offset
 // nothing is undecided, so that a search may stop there. A broker that has copied several transactions from its leader at once writes too
 // large an offset where a producer has more than one among them (ProducerStateManager.lastStableOffset passes over all transactions of the
-// producer, and so over its next one; TransactionIndex.collectAbortedTxns ends there; seen on Kafka 3.9.1, 4.3.1 and 4.4.0). When such a broker becomes the leader,
-// or serves reads as a follower, every client is given aborted records as committed ones.
+// producer, and so over its next one; TransactionIndex.collectAbortedTxns ends there; seen on Kafka 3.9.1, 4.3.1 and 4.4.0). When such a
+// broker becomes the leader, or serves reads as a follower, every client is given aborted records as committed ones.
 //
 // The markers themselves are right, and the last stable offset is: what a reader is given has its marker before that offset.
 package stable

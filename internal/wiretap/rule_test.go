@@ -92,6 +92,7 @@ func TestRuleTextRefused(t *testing.T) {
 		"EndTxn: hold-double 1s":            `"1s" is not understood`,
 		"EndTxn: flip-request":              "only records have a checksum",
 		"Produce: flip-reply":               "only records have a checksum",
+		"EndTxn: unlist-aborted":            "only Fetch replies list aborted transactions",
 		"Fetch broker=: drop-reply":         `"broker=" is no condition`,
 		"EndTxn: delay-reply":               "a duration such as 200ms is missing",
 		"EndTxn: delay-reply soon":          `"soon": want a duration`,
