@@ -155,7 +155,7 @@ release-snapshot: need-go ## make all files of a release in dist/, and publish n
 	      { GOBIN='$(CURDIR)/bin/docker' go install $(BUILDX) && mv bin/docker/buildx bin/docker/cli-plugins/docker-buildx; }; \
 	  else skip=publish,docker; echo 'release-snapshot: no docker daemon answers here: the image is left out' >&2; fi; \
 	  [[ ! -x bin/docker/cli-plugins/docker-buildx ]] || export DOCKER_CONFIG='$(CURDIR)/bin/docker'; \
-	  PATH='$(CURDIR)/bin/release':"$$PATH" go run $(GORELEASER) release --snapshot --clean --skip=$$skip
+	  PATH='$(CURDIR)/bin/release':"$$PATH" COMMIT='$(COMMIT)' DATE='$(DATE)' go run $(GORELEASER) release --snapshot --clean --skip=$$skip
 
 .PHONY: kafka-up
 kafka-up: ## start a broker at localhost:9092 to play with, in docker or natively
