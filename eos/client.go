@@ -76,6 +76,7 @@ func (s *Session) connectOnce(ctx context.Context) (*client, error) {
 			return nil, err
 		}
 	}
+	s.onlyOver(gts.Client())
 	gts.Client().AddConsumeTopics(slices.Collect(maps.Keys(s.inputs.all()))...)
 	if s.pattern != nil {
 		c.watching.Go(c.watchTopics)

@@ -33,7 +33,7 @@ func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Err
 		t.decide(Aborted)
 	}
 	s.forget()
-	s.pending, s.reread = false, nil
+	s.pending, s.unheard, s.reread = false, nil, nil
 	fenced := actionFor(cause, actReplay) == actFenced
 	joined := errors.Is(cause, kerr.FencedInstanceID) || errors.Is(cause, kerr.UnreleasedInstanceID)
 	joinsLater := fenced && !joined || errors.Is(cause, kerr.InvalidTxnState)

@@ -58,6 +58,7 @@ type Session struct {
 
 	askAllowed atomic.Int64                   // how long the next question may take, in ns; see asking
 	troubles   map[offsets.Partition]*trouble // what cannot be read; see unreadable.go
+	unheard    error                          // what the client said to a Poll whose context had ended
 	reread     error                          // why the next Poll reads with a new client
 	consumers  bool                           // the brokers know groups of the consumer protocol
 	epochs     bool                           // transaction.version 2 or higher: every transaction has a producer epoch of its own
