@@ -69,6 +69,9 @@ func (s *Session) PollRecords(ctx context.Context, most int) (Batch, error) {
 		}
 		s.client.gts.AllowRebalance()
 		s.fetch.adjust(s.client.gts.Client())
+		if why := s.client.standsStill.Load(); why != nil {
+			s.client.discard(*why)
+		}
 		b, err := s.gather(ctx, min(most, s.cfg.MaxRecords))
 		if why := s.client.discarded(); why != nil && ctx.Err() == nil {
 			err = why
@@ -193,7 +196,10 @@ func (s *Session) take(ctx context.Context, b *Batch) error {
 	if some, err := s.handOut(b); some || err != nil {
 		return err
 	}
-	fetches := s.client.gts.PollRecords(ctx, s.room(b))
+	most := s.room(b)
+	s.watch.asks(s.fetch.now)
+	fetches := s.client.gts.PollRecords(ctx, most)
+	s.watch.gets(fetches.NumRecords() < most)
 	var failed, ended error
 	for _, f := range fetches {
 		for _, t := range f.Topics {
@@ -229,7 +235,11 @@ func (s *Session) takePartition(topic string, f *kgo.FetchPartition, b *Batch) e
 				}
 			}
 		}
+		s.watch.do(func(x *standstill) { x.came(p, f.Records[len(f.Records)-1].Offset+1) })
 		s.hold(p, f)
+	}
+	if f.Err != nil {
+		s.watch.do(func(x *standstill) { x.excuse(offsets.Partition{Topic: topic, Number: f.Partition}) })
 	}
 	switch {
 	case errors.Is(f.Err, errNoRoom):

@@ -52,6 +52,7 @@ type Session struct {
 
 	decompressor *decompressor
 	fetch        *fetchSize
+	watch        watchdog
 	over         *PassedOverError // the batch that is passed over next
 	resume       func()           // has the client fetch all partitions again
 	noRoom       time.Time        // since when no input has come because the InputBuffer is full
