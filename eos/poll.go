@@ -73,7 +73,7 @@ func (s *Session) PollRecords(ctx context.Context, most int) (Batch, error) {
 			s.client.discard(*why)
 		}
 		b, err := s.gather(ctx, min(most, s.cfg.MaxRecords))
-		if why := s.client.discarded(); why != nil && ctx.Err() == nil {
+		if why := s.client.discarded(); why != nil && ctx.Err() == nil && !isDataLoss(err) {
 			err = why
 		}
 		if failed, only := unreadable(err); failed != nil {
