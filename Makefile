@@ -80,6 +80,15 @@ test-image: image ## build the image and test it: what is in it, and pipes in co
 test-unit: need-go race-hint ## run the tests that need nothing but Go
 	@go test $(RACE) ./...
 
+COUNT    ?= 100
+RUN      ?= .
+PACKAGES ?=
+
+.PHONY: test-flaky
+test-flaky: need-go race-hint ## run the tests that need no Kafka COUNT (100) times under load, all or those of PACKAGES (./eos) and RUN; takes hours
+	@packages='$(PACKAGES)'; [[ -n $$packages ]] || packages=$$($(list_others)); \
+	  RACE='$(RACE)' internal/tested/flaky '$(COUNT)' '$(RUN)' $$packages
+
 TORTURE_TIME ?= 1h
 TORTURE_OUT  ?= bin/torture
 
