@@ -284,6 +284,9 @@ func (s *Session) pollFailed(ctx context.Context, err error) error {
 	case isUnreadable(err):
 		return s.stop("poll", Aborted, err)
 	}
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		err = s.otherGroup(ctx, err)
+	}
 	act := s.act(err, actReplay)
 	if errors.Is(err, errDiscarded) || errors.Is(err, errOrder) || errors.Is(err, kgo.ErrClientClosed) {
 		act = actReplace
@@ -296,7 +299,7 @@ func (s *Session) pollFailed(ctx context.Context, err error) error {
 			return failed
 		}
 		return nil
-	case actReplay:
+	case actReplay, actAgain:
 	}
 	s.retrying("read", err)
 	if rewound := s.rewind(ctx); rewound != nil { // what came along with the error is read again
