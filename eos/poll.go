@@ -316,6 +316,9 @@ func (s *Session) pollFailed(ctx context.Context, err error) error {
 	case isUnreadable(err):
 		return s.stop("poll", Aborted, err)
 	}
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		err = s.otherGroup(ctx, err)
+	}
 	act := s.act(err, actReplay)
 	if failed, ok := errors.AsType[*fetchError](err); ok && failed.partition.Topic != "" && act == actReplay {
 		act = actReplace // kgo does not go on with each partition of which it has told an error
@@ -332,7 +335,7 @@ func (s *Session) pollFailed(ctx context.Context, err error) error {
 			return failed
 		}
 		return nil
-	case actReplay:
+	case actReplay, actAgain:
 	}
 	s.retrying("read", err)
 	if rewound := s.rewind(ctx); rewound != nil { // what came along with the error is read again

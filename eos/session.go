@@ -342,6 +342,10 @@ func (s *Session) to(next State, why error) {
 // retrying says, at most every five seconds, that something is being tried again.
 func (s *Session) retrying(what string, err error) {
 	if s.saidRetry.allow(5 * time.Second) {
-		s.cfg.Logger.Warn("trying again to "+what, "transactional_id", s.cfg.TransactionalID, "err", err)
+		attrs := []any{"transactional_id", s.cfg.TransactionalID, "err", err}
+		if what := waitsFor(err); what != "" {
+			attrs = append(attrs, "waits_for", what)
+		}
+		s.cfg.Logger.Warn("trying again to "+what, attrs...)
 	}
 }

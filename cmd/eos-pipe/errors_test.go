@@ -60,6 +60,11 @@ func TestRefusals(t *testing.T) {
 		{kerr.GroupAuthorizationFailed, "READ on the group"},
 		{kerr.TopicAuthorizationFailed, "READ on an input topic, or WRITE on an output topic"},
 		{kerr.ClusterAuthorizationFailed, "the cluster"},
+		{kerr.InvalidTransactionTimeout, "--transaction-timeout"},
+		{kerr.InvalidSessionTimeout, "--session-timeout"},
+		{fmt.Errorf("%w: %w", eos.ErrOtherGroup, kerr.GroupIDNotFound), "--group"},
+		{kerr.OffsetMetadataTooLarge, "offset.metadata.max.bytes"},
+		{kerr.UnsupportedAssignor, "group.consumer.assignors"},
 	} {
 		code, hint := classify(&eos.Error{Op: "open", Next: eos.Stop, Err: fmt.Errorf("%w: %w", eos.ErrUnreachable, test.err)})
 		require.Equal(t, exitOperator, code, "%v", test.err)
