@@ -76,6 +76,16 @@ test-image: image ## build the image and test it: what is in it, and pipes in co
 test-unit: need-go race-hint ## run the tests that need nothing but Go
 	@go test $(RACE) ./...
 
+CLIENT  ?= latest
+franz_go := github.com/twmb/franz-go
+
+.PHONY: test-client
+test-client: need-go race-hint ## run the tests that need no Kafka with another franz-go: version CLIENT (the newest), and the newest kadm and kmsg that fit
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; cp go.mod go.sum "$$dir"; export GOFLAGS="$${GOFLAGS-} -modfile=$$dir/go.mod"; \
+	  go get $(franz_go)/pkg/kadm@latest $(franz_go)/pkg/kmsg@latest $(franz_go)@$(CLIENT) 2>/dev/null || go get $(franz_go)@$(CLIENT); \
+	  echo "test-client: $$(go list -m $(franz_go) $(franz_go)/pkg/kadm $(franz_go)/pkg/kmsg | tr '\n' ' ')"; \
+	  packages=$$($(list_others)); go test $(RACE) -count=1 -timeout 20m $$packages
+
 TORTURE_TIME ?= 1h
 TORTURE_OUT  ?= bin/torture
 

@@ -30,7 +30,9 @@ const (
 )
 
 // String returns the outcome as one word.
-func (o Outcome) String() string { return [...]string{"aborted", "committed", "unknown", "unchanged"}[o] }
+func (o Outcome) String() string {
+	return [...]string{"aborted", "committed", "unknown", "unchanged"}[o]
+}
 
 // Next says what the caller of a failed operation does next.
 type Next int
