@@ -99,6 +99,7 @@ func (s *Session) trust() bool {
 func (s *Session) forget() {
 	s.tracker.Reset()
 	clear(s.held)
+	s.watch.do((*standstill).back)
 }
 
 // settle has the client commit the offsets of the batch, and no others: what it would commit must be behind the batch, behind what is held, or

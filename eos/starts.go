@@ -49,6 +49,7 @@ func (c *client) startOffsets(ctx context.Context, fetched map[string]map[int32]
 		}
 	}
 	c.has.fetched(c.gts.Client(), fetched, missing)
+	c.watchFrom(fetched)
 	return fetched, nil
 }
 
@@ -62,6 +63,17 @@ func (c *client) start(ctx context.Context, missing offsets.Set, as membership) 
 	}
 	c.s.cfg.Logger.Info("committed where the group starts", "group", c.s.cfg.Group, "start", c.s.cfg.Start.String(), "offsets", missing.String())
 	return nil
+}
+
+// watchFrom tells the watchdog where partitions just assigned begin.
+func (c *client) watchFrom(fetched map[string]map[int32]kgo.Offset) {
+	for topic, parts := range fetched {
+		for number, o := range parts {
+			c.s.watch.do(func(x *standstill) {
+				x.assigned(offsets.Partition{Topic: topic, Number: number}, o.EpochOffset().Offset)
+			})
+		}
+	}
 }
 
 // errStart is the cause when a client is discarded because it is not known whether the group's start was committed.
