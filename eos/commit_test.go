@@ -383,7 +383,7 @@ func TestPartitions(t *testing.T) {
 // So the session goes on with a new epoch there. Found by a schedule (internal/schedules).
 func TestProduceIsRefusedAfterItWasWritten(t *testing.T) {
 	for name, opts := range map[string][]kfake.Opt{"transaction.version 1": {kfake.MaxVersions(kversion.V3_9_0())}, "transaction.version 2": nil} {
-		for _, code := range []*kerr.Error{kerr.InvalidTimestamp, kerr.InvalidRequest} {
+		for _, code := range []*kerr.Error{kerr.InvalidTimestamp, kerr.OperationNotAttempted} {
 			t.Run(name+" "+code.Message, func(t *testing.T) {
 				b := setup(t, opts...)
 				b.produce(1)

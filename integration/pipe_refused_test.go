@@ -54,7 +54,7 @@ func (p *pipe) join(consumer bool) *kgo.Client {
 func TestGroupOfAnotherKind(t *testing.T) {
 	p := newPipe(t, kafkatest.Shared(t), shape{from: []int32{1}, to: []int32{1}})
 	p.fill(1)
-	cl := p.cluster.Client(t)
+	cl := p.cluster.Client(t, kgo.MaxVersions(nil)) // by default kgo sends no StreamsGroupHeartbeat
 	versions, err := p.adm.ApiVersions(t.Context())
 	require.NoError(t, err)
 	own := p.group

@@ -130,7 +130,7 @@ func TestSessionCommitMeetsAbort(t *testing.T) {
 	for _, code := range []*kerr.Error{kerr.ProducerFenced, kerr.InvalidTxnState, kerr.InvalidProducerEpoch} {
 		t.Run(code.Message+" after the time-out", func(t *testing.T) {
 			protocols(t, func(b *sessionBench) {
-				_, s, err := b.commitLate(code, func(cfg eos.Config) {
+				_, s, err := b.commitLate(code, 2*time.Second, func(cfg eos.Config) {
 					b.eventually("the broker aborts the transaction", func() bool { return b.aborted(cfg) })
 				})
 				var e *eos.Error
@@ -146,7 +146,7 @@ func TestSessionCommitMeetsAbort(t *testing.T) {
 		t.Run(code.Message+" after a second session", func(t *testing.T) {
 			protocols(t, func(b *sessionBench) {
 				var second *sessionWorker
-				tap, _, err := b.commitLate(code, func(eos.Config) {
+				tap, _, err := b.commitLate(code, 0, func(eos.Config) {
 					second = b.work(b.open(b.config("a")))
 					b.caughtUp()
 				})
@@ -162,13 +162,17 @@ func TestSessionCommitMeetsAbort(t *testing.T) {
 	}
 }
 
-// commitLate holds up the commit of a session's transaction until meanwhile returns; then the answer to it says code.
-func (b *sessionBench) commitLate(code *kerr.Error, meanwhile func(eos.Config)) (*wiretap.Tap, *eos.Session, error) {
+// commitLate holds up the commit of a session's transaction, whose produce was slow, until meanwhile returns; then the answer to it says code.
+// The transaction times out after slow and a second; the session waits longer for the answer.
+func (b *sessionBench) commitLate(code *kerr.Error, slow time.Duration, meanwhile func(eos.Config)) (*wiretap.Tap, *eos.Session, error) {
 	t := b.t
 	t.Helper()
 	b.write(300)
 	cfg, tap := b.tapped("a")
-	cfg.TransactionTimeout = 2 * time.Second
+	if slow > 0 {
+		cfg.TransactionTimeout = slow + time.Second
+		tap.Add(wiretap.Rule{API: kmsg.Produce, Action: wiretap.DelayReply, Delay: slow})
+	}
 	s := b.open(cfg)
 	batch := b.poll(s)
 	held := tap.Hold(wiretap.Rule{API: kmsg.EndTxn, Action: wiretap.HoldRequest})
