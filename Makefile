@@ -74,7 +74,8 @@ test-deploy: need-go ## test compose.yaml, the Kubernetes manifests, the alerts:
 
 .PHONY: test-interop
 test-interop: need-go ## four other clients with every codec write the input and read the output; codecs beside a registry (docs/neighbours.md)
-	@$(with_kafka) EOS_TEST_INTEROP=full go test $(RACE) -count=1 -timeout 30m ./integration/interop
+	@$(with_kafka) EOS_TEST_INTEROP=full go test $(RACE) -count=1 -timeout 30m ./integration/interop && result=passed || result=failed; \
+	  internal/tested/record test-interop $$result '40 writers (4 clients, 5 codecs, with and without transactions), 4 readers, a registry'; [[ $$result == passed ]]
 
 .PHONY: test-image
 test-image: image ## build the image and test it: what is in it, and pipes in confined containers on real Kafka; needs docker

@@ -5,8 +5,9 @@ python 'confluent-kafka[schemaregistry]==2.16.1'
 folder=$("$project/docker/neighbours/provide" registry)
 coproc REGISTRY { exec "$project/docker/neighbours/registry" "${folder#registry=}"; }
 url=
-while [[ -z $url ]] && read -r line <&"${REGISTRY[0]}"; do url=$(grep -o 'Listening on: http://127\.0\.0\.1:[0-9]*' <<<"$line" | cut -d' ' -f3 || true); done
-cat <&"${REGISTRY[0]}" >/dev/null &
+exec {log}<&"${REGISTRY[0]}"
+while [[ -z $url ]] && read -r line <&"$log"; do url=$(grep -o 'Listening on: http://127\.0\.0\.1:[0-9]*' <<<"$line" | cut -d' ' -f3 || true); done
+cat <&"$log" >/dev/null &
 about "Apicurio Registry 3.0.9, by the interface that is Confluent's" \
   "A subject's second schema changes the only field from string to int, which no reader can resolve. It is registered without a word." \
   "Where BACKWARD is set, the same is refused."

@@ -9,12 +9,13 @@ about "Apache Kafka 4.4.0, asked by confluent-kafka 2.16.1 (ListOffsets, DeleteR
   "read_committed is 0. When the transaction is committed, the latest is behind its marker."
 cat >"$work/main.py" <<'PYTHON'
 import sys
+import time
 from confluent_kafka import IsolationLevel, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 admin = AdminClient({"bootstrap.servers": sys.argv[1]})
 admin.create_topics([NewTopic("t", 1, 1)])["t"].result()
-producer = Producer({"bootstrap.servers": sys.argv[1], "transactional.id": "id", "linger.ms": 1000})
+producer = Producer({"bootstrap.servers": sys.argv[1], "transactional.id": "id", "linger.ms": 1000, "log_level": 3})
 producer.init_transactions()
 producer.begin_transaction()
 for i in range(6):
@@ -33,6 +34,9 @@ show()
 list(admin.delete_records([TopicPartition("t", 0, 4)]).values())[0].result()
 show()
 producer.commit_transaction()
+deadline = time.monotonic() + 60  # markers follow the answer
+while offset(OffsetSpec.latest(), IsolationLevel.READ_COMMITTED) < 7 and time.monotonic() < deadline:
+    pass
 show()
 PYTHON
 "$python" "$work/main.py" "$brokers" >"$work/out"

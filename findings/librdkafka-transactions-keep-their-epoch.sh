@@ -20,7 +20,8 @@ class Keep(logging.Handler):
         said.append(record.getMessage())
 logger = logging.Logger("librdkafka")
 logger.addHandler(Keep())
-AdminClient({"bootstrap.servers": sys.argv[1]}).create_topics([NewTopic("t", 1, 1)])["t"].result()
+admin = AdminClient({"bootstrap.servers": sys.argv[1]})
+admin.create_topics([NewTopic("t", 1, 1)])["t"].result()
 producer = Producer({"bootstrap.servers": sys.argv[1], "transactional.id": "id", "debug": "protocol"}, logger=logger)
 producer.init_transactions()
 for i in range(3):

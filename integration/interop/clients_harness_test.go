@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"hash/crc32"
 	"hash/fnv"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -27,6 +29,7 @@ type client struct {
 	command func(t *testing.T) []string
 	place   func(key []byte) int32 // its default partitioner, of keys that are not empty
 	random  bool                   // an empty key is none to it, and goes anywhere
+	needs   bool                   // it writes no record that has neither key nor value
 }
 
 // partitions is how many the topics have: no power of two, since there more partitioners agree.
@@ -110,17 +113,33 @@ func (c client) run(t *testing.T, stdin io.Reader, args ...string) (said []entry
 	return said
 }
 
-// logEnds returns how many offsets each partition has.
+// logEnds returns how many offsets each partition has, when no transaction is open there: markers follow the answer to the end of one.
 func logEnds(t *testing.T, cluster *kafkatest.Cluster, topic string) map[int32]int64 {
 	t.Helper()
-	listed, err := cluster.Admin(t).ListEndOffsets(t.Context(), topic)
-	require.NoError(t, err)
-	require.NoError(t, listed.Error())
-	ends := map[int32]int64{}
-	for _, at := range listed[topic] {
-		ends[at.Partition] = at.Offset
+	adm := cluster.Admin(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		stable, err := adm.ListCommittedOffsets(ctx, topic)
+		require.NoError(t, errors.Join(err, stable.Error()))
+		listed, err := adm.ListEndOffsets(ctx, topic)
+		require.NoError(t, errors.Join(err, listed.Error()))
+		ends, open := map[int32]int64{}, false
+		for _, at := range listed[topic] {
+			ends[at.Partition] = at.Offset
+			open = open || stable[topic][at.Partition].Offset < at.Offset
+		}
+		if !open {
+			return ends
+		}
+		select {
+		case <-ctx.Done():
+			require.FailNow(t, "a transaction stays open")
+		case <-again.C:
+		}
 	}
-	return ends
 }
 
 // readCommitted returns what a reader of committed records gets, by partition and in order. Markers show how far it has come.

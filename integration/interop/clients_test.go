@@ -19,7 +19,7 @@ import (
 var writers = []client{
 	{name: "java", command: java, place: murmur2},
 	{name: "confluent", command: python("confluent"), place: crc, random: true},
-	{name: "aiokafka", command: python("aiokafka"), place: murmur2},
+	{name: "aiokafka", command: python("aiokafka"), place: murmur2, needs: true},
 	{name: "sarama", command: golang("sarama"), place: fnv1a},
 }
 
@@ -96,8 +96,11 @@ func (s stint) write(t *testing.T, cluster *kafkatest.Cluster, topic string, sta
 		for i := range group {
 			*stamp++
 			e := oddRecord(i, *stamp)
-			if how == "abort" {
+			switch {
+			case how == "abort":
 				e.Value = []byte(aborted)
+			case s.needs && e.Key == nil && e.Value == nil:
+				e.Value = []byte{}
 			}
 			sent = append(sent, e)
 			require.NoError(t, lines.Encode(e))
