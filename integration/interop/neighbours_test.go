@@ -39,26 +39,27 @@ type program struct {
 	name   string
 	stdin  *json.Encoder
 	stdout *bufio.Reader
-	stderr bytes.Buffer
+	end    func() string // ends it, and returns what it has said on stderr
 }
 
 // converse starts such a program; it ends when the test does.
 func converse(t *testing.T, name string, args ...string) *program {
 	t.Helper()
-	p := &program{name: name}
+	var stderr bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), name, args...)
-	cmd.Stderr = &p.stderr
+	cmd.Stderr = &stderr
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	p.stdin, p.stdout = json.NewEncoder(in), bufio.NewReader(out)
-	t.Cleanup(func() {
+	end := sync.OnceValue(func() string {
 		in.Close()
 		_ = cmd.Wait() // it ends with its stdin, or is killed with the test's context
+		return stderr.String()
 	})
-	return p
+	t.Cleanup(func() { end() })
+	return &program{name, json.NewEncoder(in), bufio.NewReader(out), end}
 }
 
 // ask sends a line and decodes the answer.
@@ -66,6 +67,8 @@ func (p *program) ask(t *testing.T, question, answer any) {
 	t.Helper()
 	require.NoError(t, p.stdin.Encode(question))
 	line, err := p.stdout.ReadBytes('\n')
-	require.NoError(t, err, "%s has ended: %s", p.name, p.stderr.String())
+	if err != nil {
+		require.FailNow(t, p.name+" has ended", "%v: %s", err, p.end())
+	}
 	require.NoError(t, json.Unmarshal(line, answer), "%s", line)
 }
