@@ -12,6 +12,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/eos-pipe/eos-pipe/internal/ask"
 )
 
 // client is one life of the franz-go client under a session. A session whose client is in doubt discards it and makes
@@ -105,7 +107,7 @@ func (s *Session) initProducerID(ctx context.Context, cl *kgo.Client) (id int64,
 func (s *Session) untilAnswered(ctx context.Context, what string, step func() error) error {
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		err := step()
-		if err == nil || ctx.Err() != nil || !isWorthAgain(err) {
+		if err == nil || ctx.Err() != nil || ask.IsFinal(err) {
 			return err
 		}
 		s.retrying(what, err)

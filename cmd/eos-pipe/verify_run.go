@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/ask"
 	"github.com/eos-pipe/eos-pipe/internal/checker"
 	"github.com/eos-pipe/eos-pipe/internal/jq"
 	"github.com/eos-pipe/eos-pipe/internal/stable"
@@ -24,13 +25,13 @@ import (
 // runVerify compares the two sides of a pipe. nil means that every input record is in the output once; a finding is an
 // *exitError with exitFailure.
 func runVerify(ctx context.Context, s streams, opts verifyOptions) error {
-	cl, err := opts.client(s.Log)
+	cl, err := opts.client(ctx, s.Log)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
 	v := &verifier{opts: opts, s: s, connect: cl.Opts(), adm: kadm.NewClient(cl), check: checker.New(), lateIDs: map[string]bool{}, topics: map[string]bool{opts.To: true}, pass: transform{filter: opts.Filter, mapping: opts.Map}}
-	result, err := v.run(ctx, cl)
+	result, err := v.run(ctx)
 	if err != nil {
 		return err
 	}
@@ -91,12 +92,7 @@ func (r verifyResult) String() string {
 // The pipe may go on meanwhile. All that the group has committed at first is below the output's end, which is asked for
 // next; and all that is below that end is committed when the group is asked again. What comes from between the two
 // answers of the group is not judged.
-func (v *verifier) run(ctx context.Context, cl *kgo.Client) (verifyResult, error) {
-	bounded, cancel := context.WithTimeout(ctx, eos.DefaultConnectTimeout)
-	defer cancel()
-	if err := cl.Ping(bounded); err != nil {
-		return verifyResult{}, fmt.Errorf("%w at %v: %w", eos.ErrUnreachable, v.opts.BootstrapServers, err)
-	}
+func (v *verifier) run(ctx context.Context) (verifyResult, error) {
 	if err := v.match(ctx); err != nil {
 		return verifyResult{}, err
 	}
@@ -147,7 +143,11 @@ func (v *verifier) match(ctx context.Context) error {
 	if v.opts.FromPattern == "" {
 		return nil
 	}
-	all, err := v.adm.ListTopics(ctx)
+	var all kadm.TopicDetails
+	err := settled(ctx, v.s.Log, "all topics", func(ctx context.Context) (err error) {
+		all, err = v.adm.ListTopics(ctx)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("ask for all topics: %w", err)
 	}
@@ -178,7 +178,7 @@ func (v *verifier) deadLetters(ctx context.Context) error {
 		return nil
 	}
 	v.topics[v.opts.DeadLetterTopic] = true
-	ends, err := v.ends(ctx, v.opts.DeadLetterTopic, v.adm.ListCommittedOffsets)
+	ends, err := v.stableEnds(ctx, v.opts.DeadLetterTopic)
 	if err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func (v *verifier) deadLetter(r *kgo.Record) (at []place) {
 // outputEnds adds the last stable offsets of topic to ends, and returns in how many of its partitions a transaction is
 // open.
 func (v *verifier) outputEnds(ctx context.Context, topic string, ends offsets.Set) (open int, err error) {
-	stable, err := v.ends(ctx, topic, v.adm.ListCommittedOffsets)
+	stable, err := v.stableEnds(ctx, topic)
 	if err != nil {
 		return 0, err
 	}
@@ -234,7 +234,7 @@ func (v *verifier) committed(ctx context.Context) (offsets.Set, error) {
 	}
 	set := offsets.Set{}
 	for _, topic := range v.opts.From {
-		ends, err := v.ends(ctx, topic, v.adm.ListCommittedOffsets)
+		ends, err := v.stableEnds(ctx, topic)
 		if err != nil {
 			return nil, err
 		}
@@ -252,49 +252,26 @@ func (v *verifier) committed(ctx context.Context) (offsets.Set, error) {
 	return set, nil
 }
 
-// settleTimeout bounds how long verify waits for a coordinator, and for the end of transactions that are committing offsets.
-const settleTimeout = 30 * time.Second
-
 // stableOffsets asks for all offsets of the group until they are stable and the group has a coordinator: a new cluster has
 // none before somebody asks.
-func (v *verifier) stableOffsets(ctx context.Context) (kadm.OffsetResponses, error) {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
-	defer cancel()
-	again := time.NewTicker(200 * time.Millisecond)
-	defer again.Stop()
-	for {
-		resp, err := v.adm.FetchOffsets(kadm.RequireStable(ctx), v.opts.Group)
-		if errors.Is(err, kerr.GroupIDNotFound) { // it has committed nothing
-			return nil, nil
-		}
-		if err == nil {
-			err = resp.Error()
-		}
-		if err == nil {
-			return resp, nil
-		}
-		ke, ok := errors.AsType[*kerr.Error](err)
-		if err = fmt.Errorf("fetch the offsets of group %s: %w", v.opts.Group, err); !ok || !ke.Retriable {
-			return nil, err
-		}
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return nil, err
-		}
+func (v *verifier) stableOffsets(ctx context.Context) (resp kadm.OffsetResponses, err error) {
+	err = settled(ctx, v.s.Log, "the offsets of group "+v.opts.Group, func(ctx context.Context) (err error) {
+		resp, err = v.adm.FetchOffsets(kadm.RequireStable(ctx), v.opts.Group)
+		return errors.Join(err, resp.Error())
+	})
+	switch {
+	case errors.Is(err, kerr.GroupIDNotFound): // it has committed nothing
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("fetch the offsets of group %s: %w", v.opts.Group, err)
 	}
+	return resp, nil
 }
 
 func (v *verifier) ends(ctx context.Context, topic string, list func(context.Context, ...string) (kadm.ListedOffsets, error)) (offsets.Set, error) {
-	listed, err := list(ctx, topic)
-	if err == nil {
-		err = listed.Error()
-	}
-	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return nil, fmt.Errorf("%w: %s", eos.ErrNoTopic, topic)
-	}
+	listed, err := listOffsets(ctx, v.s.Log, topic, list)
 	if err != nil {
-		return nil, fmt.Errorf("list the offsets of %s: %w", topic, err)
+		return nil, err
 	}
 	set := offsets.Set{}
 	listed.Each(func(o kadm.ListedOffset) {
@@ -303,18 +280,27 @@ func (v *verifier) ends(ctx context.Context, topic string, list func(context.Con
 	return set, nil
 }
 
+// stableEnds are how far a reader can come in topic.
+func (v *verifier) stableEnds(ctx context.Context, topic string) (offsets.Set, error) {
+	return v.ends(ctx, topic, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
+		return ask.StableEnds(ctx, v.adm, topics...)
+	})
+}
+
 // read gives every read_committed record from from (nil: the beginning) up to until to each, those of a partition in
 // the order of their offsets.
 func (v *verifier) read(ctx context.Context, from, until offsets.Set, each func(context.Context, *kgo.Record) error) error {
 	begin := map[string]map[int32]kgo.Offset{}
 	left := map[offsets.Partition]int64{}
+	starts := map[string]offsets.Set{}
 	for p, end := range until {
-		starts, err := v.adm.ListStartOffsets(ctx, p.Topic)
-		if err != nil {
-			return fmt.Errorf("list the start offsets of %s: %w", p.Topic, err)
+		if starts[p.Topic] == nil {
+			var err error
+			if starts[p.Topic], err = v.ends(ctx, p.Topic, v.adm.ListStartOffsets); err != nil {
+				return err
+			}
 		}
-		start, _ := starts.Lookup(p.Topic, p.Number)
-		at := max(start.Offset, from[p].Offset)
+		at := max(starts[p.Topic][p].Offset, from[p].Offset)
 		if at >= end.Offset {
 			continue
 		}

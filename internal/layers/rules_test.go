@@ -21,7 +21,8 @@ var rules = []rule{
 	{pkg: "offsets", required: true, isPure: true, light: true},
 	{pkg: "internal/checker", required: true, isPure: true, light: true, module: []string{"offsets"}},
 	{pkg: "internal/stable", required: true, light: true},
-	{pkg: "eos", required: true, light: true, module: []string{"internal/stable", "offsets"}},
+	{pkg: "internal/ask", required: true, light: true},
+	{pkg: "eos", required: true, light: true, module: []string{"internal/ask", "internal/stable", "offsets"}},
 	{pkg: "eos/trace", required: true, isPure: true, light: true},
 	{pkg: "eos/model", required: true, isPure: true, light: true, module: []string{"eos/trace"}},
 	{pkg: "internal/brokerscript", required: true, isPure: true, module: []string{"eos/model", "eos/trace"}},
@@ -35,7 +36,7 @@ var rules = []rule{
 		pkg: "internal/schedules", required: true,
 		module: []string{"eos", "processor", "offsets", "internal/checker", "internal/wiretap"},
 	},
-	{pkg: "processor", required: true, light: true, module: []string{"eos", "offsets"}},
+	{pkg: "processor", required: true, light: true, module: []string{"eos", "internal/ask", "offsets"}},
 	{pkg: "codec/internal/memo", required: true, light: true},
 	{pkg: "codec/registry", required: true, light: true, module: []string{"processor", "codec/internal/memo"}},
 	{pkg: "codec/avro", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
@@ -43,7 +44,7 @@ var rules = []rule{
 	{pkg: "codec/jsonschema", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
 	{pkg: "security", required: true, light: true},
 	{
-		pkg: "monitor", required: true, light: true, module: []string{"processor", "eos", "offsets"},
+		pkg: "monitor", required: true, light: true, module: []string{"processor", "eos", "internal/ask", "offsets"},
 		brings: []string{"github.com/prometheus/client_golang", "github.com/twmb/franz-go/plugin", "go.opentelemetry.io"},
 	},
 }
