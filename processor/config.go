@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/warnings"
 )
 
 // InstanceIDEnv is the environment variable that names this instance where Config.InstanceID does not.
@@ -64,7 +65,7 @@ type Config struct {
 	// Observe is told when a lane starts and when it ends for good. It is called from several goroutines, and holds its lane up.
 	// What happens in between, Session.Observer is told. Optional.
 	Observe func(LaneEvent)
-	// Logger takes the log. Default: nothing is logged.
+	// Logger takes the log. Default: warnings and errors go to slog.Default().
 	Logger *slog.Logger
 	// Session tunes the lanes' sessions: bounds of a batch, timeouts, franz-go options. What is set above
 	// (servers, group, ids, topics, buffers, logger) must not be set in it.
@@ -119,9 +120,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.DrainTimeout == 0 {
 		c.DrainTimeout = DefaultDrainTimeout
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Logger = warnings.Logger(c.Logger)
 	return c, nil
 }
 

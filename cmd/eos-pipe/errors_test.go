@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -37,8 +40,29 @@ func TestReport(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			var stderr bytes.Buffer
-			require.Equal(t, test.code, report(&stderr, test.err))
+			require.Equal(t, test.code, (&app{stderr: &stderr, logFormat: "text"}).report(test.err))
 			require.Equal(t, test.stderr, stderr.String())
+
+			stderr.Reset() // where no person reads it, it is a line of the log
+			require.Equal(t, test.code, (&app{stderr: &stderr, logFormat: "auto"}).report(test.err))
+			require.Equal(t, strings.Count(test.stderr, "error: "), strings.Count(stderr.String(), "\n"))
+			said := ""
+			for line := range strings.Lines(stderr.String()) {
+				var e struct {
+					Level, Err, Hint string
+					Time             time.Time
+					ExitCode         int `json:"exit_code"`
+				}
+				require.NoError(t, json.Unmarshal([]byte(line), &e))
+				require.Equal(t, "ERROR", e.Level)
+				require.Equal(t, test.code, e.ExitCode)
+				require.False(t, e.Time.IsZero())
+				said += "error: " + e.Err + "\n"
+				if e.Hint != "" {
+					said += "hint: " + e.Hint + "\n"
+				}
+			}
+			require.Equal(t, test.stderr, said)
 		})
 	}
 }

@@ -6,10 +6,22 @@ import (
 	"log/slog"
 )
 
-// newLogger logs to w: text for a person at a terminal, JSON for what collects logs.
-func newLogger(w io.Writer, level slog.Level, terminal bool) *slog.Logger {
+// isText says whether the log, and with it a fatal error, is text: for a person at a terminal, and not for what collects logs, unless --log-format
+// says otherwise.
+func (a *app) isText() bool {
+	switch a.logFormat {
+	case "text":
+		return true
+	case "json":
+		return false
+	}
+	return isTerminal(a.stderr)
+}
+
+// newLogger logs to w, as text or as JSON.
+func newLogger(w io.Writer, level slog.Level, text bool) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
-	if terminal {
+	if text {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(w, options))
@@ -22,6 +34,7 @@ func (a *app) level(all *faults) slog.Level {
 		fallback = "warn"
 	}
 	name := cmp.Or(a.logLevel, fallback)
+	checkOneOf(all, "log-format", a.logFormat, "auto", "text", "json")
 	checkOneOf(all, "log-level", name, "debug", "info", "warn", "error")
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(name)) // names that it does not know are a fault already

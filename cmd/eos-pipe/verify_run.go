@@ -56,7 +56,6 @@ type verifier struct {
 	connect []kgo.Opt // of every client
 	check   *checker.Checker
 	pass    transform
-	prog    *progress
 
 	until, later offsets.Set     // what the group had committed before, and after, the output's end was asked for
 	lateIDs      map[string]bool // of input records between the two
@@ -105,12 +104,10 @@ func (v *verifier) run(ctx context.Context) (verifyResult, error) {
 	if v.until, err = v.committed(ctx); err != nil {
 		return verifyResult{}, err
 	}
-	v.prog = newProgress(v.s, "offsets read", total(v.until))
-	defer v.prog.finish()
 	if err := v.deadLetters(ctx); err != nil {
 		return verifyResult{}, err
 	}
-	if err := v.read(ctx, nil, v.until, v.input); err != nil {
+	if err := v.read(ctx, "offsets of the input read", nil, v.until, v.input); err != nil {
 		return verifyResult{}, fmt.Errorf("read the input: %w", err)
 	}
 	result := verifyResult{}
@@ -126,11 +123,11 @@ func (v *verifier) run(ctx context.Context) (verifyResult, error) {
 		return verifyResult{}, err
 	}
 	if v.opts.ID != nil {
-		if err := v.read(ctx, v.until, v.later, v.lateInput); err != nil {
+		if err := v.read(ctx, "offsets of the newest input read", v.until, v.later, v.lateInput); err != nil {
 			return verifyResult{}, fmt.Errorf("read the input: %w", err)
 		}
 	}
-	if err := v.read(ctx, nil, ends, v.output); err != nil {
+	if err := v.read(ctx, "offsets of the output read", nil, ends, v.output); err != nil {
 		return verifyResult{}, fmt.Errorf("read the output: %w", err)
 	}
 	result.Report = v.check.Report()
@@ -182,7 +179,7 @@ func (v *verifier) deadLetters(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = v.read(ctx, nil, ends, func(_ context.Context, r *kgo.Record) error {
+	err = v.read(ctx, "offsets of the dead letters read", nil, ends, func(_ context.Context, r *kgo.Record) error {
 		for _, at := range v.deadLetter(r) {
 			v.givenUp[at] = true
 		}
@@ -288,10 +285,11 @@ func (v *verifier) stableEnds(ctx context.Context, topic string) (offsets.Set, e
 }
 
 // read gives every read_committed record from from (nil: the beginning) up to until to each, those of a partition in
-// the order of their offsets.
-func (v *verifier) read(ctx context.Context, from, until offsets.Set, each func(context.Context, *kgo.Record) error) error {
+// the order of their offsets. what is what the progress calls them.
+func (v *verifier) read(ctx context.Context, what string, from, until offsets.Set, each func(context.Context, *kgo.Record) error) error {
 	begin := map[string]map[int32]kgo.Offset{}
-	left := map[offsets.Partition]int64{}
+	left := map[offsets.Partition]span{}
+	total := int64(0)
 	starts := map[string]offsets.Set{}
 	for p, end := range until {
 		if starts[p.Topic] == nil {
@@ -308,7 +306,8 @@ func (v *verifier) read(ctx context.Context, from, until offsets.Set, each func(
 			begin[p.Topic] = map[int32]kgo.Offset{}
 		}
 		begin[p.Topic][p.Number] = kgo.NewOffset().At(at)
-		left[p] = end.Offset
+		left[p] = span{at, end.Offset}
+		total += end.Offset - at
 	}
 	if len(left) == 0 {
 		return nil
@@ -319,12 +318,17 @@ func (v *verifier) read(ctx context.Context, from, until offsets.Set, each func(
 		return err
 	}
 	defer cl.Close()
-	return v.drain(ctx, cl, left, each)
+	prog := newProgress(v.s, what, total)
+	defer prog.finish()
+	return v.drain(ctx, cl, left, prog, each)
 }
+
+// span is what is left to read of a partition.
+type span struct{ next, end int64 }
 
 // drain reads until every partition of left has come to its end. What lies before an end may be nothing but aborted
 // records whose marker is behind it, which never show: a partition that stays silent for a while is at its end.
-func (v *verifier) drain(ctx context.Context, cl *kgo.Client, left map[offsets.Partition]int64, each func(context.Context, *kgo.Record) error) error {
+func (v *verifier) drain(ctx context.Context, cl *kgo.Client, left map[offsets.Partition]span, prog *progress, each func(context.Context, *kgo.Record) error) error {
 	held := stable.Reader{Unlisted: func(topic string, partition int32, a stable.Aborted) {
 		v.s.Log.Warn("the broker gives records of an aborted transaction for committed ones, as its marker says; they do not count here. "+
 			"Other readers of this topic may get them: the leader's transaction index is wrong",
@@ -344,14 +348,15 @@ func (v *verifier) drain(ctx context.Context, cl *kgo.Client, left map[offsets.P
 		}
 		for _, r := range held.Records(fetches) {
 			p := offsets.Partition{Topic: r.Topic, Number: r.Partition}
-			end, reading := left[p]
-			if reading && r.Offset < end && !r.Attrs.IsControl() {
+			of, reading := left[p]
+			if reading && r.Offset < of.end && !r.Attrs.IsControl() {
 				if err := each(ctx, r); err != nil {
 					return err
 				}
 			}
-			v.prog.add(1)
-			if reading && r.Offset >= end-1 {
+			next := min(r.Offset+1, of.end) // what comes behind the end is not counted
+			prog.add(max(next-of.next, 0))
+			if left[p] = (span{next, of.end}); next == of.end {
 				delete(left, p)
 			}
 		}
@@ -371,7 +376,10 @@ func (v *verifier) input(ctx context.Context, r *kgo.Record) error {
 		case err != nil && v.opts.OnError == processor.SkipOnError.String():
 			outs = nil
 		case err != nil:
-			return fmt.Errorf("%s@%d: %w", p, r.Offset, err)
+			return &exitError{
+				exitFailure, fmt.Errorf("nothing is compared: the group has committed %s@%d, for which the program fails: %w", p, r.Offset, err),
+				"the pipe has left it out or made a dead letter of it, or ran another program: give verify the --on-error, --dead-letter-topic, --filter and --map of the pipe",
+			}
 		}
 	}
 	for _, out := range outs {
@@ -441,11 +449,4 @@ func rawToJQ(r *kgo.Record) jq.Record {
 		out.Headers = append(out.Headers, jq.Header{Key: h.Key, Value: h.Value})
 	}
 	return out
-}
-
-func total(s offsets.Set) (n int64) {
-	for _, p := range s {
-		n += p.Offset
-	}
-	return n
 }
