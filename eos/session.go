@@ -94,10 +94,13 @@ func (s *Session) open(ctx context.Context) (err error) {
 	if err := s.preflight(ctx); err != nil {
 		return err
 	}
+	asked := ask.Slow(s.cfg.Logger, "the coordinators of the group and of the transactional id; a new cluster has none before somebody asks", nil)
+	defer asked()
 	if err := s.checkCommitted(ctx); err != nil {
 		return err
 	}
 	s.inheritMarkers(ctx)
+	asked()
 	if s.client, err = s.renew(ctx, errMarkers, nil); err != nil {
 		return err
 	}

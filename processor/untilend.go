@@ -178,7 +178,7 @@ func (w *endWatch) isWithinLogs(ctx context.Context, committed offsets.Set) bool
 			if !w.saidPast {
 				w.saidPast = true
 				w.p.cfg.Logger.Warn("the group's offset is past the end of the log: it is no end that is reached, and the session that has the partition stops for it",
-					"group", w.p.cfg.Group, "partition", p.String(), "committed", committed[p].Offset, "end", o.Offset)
+					"group", w.p.cfg.Group, "partition", p.String(), "offset", committed[p].Offset, "log_end", o.Offset)
 			}
 		}
 	})

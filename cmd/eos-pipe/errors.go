@@ -173,11 +173,11 @@ func sayText(w io.Writer, _ int, f fault) {
 // sayJSON writes one line of the log, whatever its level. Its form is a contract with what collects logs: a line with an exit_code is the last
 // word of the process, or one of several about how it was called.
 func sayJSON(w io.Writer, code int, f fault) {
-	args := []any{"err", f.line(), "exit_code", code}
+	log := slog.New(slog.NewJSONHandler(w, nil))
 	if f.hint != "" {
-		args = append(args, "hint", f.hint)
+		log = log.With("hint", f.hint)
 	}
-	slog.New(slog.NewJSONHandler(w, nil)).Error("eos-pipe failed", args...)
+	log.Error("eos-pipe failed", "err", f.line(), "exit_code", code)
 }
 
 // fault is one thing that is wrong with how eos-pipe was called.

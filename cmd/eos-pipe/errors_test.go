@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -122,7 +124,7 @@ func TestNearest(t *testing.T) {
 	names := []string{"run", "verify", "version", "bootstrap-server", "from", "lanes"}
 	for word, want := range map[string]string{
 		"rnu": "run", "verfy": "verify", "vers": "version", "boot": "bootstrap-server", "bootstrap-servers": "bootstrap-server",
-		"FORM": "from", "lane": "lanes", "x": "", "completely-else": "",
+		"FORM": "from", "lane": "lanes", "x": "", "completely-else": "", "txn": "", "fro": "from",
 	} {
 		require.Equal(t, want, nearest(word, names), word)
 	}
@@ -138,5 +140,31 @@ func TestSizeValue(t *testing.T) {
 	}
 	for _, text := range []string{"", "x", "16MB", "1.5MiB", "9223372036854775807GiB"} {
 		require.Error(t, new(sizeValue).Set(text), text)
+	}
+}
+
+// Every flag of a pipe is in a group of the help, and every group names flags that there are; so do the values that the shell completes.
+func TestHelpGroups(t *testing.T) {
+	t.Parallel()
+	root := newRoot(&app{})
+	run, _, err := root.Find([]string{"run"})
+	require.NoError(t, err)
+	grouped := map[string]bool{}
+	for _, g := range append(slices.Clone(runGroups), connectionGroup(run.Flags())) {
+		for _, name := range g.flags {
+			require.NotNil(t, run.Flags().Lookup(name), name)
+			require.False(t, grouped[name], "%s is in two groups", name)
+			grouped[name] = true
+		}
+	}
+	run.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		require.True(t, grouped[f.Name] || f.Name == "help", "%s is in no group", f.Name)
+	})
+	known := settingNames(root)
+	for name := range flagValues() {
+		require.Contains(t, known, name)
+	}
+	for _, name := range fileFlags {
+		require.True(t, name == "config" || slices.Contains(known, name), name)
 	}
 }

@@ -6,6 +6,11 @@ import (
 	"log/slog"
 )
 
+var (
+	logLevels  = []string{"debug", "info", "warn", "error"}
+	logFormats = []string{"auto", "text", "json"}
+)
+
 // isText says whether the log, and with it a fatal error, is text: for a person at a terminal, and not for what collects logs, unless --log-format
 // says otherwise.
 func (a *app) isText() bool {
@@ -34,8 +39,8 @@ func (a *app) level(all *faults) slog.Level {
 		fallback = "warn"
 	}
 	name := cmp.Or(a.logLevel, fallback)
-	checkOneOf(all, "log-format", a.logFormat, "auto", "text", "json")
-	checkOneOf(all, "log-level", name, "debug", "info", "warn", "error")
+	checkOneOf(all, "log-format", a.logFormat, logFormats...)
+	checkOneOf(all, "log-level", name, logLevels...)
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(name)) // names that it does not know are a fault already
 	return level

@@ -95,6 +95,7 @@ func newRoot(a *app) *cobra.Command {
 
 	f.StringVar(&a.logFormat, "log-format", "auto", "`auto|text|json`: of the log and of a fatal error; auto is text on a terminal, and JSON otherwise")
 	a.logFormat = cmp.Or(os.Getenv(envName("log-format")), a.logFormat) // also for what is wrong before settings are read
+	completeFlags(root, f)
 
 	for _, command := range commands {
 		root.AddCommand(command(a))
@@ -124,6 +125,7 @@ type action struct {
 func (a *app) command(cmd *cobra.Command, act action) *cobra.Command {
 	cmd.Flags().SortFlags = false
 	cmd.Args = noArguments
+	completeFlags(cmd, cmd.Flags())
 	a.deferFaults(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		all := a.faults

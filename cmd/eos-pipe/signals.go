@@ -27,6 +27,14 @@ func drainOnSignal(ctx context.Context, log *slog.Logger, abort func()) (drain c
 	return drainOn(ctx, log, abort, signals, func() { signal.Stop(signals) })
 }
 
+// unlessStopped returns err, or nil if a signal has ended drain: what was not begun is drained.
+func unlessStopped(drain context.Context, err error) error {
+	if errors.Is(context.Cause(drain), errDrain) {
+		return nil
+	}
+	return err
+}
+
 func drainOn(ctx context.Context, log *slog.Logger, abort func(), signals <-chan os.Signal, release func()) (context.Context, func()) {
 	drain, cancel := context.WithCancelCause(ctx)
 	stopped := make(chan struct{})

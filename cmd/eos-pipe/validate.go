@@ -54,6 +54,8 @@ var releases = []struct {
 	{"4.3", model.Release43},
 }
 
+var duplicateNames = []string{"note", "error", "ignore"}
+
 func newValidateCommand(a *app) *cobra.Command {
 	o := validateOptions{}
 	var version string
@@ -65,7 +67,7 @@ func newValidateCommand(a *app) *cobra.Command {
 
 	a.command(cmd, action{
 		check: func(all *faults) {
-			checkOneOf(all, "duplicates", o.Duplicates, "note", "error", "ignore")
+			checkOneOf(all, "duplicates", o.Duplicates, duplicateNames...)
 			atLeast(all, "hanging-after", o.HangingAfter, 0)
 			o.Rules = rulesOf(all, version)
 		},
