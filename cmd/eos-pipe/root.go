@@ -66,7 +66,8 @@ Exit codes.
   0  done
   1  a failure, or a finding (of verify or validate)
   2  usage: a flag, a setting or an expression is wrong; nothing was started
-  3  fenced: another instance with the same transactional id has taken over
+  3  fenced: another instance with the same transactional id has taken over, or runs
+     on this host already
   4  stopped for an operator: a poison record, lost offsets, a changed topic,
      or brokers that refuse who it is or what it may do`
 

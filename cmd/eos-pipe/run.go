@@ -55,8 +55,8 @@ topic, exactly once. Output records and the group's offsets are committed in one
 transaction: whatever happens, a read_committed reader sees every input record once.
 
 It runs until it is stopped. The first SIGTERM or SIGINT drains: it commits what it has
-begun and leaves. The second aborts the open transaction and leaves; the next start
-repeats it.
+begun and leaves. A second one, a second later or more, aborts the open transaction and
+leaves; the next start repeats it.
 
 Expressions are jq programs over the record
   {key, value, headers, topic, partition, offset, timestamp}
