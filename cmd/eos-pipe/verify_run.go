@@ -349,13 +349,16 @@ func (v *verifier) drain(ctx context.Context, cl *kgo.Client, left map[offsets.P
 		for _, r := range held.Records(fetches) {
 			p := offsets.Partition{Topic: r.Topic, Number: r.Partition}
 			of, reading := left[p]
-			if reading && r.Offset < of.end && !r.Attrs.IsControl() {
+			if !reading {
+				continue
+			}
+			if r.Offset < of.end && !r.Attrs.IsControl() {
 				if err := each(ctx, r); err != nil {
 					return err
 				}
 			}
-			next := min(r.Offset+1, of.end) // what comes behind the end is not counted
-			prog.add(max(next-of.next, 0))
+			next := min(r.Offset+1, of.end) // what stands behind the end is not counted
+			prog.add(next - of.next)
 			if left[p] = (span{next, of.end}); next == of.end {
 				delete(left, p)
 			}
