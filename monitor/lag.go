@@ -50,7 +50,7 @@ type watcher struct {
 
 // watch starts a watcher. The caller holds Monitor.mu.
 func (m *Monitor) watch(servers []string, client []kgo.Opt) (*watcher, error) {
-	opts := append([]kgo.Opt{kgo.SeedBrokers(servers...), kgo.MetadataMinAge(time.Second)}, client...)
+	opts := append([]kgo.Opt{kgo.SeedBrokers(servers...)}, client...)
 	cl, err := kgo.NewClient(append(opts, ask.Options()...)...)
 	if err != nil {
 		return nil, fmt.Errorf("make a client to watch the lag: %w", err)

@@ -50,7 +50,7 @@ func (w *endWatch) find(ctx context.Context) error {
 	if err := ask.For(ctx, reach, cfg.Logger, "a broker that answers", w.cl.Ping); err != nil {
 		return &eos.Error{Op: "open", Next: eos.Reopen, Err: fmt.Errorf("%w at %v: %w", eos.ErrUnreachable, cfg.BootstrapServers, err)}
 	}
-	err := ask.For(ctx, max(reach, ask.Settle), cfg.Logger, "the ends of the input and the group's offsets", w.list)
+	err := ask.For(ctx, reach, cfg.Logger, "the ends of the input and the group's offsets", w.list)
 	switch {
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		return &eos.Error{Op: "open", Next: eos.Stop, Err: fmt.Errorf("%w: %w", eos.ErrNoTopic, err)}

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -53,9 +54,16 @@ func TestUntilEndSaysWhy(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, closed.Close())
 	handler := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-	web, secured := httptest.NewServer(handler), httptest.NewTLSServer(handler)
-	t.Cleanup(web.Close)
+	secured := httptest.NewTLSServer(handler)
 	t.Cleanup(secured.Close)
+	web := answering(t, "HTTP/1.1 400 Bad Request\r\n\r\n")
+	// The bootstrap server answers, and the address that it advertises refuses.
+	advertised := kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+		if strings.HasPrefix(address, "localhost:") {
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		}
+		return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
+	})
 	host := func(url string) string { return url[strings.LastIndex(url, "/")+1:] }
 	for _, test := range []struct {
 		name, server string
@@ -63,14 +71,18 @@ func TestUntilEndSaysWhy(t *testing.T) {
 		isWhy        func(error) bool
 	}{
 		{"refused", closed.Addr().String(), nil, func(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }},
-		{"not Kafka", host(web.URL), nil, func(err error) bool { return strings.Contains(err.Error(), "invalid large response size") }},
+		{"not Kafka", web, nil, func(err error) bool { return strings.Contains(err.Error(), "invalid large response size") }},
 		{"untrusted", host(secured.URL), kgo.DialTLSConfig(&tls.Config{}), func(err error) bool {
 			_, ok := errors.AsType[x509.UnknownAuthorityError](err)
 			return ok
 		}},
 		{"no TLS there", b.servers[0], kgo.DialTLSConfig(&tls.Config{}), func(err error) bool { return !strings.Contains(err.Error(), "timeout") }},
+		{"advertised", strings.Replace(b.servers[0], "127.0.0.1", "localhost", 1), advertised, func(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }},
 	} {
 		for _, untilEnd := range []bool{true, false} { // false: as a session says it
+			if test.name == "advertised" && !untilEnd {
+				continue // a session waits for its coordinator, and says so
+			}
 			t.Run(fmt.Sprint(test.name, untilEnd), func(t *testing.T) {
 				t.Parallel()
 				cfg := b.config()
@@ -86,6 +98,27 @@ func TestUntilEndSaysWhy(t *testing.T) {
 			})
 		}
 	}
+}
+
+// answering is a server that says this to everybody at once. It returns its address.
+func answering(t *testing.T, text string) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				_, _ = c.Write([]byte(text))
+				_, _ = io.Copy(io.Discard, c)
+			}()
+		}
+	}()
+	return l.Addr().String()
 }
 
 // An offset that the group has committed past the log's end is no end that was reached: the session finds it, and Run says so.

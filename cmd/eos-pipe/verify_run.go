@@ -380,7 +380,7 @@ func (v *verifier) input(ctx context.Context, r *kgo.Record) error {
 			outs = nil
 		case err != nil:
 			return &exitError{
-				exitFailure, fmt.Errorf("nothing is compared: the group has committed %s@%d, for which the program fails: %w", p, r.Offset, err),
+				exitFailure, fmt.Errorf("%s@%d: %w; the group has committed this record, and nothing is compared", p, r.Offset, err),
 				"the pipe has left it out or made a dead letter of it, or ran another program: give verify the --on-error, --dead-letter-topic, --filter and --map of the pipe",
 			}
 		}

@@ -54,6 +54,6 @@ func TestVerifySaysWhatItReads(t *testing.T) {
 
 	code, _, stderr = call(t, append(verify, "--filter", `if .offset == 7 then error("bad") else true end`)...)
 	require.Equal(t, exitFailure, code)
-	require.Contains(t, stderr, "@7, for which the program fails: --filter: ")
+	require.Contains(t, stderr, "@7: --filter: ")
 	require.Contains(t, stderr, "give verify the --on-error")
 }

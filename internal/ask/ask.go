@@ -27,14 +27,14 @@ const (
 )
 
 // Options are those of a client whose requests are tried again by For. Its own tries are few: when a context ends them, the client returns the
-// context's error, and what was wrong is hidden.
-func Options() []kgo.Opt { return []kgo.Opt{kgo.RequestRetries(1)} }
+// context's error, and what was wrong is hidden. What it knows of topics and leaders it asks for anew in each try.
+func Options() []kgo.Opt { return []kgo.Opt{kgo.RequestRetries(1), kgo.MetadataMinAge(pause / 2)} }
 
-// For calls try until it succeeds, until its error is final, until it has failed for as long as patience, or until ctx ends. Of a try that
-// the end of its context has cut short the error says nothing: then For returns that of the newest try that came to its end, if there is one.
-// A wait is said once, after SlowAfter, in log; what is what is waited for.
+// For calls try until it succeeds, until its error is final, until no broker has answered for as long as patience, or has answered with
+// errors that pass for as long as Settle, or until ctx ends. Of a try that the end of its context has cut short the error says nothing: then For
+// returns that of the newest try that came to its end, if there is one. A wait is said once, after SlowAfter, in log; what is what is waited for.
 func For(ctx context.Context, patience time.Duration, log *slog.Logger, what string, try func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, max(patience, Settle))
 	defer cancel()
 	var cause atomic.Pointer[error]
 	defer Slow(log, what, func() error {
@@ -43,15 +43,18 @@ func For(ctx context.Context, patience time.Duration, log *slog.Logger, what str
 		}
 		return nil
 	})()
+	heard := time.Now()   // when a broker answered last
 	var unknown time.Time // since when the topic is not known
 	for {
-		err := try(ctx)
+		isCut, err := tryUntil(ctx, heard.Add(patience), try)
 		if err == nil {
 			return nil
 		}
-		cut := isCut(ctx, err)
-		if !cut || cause.Load() == nil {
+		if !isCut || cause.Load() == nil {
 			cause.Store(&err)
+		}
+		if isAnswer(err) {
+			heard = time.Now()
 		}
 		switch noTopic := errors.Is(err, kerr.UnknownTopicOrPartition); {
 		case !noTopic:
@@ -59,11 +62,27 @@ func For(ctx context.Context, patience time.Duration, log *slog.Logger, what str
 		case unknown.IsZero():
 			unknown = time.Now()
 		}
-		isLate := !unknown.IsZero() && time.Since(unknown) > NewTopic
-		if cut || isLate || IsFinal(err) && !errors.Is(err, kerr.UnknownServerError) || !sleep(ctx, pause) {
+		isLate := !unknown.IsZero() && time.Since(unknown) > NewTopic || time.Since(heard)+pause > patience
+		if isCut || isLate || IsFinal(err) && !errors.Is(err, kerr.UnknownServerError) || !sleep(ctx, pause) {
 			return *cause.Load()
 		}
 	}
+}
+
+// tryUntil calls try, and says whether its error is nothing but the end of its context. A connection that is being made may be told of its
+// deadline a moment before the context is.
+func tryUntil(ctx context.Context, deadline time.Time, try func(context.Context) error) (isCut bool, err error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	if err = try(ctx); err == nil {
+		return false, nil
+	}
+	deadline, _ = ctx.Deadline()
+	if ctx.Err() == nil && time.Now().Before(deadline) {
+		return false, err
+	}
+	timeout, ok := errors.AsType[net.Error](err)
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || ok && timeout.Timeout(), err
 }
 
 // Slow logs after SlowAfter that what is waited for, and why if why says so, unless stop is called before. why may be nil.
@@ -97,13 +116,10 @@ type final struct{ error }
 // Unwrap returns the cause.
 func (f *final) Unwrap() error { return f.error }
 
-// isCut says whether err is nothing but the end of ctx. A connection that is being made may be told of its deadline a moment before ctx is.
-func isCut(ctx context.Context, err error) bool {
-	if deadline, ok := ctx.Deadline(); ctx.Err() == nil && (!ok || time.Now().Before(deadline)) {
-		return false
-	}
-	timeout, ok := errors.AsType[net.Error](err)
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || ok && timeout.Timeout()
+// isAnswer says whether err is a broker's.
+func isAnswer(err error) bool {
+	_, ok := errors.AsType[*kerr.Error](err)
+	return ok
 }
 
 // sleep waits for d and returns true, or returns false as soon as ctx ends.

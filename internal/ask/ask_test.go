@@ -38,6 +38,7 @@ func TestFor(t *testing.T) {
 		{"said to be final", []error{Final(eof)}, io.EOF, 0},
 		{"no such topic", []error{kerr.UnknownTopicOrPartition}, kerr.UnknownTopicOrPartition, NewTopic},
 		{"it does not pass", []error{eof}, io.EOF, 10 * time.Second},
+		{"a broker answers, and it does not pass", []error{kerr.NotCoordinator}, kerr.NotCoordinator, Settle},
 		{"the last try is cut short", []error{eof, errHang}, io.EOF, 10 * time.Second},
 		{"the last try says so itself", []error{eof, errHangNet}, io.EOF, 10 * time.Second},
 		{"the first try is cut short", []error{errHang}, context.DeadlineExceeded, 10 * time.Second},
