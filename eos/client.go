@@ -35,7 +35,10 @@ type client struct {
 	// life ends when the client is to be discarded, by discard, which is told why: from then on nothing that it does is waited for.
 	life     context.Context
 	discard  context.CancelCauseFunc
-	watching sync.WaitGroup // for watchTopics
+	watching sync.WaitGroup // for watchTopics and watchStandstill
+	// standsStill is why the client is to be discarded when it is asked next.
+	standsStill atomic.Pointer[error]
+	joined      func() bool // ends that a wait for the group is said, or nil
 	// hurry ends the wait for more records, so that a rebalance that waits for the batch may go on.
 	hurry atomic.Pointer[context.CancelFunc]
 }
@@ -78,7 +81,10 @@ func (s *Session) connectOnce(ctx context.Context) (*client, error) {
 			return nil, err
 		}
 	}
+	s.onlyOver(gts.Client())
+	c.joined = ask.Slow(s.cfg.Logger, "the group to assign partitions: it waits for other members to come or to join again (group.initial.rebalance.delay.ms)", nil)
 	gts.Client().AddConsumeTopics(slices.Collect(maps.Keys(s.inputs.all()))...)
+	c.watching.Go(c.watchStandstill)
 	if s.pattern != nil {
 		c.watching.Go(c.watchTopics)
 	}
@@ -131,8 +137,16 @@ func (c *client) noteEpoch(ctx context.Context) error {
 // close discards the client and waits for it. A static member does not leave the group by this: see leave.
 func (c *client) close() {
 	c.discard(kgo.ErrClientClosed)
+	c.stopWaiting()
 	c.watching.Wait()
 	c.gts.CloseAllowingRebalance()
+}
+
+// stopWaiting says that the group has answered, or that its answer is of no matter any more.
+func (c *client) stopWaiting() {
+	if c.joined != nil {
+		c.joined()
+	}
 }
 
 // bound returns a context that ends with ctx, and when the client is to be discarded.
@@ -152,6 +166,7 @@ var errDiscarded = errors.New("the client is discarded")
 func (c *client) rebalancing(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
 	for p := range eachPartition(partitions) {
 		c.ahead.move(p)
+		c.s.watch.do(func(x *standstill) { x.gone(p) })
 	}
 	c.rebalanced.Store(true)
 }

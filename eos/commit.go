@@ -135,6 +135,7 @@ func (t *transaction) run(ctx context.Context, outs iter.Seq[*kgo.Record]) error
 	}
 	t.decide(Committed)
 	s.client.ahead.note(t.moves, t.commits, s.held)
+	s.watch.do(func(x *standstill) { x.committed(t.commits) })
 	if s.epochs {
 		s.client.producerEpoch++
 	}

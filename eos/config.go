@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/eos-pipe/eos-pipe/internal/names"
 	"github.com/eos-pipe/eos-pipe/internal/warnings"
 )
 
@@ -140,6 +141,11 @@ func (c Config) Validate() error {
 	}
 	if c.TransactionalID == "" {
 		fault("no transactional id is given")
+	}
+	for _, id := range []struct{ what, name string }{{"group", c.Group}, {"transactional id", c.TransactionalID}, {"instance id", c.InstanceID}} {
+		if err := names.Check(id.name); err != nil {
+			fault("the %s %q %w", id.what, id.name, err)
+		}
 	}
 	if len(c.Topics) == 0 && c.TopicPattern == "" {
 		fault("no input topic is given")

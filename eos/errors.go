@@ -87,6 +87,9 @@ var (
 	// offsets that it has of a topic of that name. Offsets that were copied from another cluster look the same. Nothing of the new topic is read
 	// until the offsets are set or deleted.
 	ErrTopicChanged = errors.New("topic was deleted and created again")
+	// ErrOtherGroup is the cause when the group id is in use by something that a session cannot be a member of: a share group, a group of Kafka
+	// Streams, or members without an assignor in common with it.
+	ErrOtherGroup = errors.New("the group is of another kind")
 	// ErrProduce is the cause when a record that Commit was to produce is not in the log: the transaction was aborted.
 	ErrProduce = errors.New("not every record could be produced")
 )
@@ -123,86 +126,6 @@ func (e *RejectedError) Error() string {
 // Unwrap returns the reason.
 func (e *RejectedError) Unwrap() error { return e.Err }
 
-// action is what a session does about an error. The table below is the only place that decides it.
-type action int
-
-const (
-	// actReplay: abort, go on with the same client; the records are polled again.
-	actReplay action = iota
-	// actReplace: the client's state is not to be trusted: discard it, fence with a new one, ask the broker.
-	actReplace
-	// actFenced: the answer of a broker to a producer or member whose identity has passed to somebody else, be it
-	// another instance or, after a timed-out transaction, nobody. The session finds out which.
-	actFenced
-	// actRejected: this record will never be taken.
-	actRejected
-	// actStop: an operator must look: permissions, versions, a changed topic.
-	actStop
-)
-
-// actions maps a Kafka error to what the session does about it. What is not in it is actReplace when a transaction may
-// have been ended, for that is always right, and actReplay before.
-var actions = map[*kerr.Error]action{
-	kerr.RebalanceInProgress:     actReplay,
-	kerr.IllegalGeneration:       actReplay,
-	kerr.UnknownMemberID:         actReplay,
-	kerr.StaleMemberEpoch:        actReplay,
-	kerr.FencedMemberEpoch:       actReplay,
-	kerr.GroupIDNotFound:         actReplay,
-	kerr.TransactionAbortable:    actReplay,
-	kerr.ConcurrentTransactions:  actReplay,
-	kerr.UnstableOffsetCommit:    actReplay,
-	kerr.UnknownTopicOrPartition: actStop,
-
-	kerr.InvalidTxnState:          actReplace,
-	kerr.UnknownServerError:       actReplace,
-	kerr.InvalidProducerIDMapping: actReplace,
-	kerr.UnknownProducerID:        actReplace,
-	kerr.OutOfOrderSequenceNumber: actReplace,
-	kerr.DuplicateSequenceNumber:  actReplace,
-
-	kerr.ProducerFenced:       actFenced,
-	kerr.InvalidProducerEpoch: actFenced,
-	kerr.FencedInstanceID:     actFenced,
-	kerr.UnreleasedInstanceID: actFenced,
-
-	kerr.MessageTooLarge:            actRejected,
-	kerr.RecordListTooLarge:         actRejected,
-	kerr.InvalidRecord:              actRejected,
-	kerr.InvalidTimestamp:           actRejected,
-	kerr.PolicyViolation:            actRejected,
-	kerr.UnsupportedCompressionType: actRejected,
-
-	kerr.TopicAuthorizationFailed:           actStop,
-	kerr.GroupAuthorizationFailed:           actStop,
-	kerr.ClusterAuthorizationFailed:         actStop,
-	kerr.TransactionalIDAuthorizationFailed: actStop,
-	kerr.SaslAuthenticationFailed:           actStop,
-	kerr.UnsupportedSaslMechanism:           actStop,
-	kerr.UnsupportedVersion:                 actStop,
-	kerr.InvalidTransactionTimeout:          actStop,
-	kerr.InvalidSessionTimeout:              actStop,
-	kerr.InvalidTopicException:              actStop,
-	kerr.InvalidGroupID:                     actStop,
-	kerr.InconsistentGroupProtocol:          actStop,
-	kerr.UnsupportedAssignor:                actStop,
-	kerr.UnknownTopicID:                     actStop,
-	kerr.InconsistentTopicID:                actStop,
-}
-
-// actionFor looks err up in the table; unknown is the action for what is not in it.
-func actionFor(err error, unknown action) action {
-	if errors.Is(err, ErrTopicChanged) {
-		return actStop
-	}
-	if ke, ok := errors.AsType[*kerr.Error](err); ok {
-		if a, ok := actions[ke]; ok {
-			return a
-		}
-	}
-	return unknown
-}
-
 // refusalPatience is how long a running session tries again when the brokers refuse its credentials. A password is changed
 // at the brokers and in the client's file one after the other, and a mounted secret follows minutes later. The client reads it
 // for every connection, and what it has not committed it has not lost.
@@ -227,8 +150,10 @@ func (s *Session) act(err error, unknown action) action {
 // explain gives err the name that this package has for it, if any.
 func explain(err error) error {
 	switch {
-	case errors.Is(err, ErrTopicChanged), errors.Is(err, ErrNoTopic), errors.Is(err, ErrNoOffset), errors.Is(err, ErrUnsupported):
+	case errors.Is(err, ErrTopicChanged), errors.Is(err, ErrNoTopic), errors.Is(err, ErrNoOffset), errors.Is(err, ErrUnsupported), errors.Is(err, ErrOtherGroup):
 		return err
+	case errors.Is(err, kerr.InconsistentGroupProtocol):
+		return fmt.Errorf("%w: %w", ErrOtherGroup, err)
 	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID):
 		return fmt.Errorf("%w: %w", ErrTopicChanged, err)
 	case errors.Is(err, kerr.UnknownTopicOrPartition):

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -137,6 +138,18 @@ func (s *Session) describeConsumers(ctx context.Context) ([]groupMember, error) 
 	return members, g.Err
 }
 
+// otherGroup finds out what GROUP_ID_NOT_FOUND means to a member that joins or sends a heartbeat: that its group is gone, which is made again when
+// it joins; or that a share group, or a group of Kafka Streams, has the id, for which the error then is ErrOtherGroup.
+func (s *Session) otherGroup(ctx context.Context, err error) error {
+	bounded, asked := s.asking(ctx)
+	listed, failed := s.adm.ListGroupsByType(bounded, []string{"share", "streams"})
+	asked(failed)
+	if g, ok := listed[s.cfg.Group]; ok {
+		return fmt.Errorf("%w: %s is a %s group: %w", ErrOtherGroup, s.cfg.Group, strings.ToLower(g.GroupType), err)
+	}
+	return err // also where it could not be asked: it comes again with the next try to join
+}
+
 // evict takes out of the group whoever is in it under this session's instance id: a predecessor that has died, or is fenced. In the classic
 // protocol a member that joins does that by itself; in the consumer protocol it is refused (UNRELEASED_INSTANCE_ID) until the predecessor's
 // session ends. What was assigned stays so for the one that comes next.
@@ -226,7 +239,7 @@ func (h *holdings) assigned(_ context.Context, cl *kgo.Client, added map[string]
 	for p := range eachPartition(added) {
 		h.set[p] = false
 	}
-	h.c.s.tellAssigned(slices.Collect(maps.Keys(h.set)))
+	h.c.tellAssigned(slices.Collect(maps.Keys(h.set)))
 }
 
 // fetched notes that kgo has the offset of a partition.

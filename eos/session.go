@@ -52,12 +52,14 @@ type Session struct {
 
 	decompressor *decompressor
 	fetch        *fetchSize
+	watch        watchdog
 	over         *PassedOverError // the batch that is passed over next
 	resume       func()           // has the client fetch all partitions again
 	noRoom       time.Time        // since when no input has come because the InputBuffer is full
 
 	askAllowed atomic.Int64                   // how long the next question may take, in ns; see asking
 	troubles   map[offsets.Partition]*trouble // what cannot be read; see unreadable.go
+	unheard    error                          // what the client said to a Poll whose context had ended
 	reread     error                          // why the next Poll reads with a new client
 	consumers  bool                           // the brokers know groups of the consumer protocol
 	epochs     bool                           // transaction.version 2 or higher: every transaction has a producer epoch of its own
@@ -327,6 +329,10 @@ func (s *Session) to(next State, why error) {
 // retrying says, at most every five seconds, that something is being tried again.
 func (s *Session) retrying(what string, err error) {
 	if s.saidRetry.allow(5 * time.Second) {
-		s.cfg.Logger.Warn("trying again to "+what, "transactional_id", s.cfg.TransactionalID, "err", err)
+		attrs := []any{"transactional_id", s.cfg.TransactionalID, "err", err}
+		if what := waitsFor(err); what != "" {
+			attrs = append(attrs, "waits_for", what)
+		}
+		s.cfg.Logger.Warn("trying again to "+what, attrs...)
 	}
 }

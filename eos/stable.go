@@ -105,6 +105,7 @@ func (s *Session) forget() {
 // letGo does so after the client has gone back to what it takes for committed, and has it go back to what is.
 func (s *Session) letGo() {
 	s.forget()
+	s.watch.do((*standstill).back)
 	if s.stopped == nil {
 		s.client.ahead.goBack(s.client.gts.Client())
 	}

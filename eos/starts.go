@@ -44,6 +44,7 @@ func (c *client) startOffsets(ctx context.Context, fetched map[string]map[int32]
 		}
 	}
 	if len(missing) == 0 {
+		c.watchFrom(fetched)
 		return fetched, nil
 	}
 	if err := c.s.resolveStarts(ctx, missing); err != nil {
@@ -56,7 +57,19 @@ func (c *client) startOffsets(ctx context.Context, fetched map[string]map[int32]
 	for p, pos := range missing {
 		fetched[p.Topic][p.Number] = kgo.NewOffset().At(pos.Offset)
 	}
+	c.watchFrom(fetched)
 	return fetched, nil
+}
+
+// watchFrom tells the watchdog where partitions just assigned begin.
+func (c *client) watchFrom(fetched map[string]map[int32]kgo.Offset) {
+	for topic, parts := range fetched {
+		for number, o := range parts {
+			c.s.watch.do(func(x *standstill) {
+				x.assigned(offsets.Partition{Topic: topic, Number: number}, o.EpochOffset().Offset)
+			})
+		}
+	}
 }
 
 // errStart is the cause when a client is discarded because it is not known whether the group's start was committed.

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/eos-pipe/eos-pipe/eos/model"
 	"github.com/eos-pipe/eos-pipe/eos/sim"
 	"github.com/eos-pipe/eos-pipe/processor"
 )
@@ -78,16 +79,13 @@ func writeFlags(b *strings.Builder, title string, all *pflag.FlagSet, in func(*p
 
 // flagValues are the values of flags that take one of a few.
 func flagValues() map[string][]string {
-	var modes, versions []string
+	var modes []string
 	for _, m := range sim.Modes() {
 		modes = append(modes, m.String())
 	}
-	for _, r := range releases {
-		versions = append(versions, r.version)
-	}
 	return map[string][]string{
 		"start": startNames(), "group-protocol": protocolNames(), "on-error": processor.PolicyNames(), "mode": modes,
-		"log-level": logLevels, "log-format": logFormats, "duplicates": duplicateNames, "kafka": versions,
+		"log-level": logLevels, "log-format": logFormats, "duplicates": duplicateNames, "kafka": model.Versions(),
 		"security-protocol": {"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"},
 		"sasl-mechanism":    {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM"},
 	}

@@ -105,6 +105,7 @@ var mutants = []mutant{
 	{"commit of what another member may have had meanwhile", Absences, []edit{{
 		"eos/membership.go", "as.member != now.member || !kept", "false && !kept",
 	}}},
+	{"no watchdog", "", []edit{{"eos/watchdog.go", "len(suspects) > 0 {\n\t\t\tc.inspect", "false {\n\t\t\tc.inspect"}}},
 	{"no abort where the group refuses the offsets", Groups, []edit{{
 		"kgo/txn.go", "\ttryCommit := !s.failed() && commitErr == nil && !hasAbortableCommitErr && (okHeartbeat || canCommitDespiteRebalance)\n",
 		"\ttryCommit := commitErr == nil || hasAbortableCommitErr || okHeartbeat || canCommitDespiteRebalance\n",
