@@ -28,7 +28,8 @@ type Config struct {
 	// given.
 	ApplicationID string
 	// InstanceID names this instance among them. It must be stable over restarts: only then does an instance that
-	// comes back end its dead predecessor's transaction at once. Default: $EOS_PIPE_INSTANCE_ID, then the host name.
+	// comes back end its dead predecessor's transaction at once. Default: $EOS_PIPE_INSTANCE_ID, then the host name, which
+	// two processes of one host must not share: the newer one fences the older.
 	InstanceID string
 	// Group is the consumer group. Default: ApplicationID.
 	Group string

@@ -106,7 +106,7 @@ func (w *endWatch) topics(ctx context.Context) ([]string, error) {
 func listed(l kadm.ListedOffsets) (err error) {
 	l.Each(func(o kadm.ListedOffset) {
 		if err == nil && o.Err != nil {
-			err = fmt.Errorf("topic %s: %w", o.Topic, o.Err)
+			err = fmt.Errorf("%s: %w", o.Topic, o.Err)
 		}
 	})
 	return err
