@@ -31,7 +31,6 @@ type client struct {
 	// members says as which member of the group, and since when, the client has each partition.
 	members memberships
 	has     holdings
-	ahead   ahead
 	// life ends when the client is to be discarded, by discard, which is told why: from then on nothing that it does is waited for.
 	life     context.Context
 	discard  context.CancelCauseFunc
@@ -165,7 +164,7 @@ var errDiscarded = errors.New("the client is discarded")
 // rebalancing is called by kgo before partitions are taken away or when they are lost.
 func (c *client) rebalancing(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
 	for p := range eachPartition(partitions) {
-		c.ahead.move(p)
+		c.members.gone(p)
 		c.s.watch.do(func(x *standstill) { x.gone(p) })
 	}
 	c.rebalanced.Store(true)

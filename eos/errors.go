@@ -23,10 +23,16 @@ const (
 	// Unknown means: the answer was lost and the brokers could not be asked. They know: the next Open with the same ids goes
 	// on from where they stand, and nothing is lost or doubled.
 	Unknown
+	// Unchanged means: the call was refused and did nothing. The batch is what it was before: committed or aborted or unknown, as its own Commit
+	// said; out, and to be committed; or given back by a Poll. So it is with ErrMisuse (a second Commit of a batch, a Commit of an older one, calls that overlap), and with
+	// a Commit after the session has stopped of a batch that was not out then. No transaction ends like this.
+	Unchanged
 )
 
 // String returns the outcome as one word.
-func (o Outcome) String() string { return [...]string{"aborted", "committed", "unknown"}[o] }
+func (o Outcome) String() string {
+	return [...]string{"aborted", "committed", "unknown", "unchanged"}[o]
+}
 
 // Next says what the caller of a failed operation does next.
 type Next int
@@ -34,7 +40,7 @@ type Next int
 const (
 	// Stop means: this session will not work again, and a new one would not either before somebody has looked.
 	Stop Next = iota
-	// PollAgain means: the session is well; Poll gives the records of the failed batch again.
+	// PollAgain means: the session is well; Poll gives the records of a batch again that is aborted.
 	PollAgain
 	// Reopen means: close this session and open another with the same ids.
 	Reopen
@@ -48,7 +54,7 @@ func (n Next) String() string { return [...]string{"stop", "poll again", "reopen
 type Error struct {
 	// Op is the operation that failed: open, poll, commit or close.
 	Op string
-	// Outcome is what became of the batch.
+	// Outcome is what became of the batch: that of the Commit, or the one that was out.
 	Outcome Outcome
 	// Next is what to do.
 	Next Next
@@ -58,8 +64,11 @@ type Error struct {
 
 // Error returns the cause and, of a commit, what became of the batch, in one line.
 func (e *Error) Error() string {
-	if e.Op != "commit" {
+	switch {
+	case e.Op != "commit":
 		return fmt.Sprintf("%s: %v", e.Op, e.Err)
+	case e.Outcome == Unchanged:
+		return fmt.Sprintf("commit: %v; nothing was done, and the batch is what it was", e.Err)
 	}
 	return fmt.Sprintf("commit: %v; the batch is %s", e.Err, e.Outcome)
 }
@@ -72,8 +81,8 @@ var (
 	ErrFenced = errors.New("fenced by another instance with the same transactional id")
 	// ErrClosed is the cause when a session is used after Close.
 	ErrClosed = errors.New("the session is closed")
-	// ErrMisuse is the cause when a session is called out of order or by two goroutines at once. The session stays as
-	// it was.
+	// ErrMisuse is the cause when a session is called out of order or by two goroutines at once. The session and its batches stay as
+	// they were (Unchanged).
 	ErrMisuse = errors.New("wrong use of the session")
 	// ErrUnsupported is the cause when brokers are too old to make exactly-once hold (before 2.5).
 	ErrUnsupported = errors.New("these brokers cannot do it")

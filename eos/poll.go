@@ -53,7 +53,7 @@ func (s *Session) PollRecords(ctx context.Context, most int) (Batch, error) {
 	if most < 1 {
 		most = s.cfg.MaxRecords
 	}
-	if err := s.enter("poll"); err != nil {
+	if err := s.enter("poll", nil); err != nil {
 		return Batch{}, err
 	}
 	defer s.busy.Store(false)
@@ -130,11 +130,13 @@ func (s *Session) giveBack(ctx context.Context) error {
 }
 
 // rewind sets the client back to what is committed and clears its mark that a rebalance happened. No transaction is
-// open, so nothing is sent.
+// open, so nothing is sent, and the end of ctx is no reason to leave the client where it is: it would go on behind the batch.
 func (s *Session) rewind(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
+	defer cancel()
 	s.client.rebalanced.Store(false)
-	_, err := s.client.gts.End(ctx, kgo.TryAbort)
-	s.letGo()
+	_, err := s.client.gts.End(bounded, kgo.TryAbort)
+	s.forget()
 	return err
 }
 

@@ -276,7 +276,7 @@ func (w *world) ended(id, outputs int, err error) {
 	if err != nil {
 		w.result.Failures++
 		e, ok := errors.AsType[*eos.Error](err)
-		if a.known = ok && e.Outcome != eos.Unknown; a.known {
+		if a.known = ok && (e.Outcome == eos.Committed || e.Outcome == eos.Aborted); a.known {
 			a.outcome = e.Outcome // may be committed, where the session cannot go on afterwards
 		}
 	} else {
