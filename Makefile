@@ -42,7 +42,7 @@ image: image-files ## build the container image IMAGE (eos-pipe:latest) from wha
 	docker build -q -f docker/Dockerfile --target local --build-arg VERSION='$(VERSION)' -t '$(IMAGE)' bin/image
 
 .PHONY: image-files
-image-files: need-go ## lay out the files of the image in bin/image: the binary, for Linux, and the CA roots of this machine (CA_ROOTS)
+image-files: need-go # lay out the files of the image in bin/image: the binary, for Linux, and the CA roots of this machine (CA_ROOTS)
 	@[[ -r '$(CA_ROOTS)' ]] || { echo 'image-files: no CA roots here; install ca-certificates, or name a PEM file: CA_ROOTS=FILE' >&2; exit 1; }
 	@rm -rf bin/image && install -d -m 755 bin/image bin/image/etc bin/image/etc/ssl bin/image/etc/ssl/certs
 	@install -m 644 '$(CA_ROOTS)' bin/image/etc/ssl/certs/ca-certificates.crt
@@ -194,11 +194,11 @@ clean: ## remove what was built here and what dead tests left
 	@$(KAFKA)/sweep
 
 .PHONY: need-go
-need-go: ## fail with one clear line if Go is missing or too old
+need-go: # fail with one clear line if Go is missing or too old
 	@command -v go >/dev/null || { echo 'make: Go $(GO_MIN) or newer is needed and no go is in PATH; see https://go.dev/dl' >&2; exit 1; }
 	@have=$$(go env GOVERSION 2>/dev/null || true); printf 'go%s\n' $(GO_MIN) "$${have#go}" | sort -V -C || \
 	  { echo "make: Go $(GO_MIN) or newer is needed; this is $${have:-too old to read go.mod}; see https://go.dev/dl" >&2; exit 1; }
 
 .PHONY: race-hint
-race-hint: ## say so if the tests will run without the race detector
+race-hint: # say so if the tests will run without the race detector
 	@[[ -n '$(RACE)' ]] || echo 'test: no C compiler is here: the tests run without the race detector' >&2
