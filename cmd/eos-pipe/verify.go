@@ -11,6 +11,7 @@ import (
 // verifyOptions is what `eos-pipe verify` was asked to compare, checked.
 type verifyOptions struct {
 	connection
+	formats
 
 	From            []string // never holds To; with those that match FromPattern when it has been asked which these are
 	FromPattern     string   // "": none
@@ -28,10 +29,10 @@ its partition. It only reads, and may run beside the pipe.
 
 Which output record belongs to which input record is told by the header eos-pipe-from, if
 the pipe runs with --provenance, or by --id: a jq program that gives the same text for an
-input record and its output. Give the --filter, --map, --on-error and --dead-letter-topic of
-the pipe, so that what it leaves out on purpose does not count as lost: a dead letter is the one
-output of its record. Records that the pipe has skipped since the broker refused their output
-count as lost.
+input record and its output. Give the --filter, --map, --value-format, --key-format,
+--on-error and --dead-letter-topic of the pipe, so that what it leaves out on purpose does
+not count as lost: a dead letter is the one output of its record. Records that the pipe has
+skipped since the broker refused their output count as lost.
 
 It exits 0 if all is well and 1 with a finding.`
 
@@ -56,12 +57,14 @@ func newVerifyCommand(a *app) *cobra.Command {
 	f.StringVar(&mapping, "map", "", "jq `expression`: the map of the pipe")
 	f.StringVar(&o.OnError, "on-error", "stop", "`stop|dead-letter|skip`: what the pipe does with records that cannot be processed")
 	f.StringVar(&o.DeadLetterTopic, "dead-letter-topic", "", "`topic` of the pipe's dead letters")
+	addFormats(f, &o.formats)
 	addSecurity(f, &o.connection)
 
 	return a.command(cmd, action{
 		check: func(all *faults) {
 			o.ID, o.Filter, o.Map = compileJQ(all, "id", id), compileJQ(all, "filter", filter), compileJQ(all, "map", mapping)
 			o.checkConnection(all)
+			o.formats.check(all)
 			checkTopics(all, o.From, o.FromPattern, o.To)
 			checkPresent(all, "group", o.Group != "", "NAME")
 			checkPolicy(all, o.OnError, o.DeadLetterTopic, o.From, o.To)
