@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/internal/names"
+	"github.com/eos-pipe/eos-pipe/internal/warnings"
 )
 
 // Start says where an input partition begins for which the group has no committed offset yet.
@@ -120,7 +121,7 @@ type Config struct {
 
 	// Observer is told of every state and every transaction. Optional.
 	Observer Observer
-	// Logger takes the log. Default: nothing is logged.
+	// Logger takes the log. Default: warnings and errors go to slog.Default().
 	Logger *slog.Logger
 	// Client are further options for the franz-go client: TLS, SASL, a dialer, buffer sizes. Options that would break
 	// the guarantee are refused by Open; those the session itself sets are overridden. Who sets a RecordPartitioner keeps the order of
@@ -184,9 +185,7 @@ func (c Config) withDefaults() Config {
 	if c.InstanceID == "" {
 		c.InstanceID = c.TransactionalID
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Logger = warnings.Logger(c.Logger)
 	setDefault(&c.MaxRecords, DefaultMaxRecords)
 	setDefault(&c.MaxBytes, DefaultMaxBytes)
 	setDefault(&c.BufferMemory, DefaultBufferMemory)

@@ -1,7 +1,6 @@
 package eos
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eos-pipe/eos-pipe/internal/ask"
 	"github.com/eos-pipe/eos-pipe/internal/stable"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
@@ -75,6 +75,7 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 		return nil, &Error{Op: "open", Next: Stop, Err: err}
 	}
 	s.pattern, _ = compilePattern(s.cfg.TopicPattern) // validated
+	warnUntested(s.cfg.Logger)
 	if err := s.open(ctx); err != nil {
 		if s.plain != nil {
 			s.plain.Close()
@@ -96,10 +97,13 @@ func (s *Session) open(ctx context.Context) (err error) {
 	if err := s.preflight(ctx); err != nil {
 		return err
 	}
+	asked := ask.Slow(s.cfg.Logger, "the coordinators of the group and of the transactional id; a new cluster has none before somebody asks", nil)
+	defer asked()
 	if err := s.checkCommitted(ctx); err != nil {
 		return err
 	}
 	s.inheritMarkers(ctx)
+	asked()
 	if s.client, err = s.renew(ctx, errMarkers, nil); err != nil {
 		return err
 	}
@@ -120,7 +124,7 @@ func (s *Session) openError(err error) *Error {
 func (s *Session) preflight(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
 	defer cancel()
-	if err := s.reach(ctx); err != nil {
+	if err := ask.For(ctx, s.cfg.ConnectTimeout, s.cfg.Logger, "a broker that answers", s.plain.Ping); err != nil {
 		return fmt.Errorf("%w at %v: %w", ErrUnreachable, s.cfg.BootstrapServers, err)
 	}
 	versions, err := s.adm.ApiVersions(ctx)
@@ -153,25 +157,6 @@ func (s *Session) preflight(ctx context.Context) error {
 	return s.matchTopics(ctx)
 }
 
-// reach asks until a broker answers, refuses the client for good, or ctx ends: one that starts again just now is worth some
-// seconds. Of a try that ctx has cut short the error says nothing; then it is that of the try before.
-func (s *Session) reach(ctx context.Context) error {
-	var last error
-	for {
-		err := s.plain.Ping(ctx)
-		switch {
-		case err == nil || actionFor(err, actReplay) == actStop:
-			return err
-		case ctx.Err() != nil:
-			return cmp.Or(last, err)
-		}
-		last = err
-		if !sleep(ctx, 200*time.Millisecond) {
-			return err
-		}
-	}
-}
-
 func (s *Session) checkTopics(ctx context.Context) error {
 	names := append(append([]string{}, s.cfg.Topics...), s.cfg.Outputs...)
 	topics, err := s.listTopics(ctx, names)
@@ -197,18 +182,21 @@ func (s *Session) checkTopics(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// newTopic is how long a broker may not know a topic that another one has just created.
-const newTopic = 3 * time.Second
-
-// listTopics asks for topics, and again for a while if some do not exist: they may have been created a moment ago.
-func (s *Session) listTopics(ctx context.Context, names []string) (kadm.TopicDetails, error) {
+// listTopics asks for topics, and again for a while if some do not exist: they may have been created a moment ago. Those that still do not are
+// in the answer.
+func (s *Session) listTopics(ctx context.Context, names []string) (topics kadm.TopicDetails, err error) {
 	missing := func(t kadm.TopicDetail) bool { return errors.Is(t.Err, kerr.UnknownTopicOrPartition) }
-	for began := time.Now(); ; {
-		topics, err := s.adm.ListTopics(ctx, names...)
-		if err != nil || !slices.ContainsFunc(topics.Sorted(), missing) || time.Since(began) > newTopic || !sleep(ctx, 200*time.Millisecond) {
-			return topics, err
+	err = ask.For(ctx, s.cfg.ConnectTimeout, s.cfg.Logger, "the topics", func(ctx context.Context) (err error) {
+		topics, err = s.adm.ListTopics(ctx, names...)
+		if err == nil && slices.ContainsFunc(topics.Sorted(), missing) {
+			return kerr.UnknownTopicOrPartition
 		}
+		return err
+	})
+	if slices.ContainsFunc(topics.Sorted(), missing) {
+		return topics, nil
 	}
+	return topics, err
 }
 
 // refusedTopics says which topics the client may not even see. kadm names none of them when it asks for several.

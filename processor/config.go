@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/warnings"
 )
 
 // InstanceIDEnv is the environment variable that names this instance where Config.InstanceID does not.
@@ -27,7 +28,8 @@ type Config struct {
 	// given.
 	ApplicationID string
 	// InstanceID names this instance among them. It must be stable over restarts: only then does an instance that
-	// comes back end its dead predecessor's transaction at once. Default: $EOS_PIPE_INSTANCE_ID, then the host name.
+	// comes back end its dead predecessor's transaction at once. Default: $EOS_PIPE_INSTANCE_ID, then the host name, which
+	// two processes of one host must not share: the newer one fences the older.
 	InstanceID string
 	// Group is the consumer group. Default: ApplicationID.
 	Group string
@@ -65,7 +67,7 @@ type Config struct {
 	// Observe is told when a lane starts and when it ends for good. It is called from several goroutines, and holds its lane up.
 	// What happens in between, Session.Observer is told. Optional.
 	Observe func(LaneEvent)
-	// Logger takes the log. Default: nothing is logged.
+	// Logger takes the log. Default: warnings and errors go to slog.Default().
 	Logger *slog.Logger
 	// Session tunes the lanes' sessions: bounds of a batch, timeouts, franz-go options. What is set above
 	// (servers, group, ids, topics, buffers, logger) must not be set in it.
@@ -116,9 +118,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.DrainTimeout == 0 {
 		c.DrainTimeout = DefaultDrainTimeout
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Logger = warnings.Logger(c.Logger)
 	return c, nil
 }
 

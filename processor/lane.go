@@ -19,6 +19,7 @@ type lane struct {
 	p      *Processor
 	number int
 	soft   context.Context // ends when no more batches are to be begun
+	opened func()          // is called when the first session is open
 
 	most    int             // records of the next batch, so that there is room for their outputs; 0: as many as there may be
 	refused map[place]error // records of the batch that comes again whose output the broker has refused
@@ -50,6 +51,7 @@ func (l *lane) session() (again bool, err error) {
 		}
 		return false, err
 	}
+	l.opened()
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()

@@ -98,19 +98,24 @@ func (p *Processor) Run(ctx context.Context) error {
 	var end *endWatch
 	if p.cfg.UntilEnd {
 		var err error
-		if end, err = p.watchEnd(soft); err != nil {
+		switch end, err = p.watchEnd(soft); {
+		case soft.Err() != nil && end == nil:
+			return nil // asked to stop before anything was begun
+		case err != nil:
 			return err
 		}
 		defer end.close()
 	}
-	var wg sync.WaitGroup
+	var wg, opening sync.WaitGroup
 	failures := make([]error, p.cfg.Lanes)
 	for i := range p.cfg.Lanes {
 		p.tell(LaneEvent{Lane: i})
 	}
 	for i := range p.cfg.Lanes {
+		opening.Add(1)
 		wg.Go(func() {
-			l := lane{p: p, number: i, soft: soft}
+			l := lane{p: p, number: i, soft: soft, opened: sync.OnceFunc(opening.Done)}
+			defer l.opened()
 			if failures[i] = l.run(); failures[i] != nil {
 				stop(errors.New("another lane has failed"))
 			}
@@ -119,6 +124,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	}
 	if end != nil {
 		wg.Go(func() {
+			opening.Wait() // what keeps a session from opening is to be heard, also where there is nothing to do
 			end.wait(soft)
 			stop(errors.New("the end is reached"))
 		})

@@ -90,6 +90,11 @@ func replay(ctx context.Context, s streams, o replayOptions) error {
 	}
 	drain, stop := drainOnSignal(ctx, s.Log, p.Abort)
 	defer stop()
+	release, err := o.hold(drain, s, cfg.TransactionalID)
+	if err != nil {
+		return unlessStopped(drain, err)
+	}
+	defer release()
 	began := time.Now()
 	if err := p.Run(drain); err != nil {
 		return err

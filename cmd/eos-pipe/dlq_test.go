@@ -35,7 +35,7 @@ func committed(t *testing.T, addr, topic string, n int) (all []string) {
 // where it was, once, and when the program is mended it is processed.
 func TestDeadLettersAndBack(t *testing.T) {
 	t.Parallel()
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, "in"), kfake.SeedTopics(1, "out", "dead", "other"),
+	c, err := kfake.NewCluster(kfake.ClusterID(t.Name()), kfake.NumBrokers(1), kfake.SeedTopics(3, "in"), kfake.SeedTopics(1, "out", "dead", "other"),
 		kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
@@ -101,7 +101,7 @@ func TestDeadLettersAndBack(t *testing.T) {
 // A program that never ends for a record is stopped by --handler-timeout, and the record given up.
 func TestHandlerTimeout(t *testing.T) {
 	t.Parallel()
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "orders", "out"))
+	c, err := kfake.NewCluster(kfake.ClusterID(t.Name()), kfake.NumBrokers(1), kfake.SeedTopics(2, "orders", "out"))
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	addr := c.ListenAddrs()[0]
@@ -117,7 +117,7 @@ func TestHandlerTimeout(t *testing.T) {
 // out, as it has nothing to put back.
 func TestDeadLetterOfABatch(t *testing.T) {
 	t.Parallel()
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "in", "out", "dead"),
+	c, err := kfake.NewCluster(kfake.ClusterID(t.Name()), kfake.NumBrokers(1), kfake.SeedTopics(1, "in", "out", "dead"),
 		kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
 	require.NoError(t, err)
 	t.Cleanup(c.Close)

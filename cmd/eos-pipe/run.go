@@ -25,6 +25,7 @@ type runOptions struct {
 	Group              string
 	TransactionalID    string // prefix; see laneID
 	InstanceID         string
+	ByHost             bool        // the transactional id is made of the host's name, for want of another; see hold
 	Lanes              int         // at least 1
 	Filter, Map        *jq.Program // nil: every record, as it is
 	Start              string      // earliest, latest or none
@@ -55,8 +56,8 @@ topic, exactly once. Output records and the group's offsets are committed in one
 transaction: whatever happens, a read_committed reader sees every input record once.
 
 It runs until it is stopped. The first SIGTERM or SIGINT drains: it commits what it has
-begun and leaves. The second aborts the open transaction and leaves; the next start
-repeats it.
+begun and leaves. A second one, a second later or more, aborts the open transaction and
+leaves; the next start repeats it.
 
 Expressions are jq programs over the record
   {key, value, headers, topic, partition, offset, timestamp}
@@ -81,7 +82,8 @@ left out; a record that --map sends to any other topic that matches stops the pi
 
 More processes with the same --group share the partitions. Each needs a transactional id
 of its own that stays the same over restarts; by default it is GROUP-INSTANCE, with the
-instance id from --instance-id, $EOS_PIPE_INSTANCE_ID or the host name.`
+instance id from --instance-id, $EOS_PIPE_INSTANCE_ID or the host name. A second process
+with the host's name does not start while the first one runs (exit code 3).`
 
 const runExample = `  # copy the large orders, keyed by customer and without the card number
   eos-pipe run -b localhost:9092 --from orders --to large-orders --group large-orders \
@@ -95,6 +97,7 @@ func newRunCommand(a *app) *cobra.Command {
 	var show bool
 	cmd := &cobra.Command{Use: "run", Short: "Pipe records from topics to a topic, exactly once", Long: runLong, Example: runExample}
 	check := o.define(cmd.Flags())
+	groupFlags(cmd, runGroups)
 	cmd.Flags().BoolVar(&show, "print-config", false, "print the effective settings as a --config file, and exit; secrets are references and are never printed")
 	return a.command(cmd, action{check: check, do: func(ctx context.Context, s streams) error {
 		if show {
@@ -121,7 +124,7 @@ func (o *runOptions) define(f *pflag.FlagSet) (check func(*faults)) {
 	f.StringVar(&o.GroupProtocol, "group-protocol", "classic", "`classic|consumer`: who assigns the partitions, a member or the brokers (KIP-848, Kafka 4.0)")
 	f.DurationVar(&o.SessionTimeout, "session-timeout", 45*time.Second, "after this time without a heartbeat the group takes the partitions away; with --group-protocol consumer the brokers' setting counts")
 	f.DurationVar(&o.TransactionTimeout, "transaction-timeout", time.Minute, "after this time the broker aborts an open transaction")
-	f.DurationVar(&o.CommitInterval, "commit-interval", 10*time.Millisecond, "least time between two commits of a lane")
+	f.DurationVar(&o.CommitInterval, "commit-interval", 10*time.Millisecond, "time that a transaction gathers after the one before, unless --max-records or --max-bytes are reached sooner")
 	f.IntVar(&o.MaxRecords, "max-records", 0, "most input records in one transaction (0: 100000; with three lanes or more 200000 in all of them)")
 	f.Var((*sizeValue)(&o.MaxBytes), "max-bytes", "most input `bytes` in one transaction, as 16MiB (0: 8MiB; with three lanes or more 16MiB in all of them)")
 	o.MaxDecompressed = 64 << 20 // as the session has it
@@ -150,6 +153,7 @@ func (o *runOptions) define(f *pflag.FlagSet) (check func(*faults)) {
 func (o *runOptions) complete(all *faults) {
 	if o.InstanceID == "" {
 		o.InstanceID = hostName(all)
+		o.ByHost = o.TransactionalID == ""
 	}
 	o.TransactionalID = cmp.Or(o.TransactionalID, o.Group+"-"+o.InstanceID)
 }

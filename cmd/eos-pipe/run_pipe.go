@@ -47,6 +47,13 @@ func runPipe(ctx context.Context, s streams, opts runOptions) error {
 		return err
 	}
 	defer hide()
+	if opts.ByHost {
+		release, err := opts.hold(drain, s, opts.TransactionalID)
+		if err != nil {
+			return unlessStopped(drain, err)
+		}
+		defer release()
+	}
 	s.Log.Info("starting", "from", opts.From, "pattern", opts.FromPattern, "to", opts.To, "group", opts.Group, "transactional_id", opts.laneID(0), "lanes", opts.Lanes)
 	began := time.Now()
 	var reporting func()
