@@ -25,9 +25,9 @@ type replayOptions struct {
 }
 
 const replayLong = `Put dead letters back into the topics they came from, exactly once: each becomes the
-record that it was (key, value, own headers, timestamp), in the partition that it was in.
-Then the pipe processes it again, after whatever has come meanwhile: mend what it failed
-for first, or it comes back.
+record that it was (key, value, own headers, timestamp), in the partition that it was in,
+with a key or without. Then the pipe processes it again, after whatever has come meanwhile:
+mend what it failed for first, or it comes back.
 
 --to names the topics that records may go back to. A dead letter of another topic stops
 it (exit code 4) before anything of its batch is put back.
@@ -73,7 +73,7 @@ func replay(ctx context.Context, s streams, o replayOptions) error {
 	host := faults{}
 	cfg := processor.Config{
 		BootstrapServers: o.BootstrapServers, Group: o.Group, TransactionalID: o.Group + "-" + hostName(&host), UntilEnd: !o.Follow, Logger: s.Log,
-		Session: eos.Config{Client: client},
+		Session: eos.Config{Client: client, Placed: o.To},
 	}
 	if err := host.err(); err != nil {
 		return err
@@ -92,9 +92,18 @@ func replay(ctx context.Context, s streams, o replayOptions) error {
 	defer stop()
 	began := time.Now()
 	if err := p.Run(drain); err != nil {
-		return err
+		return replayError(err)
 	}
 	return s.print(runResult{Stats: p.Stats(), Seconds: time.Since(began).Seconds()})
+}
+
+// replayError gives the error of a dead letter the hint that fits.
+func replayError(err error) error {
+	if _, ok := errors.AsType[*processor.RecordError](err); !ok {
+		return err
+	}
+	return &exitError{exitOperator, err, "nothing of its batch is put back: name the topic that it came from in --to, or see that this takes the record and has the partition; " +
+		"to leave this dead letter where it is, set the offset of the group (--group) behind it (kafka-consumer-groups.sh --reset-offsets)"}
 }
 
 // revive returns the record that a dead letter was.

@@ -16,6 +16,7 @@ import (
 	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/internal/checker"
 	"github.com/eos-pipe/eos-pipe/internal/jq"
+	"github.com/eos-pipe/eos-pipe/internal/millis"
 	"github.com/eos-pipe/eos-pipe/internal/stable"
 	"github.com/eos-pipe/eos-pipe/offsets"
 	"github.com/eos-pipe/eos-pipe/processor"
@@ -360,6 +361,7 @@ func (v *verifier) drain(ctx context.Context, cl *kgo.Client, left map[offsets.P
 			p := offsets.Partition{Topic: r.Topic, Number: r.Partition}
 			end, reading := left[p]
 			if reading && r.Offset < end && !r.Attrs.IsControl() {
+				millis.Restore(r)
 				if err := each(ctx, r); err != nil {
 					return err
 				}
