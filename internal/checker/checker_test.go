@@ -333,5 +333,5 @@ func TestReportForms(t *testing.T) {
 	text, err = json.Marshal(c.Report())
 	require.NoError(t, err)
 	require.Contains(t, string(text), `"examples":["foreign: copies-0@4 does not say where it comes from"]`)
-	require.Equal(t, "in=0 out=1 lost=0 doubled=0 phantom=0 reordered=0 torn=0 foreign=1", c.Report().String())
+	require.Equal(t, "in=0 out=1 lost=0 doubled=0 phantom=0 reordered=0 torn=0 foreign=1 retimed=0", c.Report().String())
 }
