@@ -244,7 +244,9 @@ func (t *transaction) promise(r *kgo.Record, err error) {
 			t.refused++
 		}
 	}
-	if t.failed == nil {
+	if t.failed == nil || isMisdirected(err) && isDestination(t.failed) {
+		// Before transaction.version 2 the client fails all records for a topic that cannot be added to the transaction. The one that names it is to blame: if that is
+		// wrong, the next attempt fails without it.
 		if !isRejected(err) { // that names it
 			err = fmt.Errorf("topic %s: %w", r.Topic, err)
 		}

@@ -156,6 +156,11 @@ func (c Config) Validate() error {
 	if slices.Contains(c.Topics, "") || slices.Contains(c.Outputs, "") {
 		fault("a topic name is empty")
 	}
+	for _, t := range slices.Concat(c.Topics, c.Outputs, c.Placed) {
+		if why := topicFault(t); why != "" && t != "" {
+			fault("topic %q: %s", t, why)
+		}
+	}
 	if c.MaxRecords < 0 || c.MaxBytes < 0 || c.MaxAge < 0 || c.BufferMemory < 0 {
 		fault("MaxRecords, MaxBytes, MaxAge and BufferMemory must not be negative")
 	}

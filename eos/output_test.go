@@ -9,10 +9,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/wiretap"
 )
 
 // writeAt writes a batch of one record to in-0, with any timestamp: the client could not.
@@ -135,3 +139,27 @@ func TestPlaced(t *testing.T) {
 }
 
 func records(rs ...*kgo.Record) iter.Seq[*kgo.Record] { return slices.Values(rs) }
+
+// Before transaction.version 2 a topic that cannot be added to the transaction fails the records for all topics. The record that names that topic is to blame, in
+// whichever order the client tells of them.
+func TestTopicThatCannotBeAdded(t *testing.T) {
+	t.Parallel()
+	b := setup(t, kfake.MaxVersions(kversion.V3_9_0()), kfake.SeedTopics(1, "a", "z"))
+	b.produce(3)
+	tap := wiretap.New()
+	t.Cleanup(tap.Close)
+	cfg := b.config()
+	cfg.Client = []kgo.Opt{kgo.Dialer(tap.Dial)}
+	s := b.open(cfg)
+	rule := tap.Add(wiretap.Rule{API: kmsg.AddPartitionsToTxn, Action: wiretap.RewriteError, ErrorCode: kerr.TopicAuthorizationFailed.Code, Count: wiretap.Always})
+	for _, topic := range []string{"a", "z"} {
+		batch, err := s.Poll(t.Context())
+		require.NoError(t, err)
+		err = s.Commit(t.Context(), batch, records(&kgo.Record{Topic: "out", Partition: 1}, &kgo.Record{Topic: topic}, &kgo.Record{Topic: "out", Partition: 2}))
+		var d *eos.DestinationError
+		require.ErrorAs(t, err, &d)
+		require.Equal(t, topic, d.Topic)
+		require.ErrorIs(t, err, kerr.TopicAuthorizationFailed)
+	}
+	require.Positive(t, rule.Hits())
+}

@@ -1,7 +1,7 @@
 package integration
 
 import (
-	"encoding/binary"
+	bigendian "encoding/binary"
 	"fmt"
 	"hash/crc32"
 	"slices"
@@ -21,6 +21,20 @@ import (
 
 // This file is about single records that a pipe cannot put where, or as, they say.
 
+// keep is for topics of old records: retention goes by their timestamps.
+const keep = "retention.ms=-1"
+
+// newOldPipe is a pipe between topics of so many partitions each, which keep old records, and a topic of dead letters.
+func newOldPipe(t *testing.T, partitions int32, dead ...string) (p *pipe, deadTopic string) {
+	t.Helper()
+	p = newPipe(t, kafkatest.Shared(t), shape{}, "--until-end")
+	p.from, p.to, deadTopic = []string{kafkatest.Name(t, "in")}, []string{kafkatest.Name(t, "out")}, kafkatest.Name(t, "dead")
+	p.cluster.CreateTopic(t, p.from[0], partitions, keep, "message.timestamp.after.max.ms=9223372036854775807")
+	p.cluster.CreateTopic(t, p.to[0], partitions, keep)
+	p.cluster.CreateTopic(t, deadTopic, 1, append([]string{keep}, dead...)...)
+	return p, deadTopic
+}
+
 // oneRecordBatch is a batch of one record with any timestamp: the client cannot make it.
 func oneRecordBatch(ms int64, value string) []byte {
 	r := kmsg.Record{Value: []byte(value)}
@@ -31,7 +45,7 @@ func oneRecordBatch(ms int64, value string) []byte {
 		NumRecords: 1, Records: records,
 	}
 	encoded := batch.AppendTo(nil)
-	binary.BigEndian.PutUint32(encoded[17:], crc32.Checksum(encoded[21:], crc32.MakeTable(crc32.Castagnoli)))
+	bigendian.BigEndian.PutUint32(encoded[17:], crc32.Checksum(encoded[21:], crc32.MakeTable(crc32.Castagnoli)))
 	return encoded
 }
 
@@ -124,8 +138,13 @@ func TestDestinationNotAuthorized(t *testing.T) {
 	closed := kafkatest.Name(t, "closed")
 	g.kafka.CreateTopic(t, closed, 1)
 	g.write(30)
-	mapping := fmt.Sprintf("if .offset == 3 then .topic = %q else . end", closed)
+	mapping := fmt.Sprintf(`{topic: (if .offset == 3 then %q else "" end)}`, closed)
 	pr := g.run("stopped", "--map", mapping, "--until-end")
+	pr.doomed = true
+	require.Equal(t, 4, pr.wait(time.Minute), "%q", pr.said())
+	pr.requireSaid(4, "produce record "+g.in, "TOPIC_AUTHORIZATION_FAILED", closed)
+	g.describe(closed) // it may see the topic now
+	pr = g.run("seeing", "--map", mapping, "--until-end")
 	pr.doomed = true
 	require.Equal(t, 4, pr.wait(time.Minute), "%q", pr.said())
 	pr.requireSaid(4, "produce record "+g.in, "TOPIC_AUTHORIZATION_FAILED", closed)
@@ -139,16 +158,12 @@ func TestDestinationNotAuthorized(t *testing.T) {
 func TestTimestampsOfTheInput(t *testing.T) {
 	t.Parallel()
 	const micros = 1_764_500_000_000_000
-	p := newPipe(t, kafkatest.Shared(t), shape{to: []int32{1}}, "--until-end")
-	dead := kafkatest.Name(t, "dead")
-	p.cluster.CreateTopic(t, dead, 1)
-	p.from = []string{kafkatest.Name(t, "in")}
-	p.cluster.CreateTopic(t, p.from[0], 1, "message.timestamp.after.max.ms=9223372036854775807")
+	p, dead := newOldPipe(t, 1)
 	want := map[string]int64{"0": 0, "-1": -1, "1": 1, fmt.Sprint(int64(1_764_500_000_000)): 1_764_500_000_000}
 	for value, ms := range want {
 		writeRaw(t, p.cluster, p.from[0], oneRecordBatch(ms, value))
 	}
-	writeRaw(t, p.cluster, p.from[0], oneRecordBatch(micros, "micros"))
+	writeRaw(t, p.cluster, p.from[0], oneRecordBatch(micros, "2"))
 	p.mapping = "if .timestamp < -1 then error else . end"
 	pr := p.start("a")
 	pr.doomed = true
@@ -177,9 +192,7 @@ func TestTimestampsOfTheInput(t *testing.T) {
 // topic of dead letters has LogAppendTime. A dead letter whose partition is not there stops it, and is named.
 func TestReplayPutsBackWhereItWas(t *testing.T) {
 	t.Parallel()
-	p := newPipe(t, kafkatest.Shared(t), sixToSix, "--until-end")
-	dead := kafkatest.Name(t, "dead")
-	p.cluster.CreateTopic(t, dead, 1, "message.timestamp.type=LogAppendTime")
+	p, dead := newOldPipe(t, 6, "message.timestamp.type=LogAppendTime")
 	producer := p.cluster.Client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	keys := []string{"a", "b", "c", "d", "e", "f"}
 	for i, key := range keys {
@@ -212,5 +225,16 @@ func TestReplayPutsBackWhereItWas(t *testing.T) {
 		wrong.doomed = true
 		require.Equal(t, 4, wrong.wait(time.Minute), "%q", wrong.said())
 		wrong.requireSaid(4, offsets.Partition{Topic: topic}.String()+"@0")
+	}
+}
+
+// describe lets the user see a topic, and no more.
+func (g *guarded) describe(topic string) {
+	g.t.Helper()
+	acl := kadm.NewACLs().Allow("User:" + guardedUser).AllowHosts("*").Operations(kadm.OpDescribe).ResourcePatternType(kadm.ACLPatternLiteral).Topics(topic)
+	results, err := g.adm.CreateACLs(g.t.Context(), acl)
+	require.NoError(g.t, err)
+	for _, r := range results {
+		require.NoError(g.t, r.Err)
 	}
 }

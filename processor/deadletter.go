@@ -2,7 +2,6 @@ package processor
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -47,29 +46,37 @@ type DeadLetterInfo struct {
 // where it stood and why it was given up. What is in r's headers from an earlier time as a dead letter is left out. Its timestamp is that of r, or where
 // the client cannot write that, the time at which it is produced.
 func NewDeadLetter(r *kgo.Record, topic string, failed *RecordError) *kgo.Record {
+	return newDeadLetter(r, topic, failed, OwnHeaders, "")
+}
+
+// newDeadLetter is NewDeadLetter with the headers of another program before ours, for the consumer group.
+func newDeadLetter(r *kgo.Record, topic string, failed *RecordError, more DeadLetterHeaders, group string) *kgo.Record {
 	cause := failed.Err
 	if v, ok := errors.AsType[*verdict](cause); ok {
 		cause = v.err
 	}
 	message := strings.ToValidUTF8(cause.Error()[:min(len(cause.Error()), maxMessage)], "")
 	header := func(key, value string) Header { return Header{Key: key, Value: []byte(value)} }
-	letter := &kgo.Record{
-		Topic: topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Context: r.Context,
-		Headers: append(withoutDeadLetter(r.Headers),
-			header(DeadLetterTopicHeader, failed.Partition.Topic),
-			header(DeadLetterPartitionHeader, strconv.Itoa(int(failed.Partition.Number))),
-			header(DeadLetterOffsetHeader, strconv.FormatInt(failed.Offset, 10)),
-			header(DeadLetterTimestampHeader, strconv.FormatInt(millis.Of(r.Timestamp), 10)),
-			header(DeadLetterErrorHeader, failed.Class()),
-			header(DeadLetterMessageHeader, message),
-			header(DeadLetterAttemptHeader, strconv.Itoa(failed.Attempts)),
-		),
+	partition, offset := strconv.Itoa(int(failed.Partition.Number)), strconv.FormatInt(failed.Offset, 10)
+	headers := withoutDeadLetter(r.Headers)
+	for _, h := range more.headers(failed, group, message) {
+		headers = append(headers, header(h[0], h[1]))
 	}
+	headers = append(headers,
+		header(DeadLetterTopicHeader, failed.Partition.Topic),
+		header(DeadLetterPartitionHeader, partition),
+		header(DeadLetterOffsetHeader, offset),
+		header(DeadLetterTimestampHeader, strconv.FormatInt(millis.Of(r.Timestamp), 10)),
+		header(DeadLetterErrorHeader, failed.Class()),
+		header(DeadLetterMessageHeader, message),
+		header(DeadLetterAttemptHeader, strconv.Itoa(failed.Attempts)),
+	)
+	if over, ok := errors.AsType[*eos.PassedOverError](cause); ok {
+		headers = append(headers, header(DeadLetterFirstHeader, strconv.FormatInt(over.From, 10)))
+	}
+	letter := &kgo.Record{Topic: topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Context: r.Context, Headers: headers}
 	if millis.CanWrite(r.Timestamp) {
 		letter.Timestamp = r.Timestamp
-	}
-	if over, ok := errors.AsType[*eos.PassedOverError](cause); ok {
-		letter.Headers = append(letter.Headers, header(DeadLetterFirstHeader, strconv.FormatInt(over.From, 10)))
 	}
 	return letter
 }
@@ -107,26 +114,6 @@ func DeadLetterOf(headers []Header) (info DeadLetterInfo, ok bool) {
 	return info, ok
 }
 
-// ErrNotRead is the cause when a dead letter cannot be revived because it stands for a batch that was not read.
-var ErrNotRead = errors.New("it stands for a batch that was not read; there is nothing to put back")
-
-// Revive returns the output by which the dead letter in becomes the record again that it was: with its own headers only, its own timestamp, whatever that
-// of the dead letter is, and for the topic and the partition that it came from. Where that topic is not in eos.Config.Placed, a record with a key goes
-// where its key is sent by default.
-func Revive[T any](in Record[T]) (Record[T], error) {
-	info, ok := DeadLetterOf(in.Headers)
-	if !ok {
-		return in, fmt.Errorf("it has not the headers of a dead letter (%s and others)", DeadLetterTopicHeader)
-	}
-	if slices.ContainsFunc(in.Headers, func(h Header) bool { return h.Key == DeadLetterFirstHeader }) {
-		return in, fmt.Errorf("%w: that of %s@%d..%d", ErrNotRead, info.Partition, info.First, info.Offset)
-	}
-	out := With(in, in.Value)
-	out.To, out.Partition, out.Headers = info.Partition.Topic, info.Partition.Number, withoutDeadLetter(in.Headers)
-	out.Timestamp = info.Timestamp
-	return out, nil
-}
-
 // DeadLetterError is the cause when the dead letter of a record is refused: there is nowhere to put the record.
 type DeadLetterError struct{ Err error }
 
@@ -137,3 +124,17 @@ func (e *DeadLetterError) Error() string {
 
 // Unwrap returns why.
 func (e *DeadLetterError) Unwrap() error { return e.Err }
+
+// compareLimits warns, once, where the dead-letter topic takes smaller records than an input: the dead letter of a large one would be refused, and stop the
+// processor.
+func (p *Processor) compareLimits(s *eos.Session) {
+	p.limits.Do(func() {
+		most, known := s.MaxMessageBytes(p.cfg.DeadLetterTopic)
+		for _, topic := range p.topics {
+			if limit, ok := s.MaxMessageBytes(topic); ok && known && limit > most {
+				p.cfg.Logger.Warn("the dead-letter topic takes smaller records than an input: a dead letter of a larger one would stop the pipe; raise its max.message.bytes, by 8 KB above that of the input",
+					"topic", topic, "max_message_bytes", limit, "dead_letter_topic", p.cfg.DeadLetterTopic, "dead_letter_max_message_bytes", most)
+			}
+		}
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/millis"
 )
 
 // encode is the third stage: the typed outputs of one input record are appended to made as records to produce. The fetched record itself
@@ -54,6 +55,9 @@ func (p Pipe[In, Out]) fill(r *kgo.Record, out Record[Out], value []byte) {
 
 // refusal returns why out can never be produced, as far as it is known before; nil if it may be.
 func (p Pipe[In, Out]) refusal(out Record[Out], value []byte, opts Options) error {
+	if out.To == "" && millis.CanWrite(out.Timestamp) {
+		return nil // the sink's topic was checked before
+	}
 	topic := cmp.Or(out.To, p.Sink.Topic)
 	err := opts.refused.topics[topic]
 	if err == nil {

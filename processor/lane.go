@@ -66,6 +66,7 @@ func (l *lane) session() (again bool, err error) {
 			l.p.cfg.Logger.Warn("closing the session", "lane", l.number, "err", closed)
 		}
 	}()
+	l.p.compareLimits(s)
 	for failures := 0; ; {
 		done, err := l.batch(s)
 		switch {

@@ -16,6 +16,9 @@ import (
 type Options struct {
 	// DeadLetterTopic takes the records that are given up as dead letters.
 	DeadLetterTopic string
+	// DeadLetterHeaders says whose headers dead letters have beside our own, and Group is the consumer group that they name.
+	DeadLetterHeaders DeadLetterHeaders
+	Group             string
 	// Provenance adds ProvenanceHeader to every output.
 	Provenance bool
 	// Errors says what is done about records that cannot be processed.
@@ -211,7 +214,7 @@ func (w way[In, Out]) giveUp(ctx context.Context, r *kgo.Record, failed *RecordE
 	case policy == DeadLetterOnError:
 		res.DeadLetters++
 		at := place{failed.Partition, failed.Offset}
-		letter := NewDeadLetter(r, w.opts.DeadLetterTopic, failed)
+		letter := newDeadLetter(r, w.opts.DeadLetterTopic, failed, w.opts.DeadLetterHeaders, w.opts.Group)
 		if w.opts.refused.untimed[at] {
 			letter.Timestamp = time.Time{}
 		}

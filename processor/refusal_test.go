@@ -1,8 +1,10 @@
 package processor_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"strconv"
 	"strings"
 	"testing"
@@ -242,4 +244,21 @@ func TestReviveHeaders(t *testing.T) {
 	}
 	_, err = processor.Revive(letter(processor.DeadLetterPartitionHeader, "-1"))
 	require.Error(t, err)
+}
+
+// A dead-letter topic that takes smaller records than an input is said at the start; one that takes as much, or of which nothing is known, is not.
+func TestRoomForDeadLetters(t *testing.T) {
+	for size, said := range map[string]bool{"1000": true, "1048588": false} {
+		b := setup(t)
+		_, err := kadm.NewClient(b.cl).CreateTopic(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &size}, "letters")
+		require.NoError(t, err)
+		var log bytes.Buffer
+		cfg := b.config()
+		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		cfg.DeadLetterTopic, cfg.Errors.Policy = "letters", processor.DeadLetterOnError
+		p, err := processor.New(cfg, double)
+		require.NoError(t, err)
+		require.NoError(t, p.Run(t.Context()))
+		require.Equal(t, said, strings.Contains(log.String(), "takes smaller records than an input"), log.String())
+	}
 }

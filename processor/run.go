@@ -30,6 +30,7 @@ type Processor struct {
 	abort   context.CancelFunc
 	hard    context.Context // ends when batches under way are to be left
 	stats   counters
+	limits  sync.Once // compareLimits
 }
 
 // Stats counts what has been committed since Run began. Records of aborted transactions are not in it.
@@ -56,7 +57,10 @@ func New[In, Out any](cfg Config, p Pipe[In, Out]) (*Processor, error) {
 	if err := cfg.validate(p.Source.Topics, p.Source.Pattern, p.Sink.Topics()); err != nil {
 		return nil, err
 	}
-	opts := Options{DeadLetterTopic: cfg.DeadLetterTopic, Provenance: cfg.Provenance, Errors: cfg.Errors, Parallel: cfg.Parallel}
+	opts := Options{
+		DeadLetterTopic: cfg.DeadLetterTopic, DeadLetterHeaders: cfg.DeadLetterHeaders, Group: cfg.Group,
+		Provenance: cfg.Provenance, Errors: cfg.Errors, Parallel: cfg.Parallel,
+	}
 	pr := &Processor{
 		cfg: cfg, topics: p.Source.Topics, pattern: p.Source.Pattern, outputs: p.Sink.Topics(), input: eos.NewInputBuffer(cfg.InputBufferMaxBytes, cfg.Lanes),
 	}

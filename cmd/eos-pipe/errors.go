@@ -46,7 +46,7 @@ var outcomes = []outcome{
 	}),
 	as(exitOperator, func(e *processor.DeadLetterError) string {
 		if errors.Is(e, kerr.MessageTooLarge) || errors.Is(e, kerr.RecordListTooLarge) {
-			return "nothing of its batch is committed: raise max.message.bytes of the dead-letter topic, by 2 KB above that of the input: a dead letter has its record and some headers"
+			return "nothing of its batch is committed: raise max.message.bytes of the dead-letter topic, by 8 KB above that of the input: a dead letter has its record and some headers"
 		}
 		return "nothing of its batch is committed: see that the dead-letter topic takes every record of the input (cleanup.policy, max.message.bytes), or let --filter leave the record out"
 	}),

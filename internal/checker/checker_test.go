@@ -326,7 +326,7 @@ func TestReportForms(t *testing.T) {
 	c := checker.New()
 	text, err := json.Marshal(c.Report())
 	require.NoError(t, err)
-	require.JSONEq(t, `{"in":0,"out":0,"lost":0,"doubled":0,"phantom":0,"reordered":0,"torn":0,"foreign":0,"examples":[]}`, string(text))
+	require.JSONEq(t, `{"in":0,"out":0,"lost":0,"doubled":0,"phantom":0,"reordered":0,"torn":0,"foreign":0,"retimed":0,"examples":[]}`, string(text))
 	require.True(t, c.Report().OK())
 
 	c.Foreign(partition("copies", 0), 4)
