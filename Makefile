@@ -6,6 +6,8 @@ SHELL         := bash
 
 GO_MIN        := 1.26
 VERSION       := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+COMMIT        := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+DATE          := $(shell TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo unknown)
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 KAFKA         := docker/kafka
 
@@ -18,7 +20,7 @@ list_kafka  := go list -f '{{.ImportPath}}: $(uses_kafka)' ./... | sed -n 's|: .
 list_others := go list -f '{{.ImportPath}}: $(uses_kafka)' ./... | sed '/: .*\/internal\/kafkatest/d; s|: .*||'
 
 # compile FILE builds the command, statically linked.
-compile = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.release=$(VERSION)' -o $(1) ./cmd/eos-pipe
+compile = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.release=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)' -o $(1) ./cmd/eos-pipe
 
 # with_kafka runs a command with the environment that provide prints, and ends what brokers it left when it died.
 with_kafka = env=$$($(KAFKA)/provide); trap $(KAFKA)/sweep EXIT; env $$env
@@ -48,8 +50,10 @@ image-files: need-go ## lay out the files of the image in bin/image: the binary,
 	@chmod 755 bin/image/eos-pipe
 
 .PHONY: demo
-demo: build ## build it and run its demonstration, which needs no Kafka
-	bin/eos-pipe demo
+demo: need-go ## build it and run its demonstration, which needs no Kafka
+	@echo 'demo: compiling eos-pipe into bin/eos-pipe; the first time Go also fetches and compiles what it is made of, in a minute or so' >&2
+	@$(call compile,bin/eos-pipe)
+	@bin/eos-pipe demo
 
 .PHONY: test
 test: need-go race-hint ## run all tests, those on real Kafka included; installs or builds the Kafka they need
@@ -75,6 +79,15 @@ test-image: image ## build the image and test it: what is in it, and pipes in co
 .PHONY: test-unit
 test-unit: need-go race-hint ## run the tests that need nothing but Go
 	@go test $(RACE) ./...
+
+COUNT    ?= 100
+RUN      ?= .
+PACKAGES ?=
+
+.PHONY: test-flaky
+test-flaky: need-go race-hint ## run the tests that need no Kafka COUNT (100) times under load, all or those of PACKAGES (./eos) and RUN; takes hours
+	@packages='$(PACKAGES)'; [[ -n $$packages ]] || packages=$$($(list_others)); \
+	  RACE='$(RACE)' internal/tested/flaky '$(COUNT)' '$(RUN)' $$packages
 
 TORTURE_TIME ?= 1h
 TORTURE_OUT  ?= bin/torture
@@ -121,6 +134,38 @@ lint: need-go ## run golangci-lint (.golangci.yaml); building it takes one to tw
 bench: need-go ## run the benchmarks of ./bench on real Kafka
 	@$(with_kafka) go test -run '^$$' -bench . -count=1 -timeout 60m -p 1 ./bench/...
 
+# Other systems that people run it on: what CI compiles for them, it does not run there.
+.PHONY: cross
+cross: need-go ## compile for Windows and macOS, tests included, as far as a compiler can tell that it works there
+	@for system in windows/amd64 darwin/arm64; do echo "cross: $$system"; \
+	  CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} go vet ./cmd/... ./eos/... ./processor/... ./monitor/... ./security/... ./codec/...; done
+
+# The tools of a release, by version; each is compiled the first time, which takes some minutes.
+GORELEASER := github.com/goreleaser/goreleaser/v2@v2.15.1
+SBOM       := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+BUILDX     := github.com/docker/buildx/cmd/buildx@v0.38.2
+
+.PHONY: release-files
+release-files: need-go ## lay out what release files hold besides the binary, in bin/release: completions, CA roots, the tool that lists modules
+	@[[ -r '$(CA_ROOTS)' ]] || { echo 'release-files: no CA roots here; install ca-certificates, or name a PEM file: CA_ROOTS=FILE' >&2; exit 1; }
+	@rm -rf bin/release && mkdir -p bin/release/completions && install -m 644 '$(CA_ROOTS)' bin/release/ca-certificates.crt
+	@$(call compile,bin/eos-pipe)
+	@for shell in bash zsh fish; do bin/eos-pipe completion $$shell > bin/release/completions/eos-pipe.$$shell; done
+	GOBIN='$(CURDIR)/bin/release' go install $(SBOM)
+
+.PHONY: release-check
+release-check: need-go ## check .goreleaser.yaml
+	go run $(GORELEASER) check
+
+.PHONY: release-snapshot
+release-snapshot: need-go ## make all files of a release in dist/, and publish nothing; the image where docker answers
+	@mkdir -p bin/docker/cli-plugins; skip=publish; \
+	  if docker info >/dev/null 2>&1; then docker buildx version >/dev/null 2>&1 || \
+	      { GOBIN='$(CURDIR)/bin/docker' go install $(BUILDX) && mv bin/docker/buildx bin/docker/cli-plugins/docker-buildx; }; \
+	  else skip=publish,docker; echo 'release-snapshot: no docker daemon answers here: the image is left out' >&2; fi; \
+	  [[ ! -x bin/docker/cli-plugins/docker-buildx ]] || export DOCKER_CONFIG='$(CURDIR)/bin/docker'; \
+	  PATH='$(CURDIR)/bin/release':"$$PATH" COMMIT='$(COMMIT)' DATE='$(DATE)' go run $(GORELEASER) release --snapshot --clean --skip=$$skip
+
 .PHONY: kafka-up
 kafka-up: ## start a broker at localhost:9092 to play with, in docker or natively
 	@$(KAFKA)/broker up
@@ -131,7 +176,7 @@ kafka-down: ## end that broker and remove its data
 
 .PHONY: clean
 clean: ## remove what was built here and what dead tests left
-	rm -rf bin
+	rm -rf bin dist
 	@$(KAFKA)/sweep
 
 .PHONY: need-go

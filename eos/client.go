@@ -29,11 +29,12 @@ type client struct {
 	// members says as which member of the group, and since when, the client has each partition.
 	members memberships
 	has     holdings
-	ahead   ahead
 	// life ends when the client is to be discarded, by discard, which is told why: from then on nothing that it does is waited for.
 	life     context.Context
 	discard  context.CancelCauseFunc
-	watching sync.WaitGroup // for watchTopics
+	watching sync.WaitGroup // for watchTopics and watchStandstill
+	// standsStill is why the client is to be discarded when it is asked next.
+	standsStill atomic.Pointer[error]
 	// hurry ends the wait for more records, so that a rebalance that waits for the batch may go on.
 	hurry atomic.Pointer[context.CancelFunc]
 }
@@ -76,7 +77,9 @@ func (s *Session) connectOnce(ctx context.Context) (*client, error) {
 			return nil, err
 		}
 	}
+	s.onlyOver(gts.Client())
 	gts.Client().AddConsumeTopics(slices.Collect(maps.Keys(s.inputs.all()))...)
+	c.watching.Go(c.watchStandstill)
 	if s.pattern != nil {
 		c.watching.Go(c.watchTopics)
 	}
@@ -148,7 +151,8 @@ var errDiscarded = errors.New("the client is discarded")
 // rebalancing is called by kgo before partitions are taken away or when they are lost.
 func (c *client) rebalancing(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
 	for p := range eachPartition(partitions) {
-		c.ahead.move(p)
+		c.members.gone(p)
+		c.s.watch.do(func(x *standstill) { x.gone(p) })
 	}
 	c.rebalanced.Store(true)
 }

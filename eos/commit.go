@@ -28,7 +28,8 @@ var errOffsets = errors.New("offsets refused")
 var errTooOld = errors.New("the transaction came close to its timeout")
 
 // Commit runs one transaction: it produces outs, and commits them together with the offsets behind b. It returns nil
-// if and only if the transaction is committed. b must be the batch of the last Poll, and can be committed once.
+// if and only if the transaction is committed. b must be the batch of the last Poll, and can be committed once: any other
+// is refused with ErrMisuse, and stays what it was (Unchanged).
 //
 // A record that cannot go where it says is refused, and so is one whose timestamp the client cannot write: see RejectedError, DestinationError and
 // TimestampError. A record with a key goes to the partition that Kafka's clients choose by default (murmur2), one without a key to partition
@@ -41,18 +42,18 @@ var errTooOld = errors.New("the transaction came close to its timeout")
 // When ctx ends before the transaction is about to be committed, it is aborted. A commit that has been sent is waited
 // for all the same, for two seconds; then the Outcome is Unknown, and the next Open with the same ids resolves it.
 func (s *Session) Commit(ctx context.Context, b Batch, outs iter.Seq[*kgo.Record]) error {
-	if err := s.enter("commit"); err != nil {
+	if err := s.enter("commit", &b); err != nil {
 		return err
 	}
 	defer s.busy.Store(false)
-	if !s.pending || b.id != s.polled {
-		return &Error{Op: "commit", Outcome: Aborted, Next: PollAgain, Err: fmt.Errorf("%w: this is not the batch that was polled last", ErrMisuse)}
+	if !s.isOut(b) {
+		return &Error{Op: "commit", Outcome: Unchanged, Next: PollAgain, Err: fmt.Errorf("%w: %s", ErrMisuse, s.whyNotOut(b))}
 	}
 	s.txn++
-	t := &transaction{s: s, batch: b, decided: Unknown, outputs: map[offsets.Partition]int64{}, moves: s.client.ahead.now()}
+	t := &transaction{s: s, batch: b, decided: Unknown, outputs: map[offsets.Partition]int64{}}
 	err := t.run(ctx, outs)
 	if err != nil {
-		s.letGo()
+		s.forget()
 	}
 	s.pending = false
 	s.ended = time.Now()
@@ -61,6 +62,18 @@ func (s *Session) Commit(ctx context.Context, b Batch, outs iter.Seq[*kgo.Record
 		s.to(Polling, nil)
 	}
 	return err
+}
+
+// whyNotOut says why a batch cannot be committed.
+func (s *Session) whyNotOut(b Batch) string {
+	switch b.id {
+	case 0:
+		return "this batch was not handed out by Poll"
+	case s.polled:
+		return "this batch was committed, or tried, before, or was given back"
+	default:
+		return "this is not the batch that was polled last"
+	}
 }
 
 // transaction is one Commit under way.
@@ -72,7 +85,6 @@ type transaction struct {
 	epoch          int16
 	mark           string      // see tag
 	commits        offsets.Set // what the tracker gives to be committed
-	moves          uint64      // when it began, for ahead
 	began, flushed time.Time
 	cause          error   // why it was not committed at once
 	ending         bool    // its offsets may have been sent
@@ -134,7 +146,8 @@ func (t *transaction) run(ctx context.Context, outs iter.Seq[*kgo.Record]) error
 		return t.notCommitted(ctx)
 	}
 	t.decide(Committed)
-	s.client.ahead.note(t.moves, t.commits, s.held)
+	s.client.distrust(s.held)
+	s.watch.do(func(x *standstill) { x.committed(t.commits) })
 	if s.epochs {
 		s.client.producerEpoch++
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/eos-pipe/eos-pipe/internal/names"
 )
 
 // Start says where an input partition begins for which the group has no committed offset yet.
@@ -141,6 +143,11 @@ func (c Config) Validate() error {
 	}
 	if c.TransactionalID == "" {
 		fault("no transactional id is given")
+	}
+	for _, id := range []struct{ what, name string }{{"group", c.Group}, {"transactional id", c.TransactionalID}, {"instance id", c.InstanceID}} {
+		if err := names.Check(id.name); err != nil {
+			fault("the %s %q %w", id.what, id.name, err)
+		}
 	}
 	if len(c.Topics) == 0 && c.TopicPattern == "" {
 		fault("no input topic is given")

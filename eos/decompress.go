@@ -22,6 +22,10 @@ import (
 // out, and it is fetched again.
 var errNoRoom = errors.New("there is no room for the batch")
 
+// errTooLarge is the cause when a batch is not decompressed because no room is enough for it. It must not be kgo.ErrMaxDecompress: see
+// passover.go.
+var errTooLarge = errors.New("the batch grows beyond the bound when it is decompressed")
+
 // decompressor decompresses fetched batches, one at a time, and takes room for what comes of one before it takes memory: a fetch of a
 // megabyte may hold a gigabyte. kgo's own grows its buffers as it goes, and knows of one batch only.
 type decompressor struct {
@@ -56,7 +60,7 @@ func newZstd() (*zstd.Decoder, error) {
 	return decoder, nil
 }
 
-// Decompress implements kgo.Decompressor. The error is errNoRoom, or kgo.ErrMaxDecompress for a batch that no room is enough for.
+// Decompress implements kgo.Decompressor. The error is errNoRoom, or errTooLarge for a batch that no room is enough for.
 func (d *decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
 	if codec == kgo.CodecNone {
 		return src, nil

@@ -24,10 +24,16 @@ const (
 	// Unknown means: the answer was lost and the brokers could not be asked. They know: the next Open with the same ids goes
 	// on from where they stand, and nothing is lost or doubled.
 	Unknown
+	// Unchanged means: the call was refused and did nothing. The batch is what it was before: committed or aborted or unknown, as its own Commit
+	// said; out, and to be committed; or given back by a Poll. So it is with ErrMisuse (a second Commit of a batch, a Commit of an older one, calls that overlap), and with
+	// a Commit after the session has stopped of a batch that was not out then. No transaction ends like this.
+	Unchanged
 )
 
 // String returns the outcome as one word.
-func (o Outcome) String() string { return [...]string{"aborted", "committed", "unknown"}[o] }
+func (o Outcome) String() string {
+	return [...]string{"aborted", "committed", "unknown", "unchanged"}[o]
+}
 
 // Next says what the caller of a failed operation does next.
 type Next int
@@ -35,7 +41,7 @@ type Next int
 const (
 	// Stop means: this session will not work again, and a new one would not either before somebody has looked.
 	Stop Next = iota
-	// PollAgain means: the session is well; Poll gives the records of the failed batch again.
+	// PollAgain means: the session is well; Poll gives the records of a batch again that is aborted.
 	PollAgain
 	// Reopen means: close this session and open another with the same ids.
 	Reopen
@@ -49,7 +55,7 @@ func (n Next) String() string { return [...]string{"stop", "poll again", "reopen
 type Error struct {
 	// Op is the operation that failed: open, poll, commit or close.
 	Op string
-	// Outcome is what became of the batch.
+	// Outcome is what became of the batch: that of the Commit, or the one that was out.
 	Outcome Outcome
 	// Next is what to do.
 	Next Next
@@ -59,8 +65,11 @@ type Error struct {
 
 // Error returns the cause and, of a commit, what became of the batch, in one line.
 func (e *Error) Error() string {
-	if e.Op != "commit" {
+	switch {
+	case e.Op != "commit":
 		return fmt.Sprintf("%s: %v", e.Op, e.Err)
+	case e.Outcome == Unchanged:
+		return fmt.Sprintf("commit: %v; nothing was done, and the batch is what it was", e.Err)
 	}
 	return fmt.Sprintf("commit: %v; the batch is %s", e.Err, e.Outcome)
 }
@@ -73,8 +82,8 @@ var (
 	ErrFenced = errors.New("fenced by another instance with the same transactional id")
 	// ErrClosed is the cause when a session is used after Close.
 	ErrClosed = errors.New("the session is closed")
-	// ErrMisuse is the cause when a session is called out of order or by two goroutines at once. The session stays as
-	// it was.
+	// ErrMisuse is the cause when a session is called out of order or by two goroutines at once. The session and its batches stay as
+	// they were (Unchanged).
 	ErrMisuse = errors.New("wrong use of the session")
 	// ErrUnsupported is the cause when brokers are too old to make exactly-once hold (before 2.5).
 	ErrUnsupported = errors.New("these brokers cannot do it")
@@ -88,6 +97,9 @@ var (
 	// offsets that it has of a topic of that name. Offsets that were copied from another cluster look the same. Nothing of the new topic is read
 	// until the offsets are set or deleted.
 	ErrTopicChanged = errors.New("topic was deleted and created again")
+	// ErrOtherGroup is the cause when the group id is in use by something that a session cannot be a member of: a share group, a group of Kafka
+	// Streams, or members without an assignor in common with it.
+	ErrOtherGroup = errors.New("the group is of another kind")
 	// ErrProduce is the cause when a record that Commit was to produce is not in the log: the transaction was aborted.
 	ErrProduce = errors.New("not every record could be produced")
 )
@@ -128,89 +140,6 @@ func (e *RejectedError) Error() string {
 // Unwrap returns the reason.
 func (e *RejectedError) Unwrap() error { return e.Err }
 
-// action is what a session does about an error. The table below is the only place that decides it.
-type action int
-
-const (
-	// actReplay: abort, go on with the same client; the records are polled again.
-	actReplay action = iota
-	// actReplace: the client's state is not to be trusted: discard it, fence with a new one, ask the broker.
-	actReplace
-	// actFenced: the answer of a broker to a producer or member whose identity has passed to somebody else, be it
-	// another instance or, after a timed-out transaction, nobody. The session finds out which.
-	actFenced
-	// actRejected: this record will never be taken.
-	actRejected
-	// actStop: an operator must look: permissions, versions, a changed topic.
-	actStop
-)
-
-// actions maps a Kafka error to what the session does about it. What is not in it is actReplace when a transaction may
-// have been ended, for that is always right, and actReplay before.
-var actions = map[*kerr.Error]action{
-	kerr.RebalanceInProgress:     actReplay,
-	kerr.IllegalGeneration:       actReplay,
-	kerr.UnknownMemberID:         actReplay,
-	kerr.StaleMemberEpoch:        actReplay,
-	kerr.FencedMemberEpoch:       actReplay,
-	kerr.GroupIDNotFound:         actReplay,
-	kerr.TransactionAbortable:    actReplay,
-	kerr.ConcurrentTransactions:  actReplay,
-	kerr.UnstableOffsetCommit:    actReplay,
-	kerr.UnknownTopicOrPartition: actStop,
-
-	kerr.InvalidTxnState:          actReplace,
-	kerr.UnknownServerError:       actReplace,
-	kerr.InvalidProducerIDMapping: actReplace,
-	kerr.UnknownProducerID:        actReplace,
-	kerr.OutOfOrderSequenceNumber: actReplace,
-	kerr.DuplicateSequenceNumber:  actReplace,
-
-	kerr.ProducerFenced:       actFenced,
-	kerr.InvalidProducerEpoch: actFenced,
-	kerr.FencedInstanceID:     actFenced,
-	kerr.UnreleasedInstanceID: actFenced,
-
-	kerr.MessageTooLarge:            actRejected,
-	kerr.RecordListTooLarge:         actRejected,
-	kerr.InvalidRecord:              actRejected,
-	kerr.InvalidTimestamp:           actRejected,
-	kerr.PolicyViolation:            actRejected,
-	kerr.UnsupportedCompressionType: actRejected,
-
-	kerr.TopicAuthorizationFailed:           actStop,
-	kerr.GroupAuthorizationFailed:           actStop,
-	kerr.ClusterAuthorizationFailed:         actStop,
-	kerr.TransactionalIDAuthorizationFailed: actStop,
-	kerr.SaslAuthenticationFailed:           actStop,
-	kerr.UnsupportedSaslMechanism:           actStop,
-	kerr.UnsupportedVersion:                 actStop,
-	kerr.InvalidTransactionTimeout:          actStop,
-	kerr.InvalidSessionTimeout:              actStop,
-	kerr.InvalidTopicException:              actStop,
-	kerr.InvalidGroupID:                     actStop,
-	kerr.InconsistentGroupProtocol:          actStop,
-	kerr.UnsupportedAssignor:                actStop,
-	kerr.UnknownTopicID:                     actStop,
-	kerr.InconsistentTopicID:                actStop,
-}
-
-// actionFor looks err up in the table; unknown is the action for what is not in it.
-func actionFor(err error, unknown action) action {
-	if isRejected(err) {
-		return actRejected
-	}
-	if errors.Is(err, ErrTopicChanged) {
-		return actStop
-	}
-	if ke, ok := errors.AsType[*kerr.Error](err); ok {
-		if a, ok := actions[ke]; ok {
-			return a
-		}
-	}
-	return unknown
-}
-
 // refusalPatience is how long a running session tries again when the brokers refuse its credentials. A password is changed
 // at the brokers and in the client's file one after the other, and a mounted secret follows minutes later. The client reads it
 // for every connection, and what it has not committed it has not lost.
@@ -235,8 +164,10 @@ func (s *Session) act(err error, unknown action) action {
 // explain gives err the name that this package has for it, if any.
 func explain(err error) error {
 	switch {
-	case errors.Is(err, ErrTopicChanged), errors.Is(err, ErrNoTopic), errors.Is(err, ErrNoOffset), errors.Is(err, ErrUnsupported):
+	case errors.Is(err, ErrTopicChanged), errors.Is(err, ErrNoTopic), errors.Is(err, ErrNoOffset), errors.Is(err, ErrUnsupported), errors.Is(err, ErrOtherGroup):
 		return err
+	case errors.Is(err, kerr.InconsistentGroupProtocol):
+		return fmt.Errorf("%w: %w", ErrOtherGroup, err)
 	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID):
 		return fmt.Errorf("%w: %w", ErrTopicChanged, err)
 	case errors.Is(err, kerr.UnknownTopicOrPartition):

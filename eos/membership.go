@@ -49,6 +49,13 @@ func (m *memberships) assigned(p offsets.Partition, as membership) {
 	m.as[p] = as
 }
 
+// gone notes that a partition is taken away. (kgo does not always tell: not after others, until the next end. It aborts the transaction anyway.)
+func (m *memberships) gone(p offsets.Partition) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.as, p)
+}
+
 // joined notes a generation that the client has joined. The caller holds mu.
 func (m *memberships) joined(generation int32) {
 	if generation != m.last && generation != m.last+1 {
@@ -70,7 +77,10 @@ func (m *memberships) check(set offsets.Set, now membership) error {
 	defer m.mu.Unlock()
 	m.joined(now.generation)
 	for p := range set {
-		as := m.as[p]
+		as, has := m.as[p]
+		if !has {
+			return fmt.Errorf("%w (%s was taken away)", errGivenUp, p)
+		}
 		kept := as.generation >= m.first && as.generation <= m.last
 		if m.consumer {
 			// The brokers have a partition given up before another member gets it, and an epoch is not a rebalance: each change makes one.

@@ -155,26 +155,6 @@ func TestClose(t *testing.T) {
 	require.Empty(t, groups["g"].Members)
 }
 
-// Two calls at once are refused, and the first goes on undisturbed.
-func TestConcurrentCallsAreRefused(t *testing.T) {
-	b := setup(t)
-	b.produce(30)
-	cfg, tap := b.tapped()
-	s := b.open(cfg)
-	batch, err := s.Poll(t.Context())
-	require.NoError(t, err)
-	held := tap.Hold(wiretap.Rule{API: kmsg.EndTxn, Action: wiretap.HoldReply})
-	done := make(chan error)
-	go func() { done <- s.Commit(t.Context(), batch, copyOf(batch)) }()
-	<-held.Reached()
-	_, err = s.Poll(t.Context())
-	require.ErrorIs(t, err, eos.ErrMisuse)
-	require.ErrorIs(t, s.Commit(t.Context(), batch, copyOf(batch)), eos.ErrMisuse)
-	require.ErrorIs(t, s.Close(t.Context()), eos.ErrMisuse)
-	held.Release()
-	require.NoError(t, <-done)
-}
-
 // Must-do 3, in order: the producer id is initialized before the group is joined.
 func TestProducerIDComesFirst(t *testing.T) {
 	b := setup(t)

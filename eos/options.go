@@ -43,7 +43,7 @@ func (s *Session) options(c *client) []kgo.Opt {
 		kgo.AdjustFetchOffsetsFn(c.startOffsets),
 		kgo.OnPartitionsRevoked(c.rebalancing),
 		kgo.OnPartitionsLost(c.rebalancing),
-		kgo.WithHooks(gate{s: s, c: c}, s.fetch, s.decompressor),
+		kgo.WithHooks(gate{s: s, c: c}, s.fetch, s.decompressor, &s.watch),
 	)
 }
 

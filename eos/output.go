@@ -85,7 +85,7 @@ func (s *Session) CheckOutput(topic string, timestamp time.Time) error {
 		return err
 	}
 	if _, input := s.inputs.get(topic); input || isMatch(s.pattern, topic) {
-		return &DestinationError{topic, -1, errors.New("it is an input topic: a pipe that reads what it writes never ends")}
+		return &DestinationError{topic, -1, fmt.Errorf("%s is an input topic: a pipe that reads what it writes never ends", topic)}
 	}
 	return nil
 }

@@ -16,8 +16,12 @@ import (
 )
 
 // This file is about batches that are too large when decompressed, with Config.PassOver: in the place of such a batch the client hands out
-// one record, which stands at the batch's last offset. It is made by the session's decompressor, once the client has said which
+// one record, which stands at the batch's last offset. It is made by the session's decompressor, once a fetch beside the client has said which
 // offsets the batch has, by its header. So nothing else of what a session does knows of it.
+//
+// kgo itself would say which offsets it has, if it was told that a batch is too large (kgo.ErrMaxDecompress). But then it never fetches that
+// partition again, and says so once; and what it says is lost when the partition is paused, or when what was fetched is thrown away: each time
+// that another partition is set back or taken away, or a leader moves. So it is told of another error, for which it fetches the batch again.
 
 // PassedOverError is what PassedOver returns for a record that stands for a batch that was not read.
 type PassedOverError struct {
@@ -74,7 +78,7 @@ func (x *refusals) refused(src []byte) ([]byte, error) {
 		x.newest, x.of = map[int]uint64{}, map[offsets.Partition]refuse{}
 	}
 	x.newest[len(src)] = hash
-	return nil, kgo.ErrMaxDecompress
+	return nil, errTooLarge
 }
 
 // OnFetchBatchRead implements kgo.HookFetchBatchRead: it is called after each batch, and tells in which partition the one stands that was refused.
@@ -107,19 +111,82 @@ func (x *refusals) passOver(batch *kgo.ErrDecompressTooLarge) (*PassedOverError,
 	return &PassedOverError{Partition: p, From: batch.Offset, To: batch.NextOffset - 1, Bytes: r.size}, true
 }
 
-// passOver deals with what cannot be read because it is too large, if that is to be passed over. The next client gets a record in its place.
-func (s *Session) passOver(f *fetchError) bool {
-	batch, ok := errors.AsType[*kgo.ErrDecompressTooLarge](f.err)
-	if !ok || !s.cfg.PassOver {
-		return false
-	}
-	s.over, ok = s.decompressor.passOver(batch)
-	return ok
+// isPassedOver says that what cannot be read is a batch that is too large, and that is to be passed over.
+func (s *Session) isPassedOver(f *fetchError) bool {
+	return s.cfg.PassOver && errors.Is(f.err, errTooLarge)
 }
 
-// onlyOver has the new client fetch nothing but the partition of the batch that is passed over, until that has come: in another one there may
-// be a batch of the same bytes, which is to be refused first, too.
-func (s *Session) onlyOver() {
+// passOver finds out which offsets the batch has for which a partition was refused, and has the next client get a record in its place. If
+// that cannot be found out just now, the batch is refused again.
+func (s *Session) passOver(ctx context.Context, p offsets.Partition) {
+	s.over = nil
+	batch, err := s.measure(ctx, p)
+	if err != nil {
+		s.retrying("find out which offsets a batch has that is too large", err)
+		sleep(ctx, 100*time.Millisecond)
+		return
+	}
+	s.over, _ = s.decompressor.passOver(batch)
+}
+
+// measure returns which offsets the batch has that was refused in a partition. It stands behind what is held of it, or what is committed.
+func (s *Session) measure(ctx context.Context, p offsets.Partition) (*kgo.ErrDecompressTooLarge, error) {
+	from := int64(0)
+	if q := s.held[p]; q != nil {
+		from = q.End()
+	} else {
+		committed, err := s.stableOffsets(ctx, offsets.Set{p: offsets.NewPosition(0)})
+		if err != nil {
+			return nil, err
+		}
+		from = committed[p].Offset
+	}
+	known := s.decompressor.tellsOf(p)
+	for {
+		fetched, next, err := s.peek(ctx, p, from, known)
+		if err == nil {
+			if batch, ok := errors.AsType[*kgo.ErrDecompressTooLarge](fetched.Err); ok {
+				return batch, nil
+			}
+			err = fetched.Err
+		}
+		switch {
+		case err != nil:
+			return nil, err
+		case next == from:
+			return nil, fmt.Errorf("it is not at offset %d of %s any more", from, p)
+		}
+		from = next
+	}
+}
+
+// tells is the decompressor for a fetch beside the client: of the batch with this hash, it says that it is too large as kgo wants to be told.
+type tells struct {
+	*decompressor
+	hash uint64
+}
+
+// Decompress implements kgo.Decompressor.
+func (t tells) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
+	switch {
+	case codec == kgo.CodecNone:
+		return src, nil
+	case maphash.Bytes(refusalSeed, src) == t.hash:
+		return nil, kgo.ErrMaxDecompress
+	}
+	return t.decompress(src, codec)
+}
+
+// tellsOf returns a decompressor that tells of the batch that was refused in p.
+func (d *decompressor) tellsOf(p offsets.Partition) tells {
+	d.refusals.mu.Lock()
+	defer d.refusals.mu.Unlock()
+	return tells{d, d.of[p].hash}
+}
+
+// onlyOver has a new client fetch nothing but the partition of the batch that is passed over, until that has come: in another one there may
+// be a batch of the same bytes, which is to be refused first, too. It is called before the client can fetch anything.
+func (s *Session) onlyOver(cl *kgo.Client) {
 	if s.over == nil {
 		return
 	}
@@ -131,7 +198,6 @@ func (s *Session) onlyOver() {
 			}
 		}
 	}
-	cl := s.client.gts.Client()
 	cl.PauseFetchPartitions(others)
 	late := time.AfterFunc(onlyOverTime, func() { cl.ResumeFetchPartitions(others) }) // the group may have given it to another member
 	s.resume = func() {

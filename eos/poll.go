@@ -53,7 +53,7 @@ func (s *Session) PollRecords(ctx context.Context, most int) (Batch, error) {
 	if most < 1 {
 		most = s.cfg.MaxRecords
 	}
-	if err := s.enter("poll"); err != nil {
+	if err := s.enter("poll", nil); err != nil {
 		return Batch{}, err
 	}
 	defer s.busy.Store(false)
@@ -61,13 +61,19 @@ func (s *Session) PollRecords(ctx context.Context, most int) (Batch, error) {
 		return Batch{}, err
 	}
 	for {
+		if err := s.hear(ctx); err != nil {
+			return Batch{}, err
+		}
 		if err := s.readAgain(ctx); err != nil {
 			return Batch{}, err
 		}
 		s.client.gts.AllowRebalance()
 		s.fetch.adjust(s.client.gts.Client())
+		if why := s.client.standsStill.Load(); why != nil {
+			s.client.discard(*why)
+		}
 		b, err := s.gather(ctx, min(most, s.cfg.MaxRecords))
-		if why := s.client.discarded(); why != nil && ctx.Err() == nil {
+		if why := s.client.discarded(); why != nil && ctx.Err() == nil && !isDataLoss(err) {
 			err = why
 		}
 		if failed, only := unreadable(err); failed != nil {
@@ -98,6 +104,16 @@ func (s *Session) PollRecords(ctx context.Context, most int) (Batch, error) {
 	}
 }
 
+// hear deals with what the client said to the last Poll, whose context had ended: it says most things once.
+func (s *Session) hear(ctx context.Context) error {
+	err := s.unheard
+	if err == nil {
+		return nil
+	}
+	s.unheard = nil
+	return s.pollFailed(ctx, err)
+}
+
 // giveBack goes back to the committed offsets if a batch was handed out and not committed.
 func (s *Session) giveBack(ctx context.Context) error {
 	if !s.pending {
@@ -114,11 +130,13 @@ func (s *Session) giveBack(ctx context.Context) error {
 }
 
 // rewind sets the client back to what is committed and clears its mark that a rebalance happened. No transaction is
-// open, so nothing is sent.
+// open, so nothing is sent, and the end of ctx is no reason to leave the client where it is: it would go on behind the batch.
 func (s *Session) rewind(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
+	defer cancel()
 	s.client.rebalanced.Store(false)
-	_, err := s.client.gts.End(ctx, kgo.TryAbort)
-	s.letGo()
+	_, err := s.client.gts.End(bounded, kgo.TryAbort)
+	s.forget()
 	return err
 }
 
@@ -180,12 +198,18 @@ func (s *Session) take(ctx context.Context, b *Batch) error {
 	if some, err := s.handOut(b); some || err != nil {
 		return err
 	}
-	fetches := s.client.gts.PollRecords(ctx, s.room(b))
-	var failed error
+	most := s.room(b)
+	s.watch.asks(s.fetch.now)
+	fetches := s.client.gts.PollRecords(ctx, most)
+	s.watch.gets(fetches.NumRecords() < most)
+	var failed, ended error
 	for _, f := range fetches {
 		for _, t := range f.Topics {
 			for i := range t.Partitions {
-				if err := s.takePartition(t.Topic, &t.Partitions[i], b); err != nil {
+				switch err := s.takePartition(t.Topic, &t.Partitions[i], b); {
+				case t.Topic == "" && isContext(err):
+					ended = err // it says nothing, and must not hide what does
+				case err != nil:
 					failed = errors.Join(failed, err)
 				}
 			}
@@ -194,6 +218,9 @@ func (s *Session) take(ctx context.Context, b *Batch) error {
 	s.trustTooMuch()
 	if _, err := s.handOut(b); err != nil {
 		failed = errors.Join(failed, err)
+	}
+	if failed == nil {
+		return ended
 	}
 	return failed
 }
@@ -210,7 +237,11 @@ func (s *Session) takePartition(topic string, f *kgo.FetchPartition, b *Batch) e
 				}
 			}
 		}
+		s.watch.do(func(x *standstill) { x.came(p, f.Records[len(f.Records)-1].Offset+1) })
 		s.hold(p, f)
+	}
+	if f.Err != nil {
+		s.watch.do(func(x *standstill) { x.excuse(offsets.Partition{Topic: topic, Number: f.Partition}) })
 	}
 	switch {
 	case errors.Is(f.Err, errNoRoom):
@@ -276,6 +307,9 @@ func (s *Session) pollFailed(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		s.pending = s.pending || s.tracker.Pending() > 0 // what was gathered meanwhile is read again
+		if !isContext(err) {
+			s.unheard = err
+		}
 		return ctx.Err()
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		return s.stop("poll", Aborted, s.lostOffsets(ctx, err))
@@ -284,7 +318,14 @@ func (s *Session) pollFailed(ctx context.Context, err error) error {
 	case isUnreadable(err):
 		return s.stop("poll", Aborted, err)
 	}
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		err = s.otherGroup(ctx, err)
+	}
 	act := s.act(err, actReplay)
+	if failed, ok := errors.AsType[*fetchError](err); ok && failed.partition.Topic != "" && act == actReplay {
+		act = actReplace // kgo does not go on with each partition of which it has told an error
+		sleep(ctx, 100*time.Millisecond)
+	}
 	if errors.Is(err, errDiscarded) || errors.Is(err, errOrder) || errors.Is(err, kgo.ErrClientClosed) {
 		act = actReplace
 	}
@@ -296,7 +337,7 @@ func (s *Session) pollFailed(ctx context.Context, err error) error {
 			return failed
 		}
 		return nil
-	case actReplay:
+	case actReplay, actAgain:
 	}
 	s.retrying("read", err)
 	if rewound := s.rewind(ctx); rewound != nil { // what came along with the error is read again

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -137,6 +138,18 @@ func (s *Session) describeConsumers(ctx context.Context) ([]groupMember, error) 
 	return members, g.Err
 }
 
+// otherGroup finds out what GROUP_ID_NOT_FOUND means to a member that joins or sends a heartbeat: that its group is gone, which is made again when
+// it joins; or that a share group, or a group of Kafka Streams, has the id, for which the error then is ErrOtherGroup.
+func (s *Session) otherGroup(ctx context.Context, err error) error {
+	bounded, asked := s.asking(ctx)
+	listed, failed := s.adm.ListGroupsByType(bounded, []string{"share", "streams"})
+	asked(failed)
+	if g, ok := listed[s.cfg.Group]; ok {
+		return fmt.Errorf("%w: %s is a %s group: %w", ErrOtherGroup, s.cfg.Group, strings.ToLower(g.GroupType), err)
+	}
+	return err // also where it could not be asked: it comes again with the next try to join
+}
+
 // evict takes out of the group whoever is in it under this session's instance id: a predecessor that has died, or is fenced. In the classic
 // protocol a member that joins does that by itself; in the consumer protocol it is refused (UNRELEASED_INSTANCE_ID) until the predecessor's
 // session ends. What was assigned stays so for the one that comes next.
@@ -204,36 +217,81 @@ func (s *Session) leaveClassic(ctx context.Context, member string) error {
 	return err // the member's own error code says that it is not one any more
 }
 
-// holdings are the partitions that a client of the consumer protocol has, for the Observer.
+// holdings are the partitions that a client of the consumer protocol has, for the Observer. It has them while kgo has an offset of them: one that it
+// has fetched or committed (CommittedOffsets), or one that it was set to and would commit (UncommittedOffsets). kgo does not count the offsets that
+// startOffsets puts in the place of missing ones among the committed, so it is set to these.
 type holdings struct {
-	c   *client
-	mu  sync.Mutex
-	set map[offsets.Partition]bool // whether its offset has been fetched
+	c      *client
+	mu     sync.Mutex
+	told   map[offsets.Partition]bool
+	starts map[offsets.Partition]int64 // what kgo was set to
 }
 
-// assigned is called by kgo after each change, with what is new. What is gone it does not always say; but it has offsets only of what it has.
+// assigned is called by kgo after each change, with what is new, before the offsets of that are fetched. What is gone it does not always say.
 func (h *holdings) assigned(_ context.Context, cl *kgo.Client, added map[string][]int32) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	has := cl.CommittedOffsets()
-	maps.DeleteFunc(h.set, func(p offsets.Partition, fetched bool) bool {
-		_, still := has[p.Topic][p.Number]
-		return fetched && !still
-	})
-	if h.set == nil {
-		h.set = map[offsets.Partition]bool{}
+	has := map[offsets.Partition]bool{}
+	for _, known := range []map[string]map[int32]kgo.EpochOffset{cl.CommittedOffsets(), cl.UncommittedOffsets()} {
+		for topic, partitions := range known {
+			for number := range partitions {
+				has[offsets.Partition{Topic: topic, Number: number}] = true
+			}
+		}
 	}
 	for p := range eachPartition(added) {
-		h.set[p] = false
+		has[p] = true
 	}
-	h.c.s.tellAssigned(slices.Collect(maps.Keys(h.set)))
-}
-
-// fetched notes that kgo has the offset of a partition.
-func (h *holdings) fetched(p offsets.Partition) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if _, known := h.set[p]; known {
-		h.set[p] = true
+	h.told = has
+	h.c.s.tellAssigned(slices.Collect(maps.Keys(has)))
+}
+
+// fetched notes that kgo has offsets of partitions, and where those start that had none. A fetch that was cut short by a change is taken up
+// again without a word.
+func (h *holdings) fetched(cl *kgo.Client, fetched map[string]map[int32]kgo.Offset, started offsets.Set) {
+	if h.c.s.cfg.GroupProtocol != ConsumerProtocol {
+		return
 	}
+	h.note(fetched, started)
+	at := map[string]map[int32]kgo.EpochOffset{}
+	for p, pos := range started {
+		if at[p.Topic] == nil {
+			at[p.Topic] = map[int32]kgo.EpochOffset{}
+		}
+		at[p.Topic][p.Number] = kgo.EpochOffset{Epoch: -1, Offset: pos.Offset}
+	}
+	cl.SetOffsets(at)
+}
+
+func (h *holdings) note(fetched map[string]map[int32]kgo.Offset, started offsets.Set) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.told == nil {
+		h.told = map[offsets.Partition]bool{}
+	}
+	if h.starts == nil {
+		h.starts = map[offsets.Partition]int64{}
+	}
+	before := len(h.told)
+	for topic, partitions := range fetched {
+		for number := range partitions {
+			p := offsets.Partition{Topic: topic, Number: number}
+			h.told[p] = true
+			delete(h.starts, p)
+		}
+	}
+	for p, pos := range started {
+		h.starts[p] = pos.Offset
+	}
+	if len(h.told) > before {
+		h.c.s.tellAssigned(slices.Collect(maps.Keys(h.told)))
+	}
+}
+
+// startsAt says whether kgo was set to this offset of a partition, and would commit it.
+func (h *holdings) startsAt(p offsets.Partition, offset int64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	at, set := h.starts[p]
+	return set && at == offset
 }

@@ -33,7 +33,8 @@ func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Err
 		t.decide(Aborted)
 	}
 	s.forget()
-	s.pending, s.reread = false, nil
+	s.watch.do(func(x *standstill) { clear(x.parts) })
+	s.pending, s.unheard, s.reread = false, nil, nil
 	fenced := actionFor(cause, actReplay) == actFenced
 	joined := errors.Is(cause, kerr.FencedInstanceID) || errors.Is(cause, kerr.UnreleasedInstanceID)
 	joinsLater := fenced && !joined || errors.Is(cause, kerr.InvalidTxnState)

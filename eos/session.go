@@ -52,12 +52,14 @@ type Session struct {
 
 	decompressor *decompressor
 	fetch        *fetchSize
+	watch        watchdog
 	over         *PassedOverError // the batch that is passed over next
 	resume       func()           // has the client fetch all partitions again
 	noRoom       time.Time        // since when no input has come because the InputBuffer is full
 
 	askAllowed atomic.Int64                   // how long the next question may take, in ns; see asking
 	troubles   map[offsets.Partition]*trouble // what cannot be read; see unreadable.go
+	unheard    error                          // what the client said to a Poll whose context had ended
 	reread     error                          // why the next Poll reads with a new client
 	consumers  bool                           // the brokers know groups of the consumer protocol
 	epochs     bool                           // transaction.version 2 or higher: every transaction has a producer epoch of its own
@@ -271,7 +273,7 @@ const defaultMaxBatch = 1000012
 // partitions then move after Config.SessionTimeout.
 func (s *Session) Close(ctx context.Context) error {
 	if !s.busy.CompareAndSwap(false, true) {
-		return &Error{Op: "close", Next: PollAgain, Err: fmt.Errorf("%w: another call is running", ErrMisuse)}
+		return overlaps("close")
 	}
 	defer s.busy.Store(false)
 	if s.stopped != nil && errors.Is(s.stopped, ErrClosed) {
@@ -286,7 +288,11 @@ func (s *Session) Close(ctx context.Context) error {
 			err = s.leave(ctx, member)
 		}
 	}
-	_ = s.stop("close", Aborted, ErrClosed) // what every later call returns
+	outcome := Unchanged
+	if s.pending {
+		outcome = Aborted
+	}
+	_ = s.stop("close", outcome, ErrClosed) // what every later call returns
 	s.plain.Close()
 	return err
 }
@@ -306,17 +312,32 @@ func (s *Session) leave(ctx context.Context, member string) error {
 	return nil
 }
 
-// enter admits one caller at a time, and none after the session has stopped.
-func (s *Session) enter(op string) *Error {
+// enter admits one caller at a time, and none after the session has stopped. commit is the batch of a Commit, else nil.
+func (s *Session) enter(op string, commit *Batch) *Error {
 	if !s.busy.CompareAndSwap(false, true) {
-		return &Error{Op: op, Next: PollAgain, Err: fmt.Errorf("%w: another call is running", ErrMisuse)}
+		return overlaps(op)
 	}
-	if s.stopped != nil {
-		s.busy.Store(false)
+	if s.stopped == nil {
+		return nil
+	}
+	defer s.busy.Store(false)
+	if commit == nil {
 		return s.stopped
 	}
-	return nil
+	err := *s.stopped
+	if err.Op, err.Outcome = op, Unchanged; s.isOut(*commit) {
+		err.Outcome = Aborted
+	}
+	return &err
 }
+
+// overlaps refuses a call while another one is running.
+func overlaps(op string) *Error {
+	return &Error{Op: op, Outcome: Unchanged, Next: PollAgain, Err: fmt.Errorf("%w: another call is running", ErrMisuse)}
+}
+
+// isOut says whether b was handed out and neither committed nor given back.
+func (s *Session) isOut(b Batch) bool { return s.pending && b.id == s.polled }
 
 // stop ends the session for good; every later call returns the error.
 func (s *Session) stop(op string, outcome Outcome, cause error) *Error {
@@ -347,6 +368,10 @@ func (s *Session) to(next State, why error) {
 // retrying says, at most every five seconds, that something is being tried again.
 func (s *Session) retrying(what string, err error) {
 	if s.saidRetry.allow(5 * time.Second) {
-		s.cfg.Logger.Warn("trying again to "+what, "transactional_id", s.cfg.TransactionalID, "err", err)
+		attrs := []any{"transactional_id", s.cfg.TransactionalID, "err", err}
+		if what := waitsFor(err); what != "" {
+			attrs = append(attrs, "waits_for", what)
+		}
+		s.cfg.Logger.Warn("trying again to "+what, attrs...)
 	}
 }

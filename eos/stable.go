@@ -2,7 +2,6 @@ package eos
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -98,21 +97,15 @@ func (s *Session) trust() bool {
 	return n > 0
 }
 
-// forget forgets what was handed out and what is held: it is read again.
+// forget forgets what was handed out and what is held: it is read again. The client has gone back to what is committed, or will be discarded.
 func (s *Session) forget() {
 	s.tracker.Reset()
 	clear(s.held)
+	s.watch.do((*standstill).back)
 }
 
-// letGo does so after the client has gone back to what it takes for committed, and has it go back to what is.
-func (s *Session) letGo() {
-	s.forget()
-	if s.stopped == nil {
-		s.client.ahead.goBack(s.client.gts.Client())
-	}
-}
-
-// settle has the client commit the offsets of the batch, and no others: what it would commit must be behind the batch, or behind what is held.
+// settle has the client commit the offsets of the batch, and no others: what it would commit must be behind the batch, behind what is held, or
+// where a partition starts of which nothing has come yet (see holdings).
 func (t *transaction) settle(req *kmsg.TxnOffsetCommitRequest) error {
 	got, want := offsets.Set{}, t.commits.Clone()
 	fault := func(p offsets.Partition) error {
@@ -125,11 +118,11 @@ func (t *transaction) settle(req *kmsg.TxnOffsetCommitRequest) error {
 			p := offsets.Partition{Topic: topic.Topic, Number: one.Partition}
 			got[p] = offsets.NewPosition(one.Offset)
 			pos, processed := want[p]
-			if q := t.s.held[p]; q != nil && one.Offset != q.End() || q == nil && (!processed || one.Offset != pos.Offset) {
+			if !t.explains(p, one.Offset) {
 				return fault(p)
 			}
 			if !processed {
-				continue // all of it is held
+				continue // all of it is held, or nothing has come
 			}
 			one.Offset, one.LeaderEpoch, one.Metadata = pos.Offset, pos.LeaderEpoch, new(t.markOf(topic.Topic))
 			partitions = append(partitions, one)
@@ -140,107 +133,37 @@ func (t *transaction) settle(req *kmsg.TxnOffsetCommitRequest) error {
 		}
 	}
 	req.Topics = topics
-	for p, pos := range want { // what was held at the end of the last transaction
-		if !t.s.client.ahead.has(p) {
-			return fault(p)
-		}
-		t.add(req, p, pos)
+	for p := range want {
+		return fault(p)
 	}
 	return nil
 }
 
-// add has a request commit a partition, too.
-func (t *transaction) add(req *kmsg.TxnOffsetCommitRequest, p offsets.Partition, pos offsets.Position) {
-	one := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-	one.Partition, one.Offset, one.LeaderEpoch, one.Metadata = p.Number, pos.Offset, pos.LeaderEpoch, new(t.markOf(p.Topic))
-	for i := range req.Topics {
-		if req.Topics[i].Topic == p.Topic {
-			req.Topics[i].Partitions = append(req.Topics[i].Partitions, one)
+// explains says whether the client may take this for the offset of a partition.
+func (t *transaction) explains(p offsets.Partition, offset int64) bool {
+	if q := t.s.held[p]; q != nil {
+		return offset == q.End()
+	}
+	if pos, processed := t.commits[p]; processed {
+		return offset == pos.Offset
+	}
+	return t.s.client.has.startsAt(p, offset)
+}
+
+// errAhead is the cause when a client is discarded because it takes more for committed than is.
+var errAhead = fmt.Errorf("%w: it takes records for committed that are not processed yet, as franz-go before v1.22.3 does; they are read anew", errDiscarded)
+
+// distrust discards a client that would go on behind what is held after an abort: it must have noted what was sent, and not what it has handed
+// out. It does since franz-go v1.22.3.
+func (c *client) distrust(held map[offsets.Partition]*stable.Queue) {
+	if len(held) == 0 {
+		return
+	}
+	committed := c.gts.Client().CommittedOffsets()
+	for p, q := range held {
+		if at, ok := committed[p.Topic][p.Number]; ok && at.Offset > q.First().Offset {
+			c.discard(fmt.Errorf("%w (%s is held from offset %d, and %d is committed to the client)", errAhead, p, q.First().Offset, at.Offset))
 			return
 		}
 	}
-	topic := kmsg.NewTxnOffsetCommitRequestTopic()
-	topic.Topic, topic.Partitions = p.Topic, append(topic.Partitions, one)
-	if input, ok := t.s.inputs.get(p.Topic); ok {
-		topic.TopicID = input.id
-	}
-	req.Topics = append(req.Topics, topic)
-}
-
-// ahead are the partitions of which a client takes more for committed than is, since some of what it has handed out is held; with what is.
-// It goes on from there after a transaction that is aborted. They may be used by many goroutines.
-type ahead struct {
-	mu        sync.Mutex
-	committed offsets.Set
-	moves     uint64 // how often partitions were assigned or taken away
-	moved     map[offsets.Partition]uint64
-}
-
-// now is a time in the eyes of note.
-func (a *ahead) now() uint64 {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.moves
-}
-
-// note says what is committed, after a transaction that began at a time and committed these offsets while that was held. What was held of
-// partitions that have moved since is somebody else's.
-func (a *ahead) note(began uint64, commits offsets.Set, held map[offsets.Partition]*stable.Queue) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for p := range commits {
-		delete(a.committed, p)
-	}
-	for p, q := range held {
-		if a.moved[p] > began {
-			continue
-		}
-		if a.committed == nil {
-			a.committed = offsets.Set{}
-		}
-		_, known := a.committed[p]
-		switch pos, processed := commits[p]; {
-		case processed:
-			a.committed[p] = pos
-		case !known:
-			first := q.First()
-			a.committed[p] = offsets.Position{Offset: first.Offset, LeaderEpoch: first.LeaderEpoch}
-		}
-	}
-}
-
-func (a *ahead) has(p offsets.Partition) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	_, ok := a.committed[p]
-	return ok
-}
-
-// move forgets a partition that is taken away, or assigned: whoever has it next goes on from what the group has committed. It waits for a
-// goBack under way, so that none comes after it. (Of partitions that are taken away kgo does not always tell: not after others, until the next
-// end. Of those that are assigned it does, before anything of them is fetched.)
-func (a *ahead) move(p offsets.Partition) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.committed, p)
-	a.moves++
-	if a.moved == nil {
-		a.moved = map[offsets.Partition]uint64{}
-	}
-	a.moved[p] = a.moves
-}
-
-// goBack has the client read on from what is committed.
-func (a *ahead) goBack(cl *kgo.Client) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	back := map[string]map[int32]kgo.EpochOffset{}
-	for p, pos := range a.committed {
-		if back[p.Topic] == nil {
-			back[p.Topic] = map[int32]kgo.EpochOffset{}
-		}
-		back[p.Topic][p.Number] = kgo.EpochOffset{Epoch: pos.LeaderEpoch, Offset: pos.Offset}
-	}
-	clear(a.committed)
-	cl.SetOffsets(back)
 }

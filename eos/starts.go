@@ -34,28 +34,46 @@ func (c *client) startOffsets(ctx context.Context, fetched map[string]map[int32]
 	as.member, as.generation = c.gts.Client().GroupMetadata()
 	for topic, parts := range fetched {
 		for number, o := range parts {
-			c.ahead.move(offsets.Partition{Topic: topic, Number: number})
 			c.members.assigned(offsets.Partition{Topic: topic, Number: number}, as)
-			c.has.fetched(offsets.Partition{Topic: topic, Number: number})
 			if o.EpochOffset().Offset < 0 {
 				missing[offsets.Partition{Topic: topic, Number: number}] = offsets.NewPosition(-1)
 			}
 		}
 	}
-	if len(missing) == 0 {
-		return fetched, nil
+	if len(missing) > 0 {
+		if err := c.start(ctx, missing, as); err != nil {
+			return nil, err
+		}
+		for p, pos := range missing {
+			fetched[p.Topic][p.Number] = kgo.NewOffset().At(pos.Offset)
+		}
 	}
+	c.has.fetched(c.gts.Client(), fetched, missing)
+	c.watchFrom(fetched)
+	return fetched, nil
+}
+
+// start finds out where partitions begin, and commits that.
+func (c *client) start(ctx context.Context, missing offsets.Set, as membership) error {
 	if err := c.s.resolveStarts(ctx, missing); err != nil {
-		return nil, err
+		return err
 	}
 	if err := c.commitStarts(ctx, missing, as); err != nil {
-		return nil, err
+		return err
 	}
 	c.s.cfg.Logger.Info("committed where the group starts", "group", c.s.cfg.Group, "start", c.s.cfg.Start.String(), "offsets", missing.String())
-	for p, pos := range missing {
-		fetched[p.Topic][p.Number] = kgo.NewOffset().At(pos.Offset)
+	return nil
+}
+
+// watchFrom tells the watchdog where partitions just assigned begin.
+func (c *client) watchFrom(fetched map[string]map[int32]kgo.Offset) {
+	for topic, parts := range fetched {
+		for number, o := range parts {
+			c.s.watch.do(func(x *standstill) {
+				x.assigned(offsets.Partition{Topic: topic, Number: number}, o.EpochOffset().Offset)
+			})
+		}
 	}
-	return fetched, nil
 }
 
 // errStart is the cause when a client is discarded because it is not known whether the group's start was committed.

@@ -34,7 +34,7 @@ type UnreadableError struct {
 
 // Error returns the place and what is wrong there.
 func (e *UnreadableError) Error() string {
-	if _, ok := errors.AsType[*kgo.ErrDecompressTooLarge](e.Err); ok {
+	if errors.Is(e.Err, kgo.ErrMaxDecompress) {
 		return fmt.Sprintf("%s cannot be read from offset %d on, the batch there grows beyond the bound when it is decompressed: %v", e.Partition, e.Offset, e.Err)
 	}
 	return fmt.Sprintf("%s cannot be read from offset %d on, the batch there is corrupt: %v", e.Partition, e.Offset, e.Err)
@@ -83,7 +83,8 @@ func unreadable(err error) (failed []*fetchError, only bool) {
 func (s *Session) readable(ctx context.Context, b Batch, failed []*fetchError) (Batch, error) {
 	longest := 0
 	for _, f := range failed {
-		if s.passOver(f) {
+		if s.isPassedOver(f) {
+			s.reread = f
 			return b, nil // one at a time: others are refused again
 		}
 		t := s.troubles[f.partition]
@@ -109,10 +110,12 @@ func (s *Session) readAgain(ctx context.Context) error {
 	if s.reread == nil {
 		return nil
 	}
+	if f, ok := errors.AsType[*fetchError](s.reread); ok && s.isPassedOver(f) {
+		s.passOver(ctx, f.partition)
+	}
 	if err := s.replace(ctx, s.reread, nil); err != nil {
 		return err
 	}
-	s.onlyOver()
 	return nil
 }
 
@@ -122,7 +125,11 @@ func (s *Session) corrupt(ctx context.Context, failed *fetchError) error {
 	if err != nil {
 		return err
 	}
-	return &UnreadableError{Partition: failed.partition, Offset: committed[failed.partition].Offset, Err: failed.err}
+	cause := failed.err
+	if errors.Is(cause, errTooLarge) {
+		cause = fmt.Errorf("%w: %w", kgo.ErrMaxDecompress, cause)
+	}
+	return &UnreadableError{Partition: failed.partition, Offset: committed[failed.partition].Offset, Err: cause}
 }
 
 func isUnreadable(err error) bool {

@@ -68,18 +68,18 @@ func number(t *testing.T, variable string, or uint64) uint64 {
 	return n
 }
 
-func (b *modelBench) rules() model.Rules {
-	r := model.DefaultRules()
+func (b *modelBench) rules(t *testing.T) model.Rules {
+	level := int16(2)
 	if b.featureLevel != 0 {
-		r.TransactionVersion = int8(b.featureLevel)
+		level = b.featureLevel
 	}
-	return r
+	return rulesUnderTest(t, level)
 }
 
 // compareHistory returns how many requests the history has, and what is to be said if the broker and the model differ.
 func (b *modelBench) compareHistory(t *testing.T, seed uint64) (requests int, fault string) {
-	lines := generate.History(seed, b.rules())
-	want := generate.Expect(b.rules(), lines)
+	lines := generate.History(seed, b.rules(t))
+	want := generate.Expect(b.rules(t), lines)
 	got := b.askHistory(t, lines)
 	at := generate.Diverge(want, got)
 	if at < 0 {
@@ -87,9 +87,9 @@ func (b *modelBench) compareHistory(t *testing.T, seed uint64) (requests int, fa
 	}
 	first := fmt.Sprintf("%s\n  the model says %s\n  Kafka answers %s", lines[at], want[at:][:min(1, len(want)-at)], got[at:][:min(1, len(got)-at)])
 	lines = generate.Shrink(lines, 300, func(shorter []string) bool {
-		return generate.Diverge(generate.Expect(b.rules(), shorter), b.askHistory(t, shorter)) >= 0
+		return generate.Diverge(generate.Expect(b.rules(t), shorter), b.askHistory(t, shorter)) >= 0
 	})
-	want, got = generate.Expect(b.rules(), lines), b.askHistory(t, lines)
+	want, got = generate.Expect(b.rules(t), lines), b.askHistory(t, lines)
 	return len(lines), fmt.Sprintf("the model and Kafka differ on the history of seed %d:\n%s\nto repeat it:\n"+
 		"EOS_TEST_SEED=%d EOS_TEST_HISTORIES=1 EOS_TEST_KAFKA=%s go test ./integration -run 'TestModelOnKafka/%s/histories' -count=1 -v\n"+
 		"what is left of it:\n%s", seed, first, seed, os.Getenv("EOS_TEST_KAFKA"), b.name, script(lines, want, got))

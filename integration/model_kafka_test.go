@@ -49,8 +49,10 @@ const scanMs = 1000
 const raisedIDs = 4000
 
 // provides lists all that the cluster provides, in the words of scripts.
-func (c modelCluster) provides() []string {
-	list := slices.Clone(c.settings)
+func (c modelCluster) provides(t *testing.T) []string {
+	major, rest, _ := strings.Cut(versionUnderTest(t), ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	list := append(slices.Clone(c.settings), "broker.release="+major+"."+minor)
 	if c.featureLevel != 0 {
 		list = append(list, fmt.Sprintf("transaction.version=%d", c.featureLevel))
 	}
@@ -111,14 +113,14 @@ func setFeatureLevel(t *testing.T, cluster *kafkatest.Cluster, level int16) {
 	require.NoError(t, updated.Error())
 }
 
-// The scripts beside the model are what Kafka 4.3.1 answers: each line of them that a client can send is asked of a real
+// The scripts beside the model are what Kafka answers, 4.3.1 and 4.4.0: each line of them that a client can send is asked of a real
 // broker, and the answer is the one in the file, to the letter. What cannot be asked is counted and logged with its reason.
 func TestModelOnKafka(t *testing.T) {
 	scripts := modelScripts(t)
 	for _, c := range modelClusters {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel() // a cluster takes seconds to start
-			own := c.choose(scripts)
+			own := c.choose(t, scripts)
 			bench := c.start(t)
 			t.Run("scripts", func(t *testing.T) { bench.runScripts(t, own) })
 			if c.hasHistories {
@@ -141,11 +143,11 @@ func modelScripts(t *testing.T) []brokerwire.Script {
 
 // choose returns the scripts that belong on this cluster: the first one that provides what they need, else the first of all,
 // where they are left out.
-func (c modelCluster) choose(scripts []brokerwire.Script) []brokerwire.Script {
+func (c modelCluster) choose(t *testing.T, scripts []brokerwire.Script) []brokerwire.Script {
 	var own []brokerwire.Script
 	for _, s := range scripts {
 		i := slices.IndexFunc(modelClusters, func(c modelCluster) bool {
-			return !slices.ContainsFunc(s.Needs(), func(need string) bool { return !slices.Contains(c.provides(), need) })
+			return !slices.ContainsFunc(s.Needs(), func(need string) bool { return !slices.Contains(c.provides(t), need) })
 		})
 		if modelClusters[max(i, 0)].name == c.name {
 			own = append(own, s)
@@ -156,7 +158,7 @@ func (c modelCluster) choose(scripts []brokerwire.Script) []brokerwire.Script {
 
 func (b *modelBench) config(t *testing.T) brokerwire.Config {
 	return brokerwire.Config{
-		Address: b.address, Name: kafkatest.Name(t, "s"), Provides: b.provides(), ScanMs: scanMs, Raised: b.raised, Verifying: &b.verify,
+		Address: b.address, Name: kafkatest.Name(t, "s"), Provides: b.provides(t), ScanMs: scanMs, Raised: b.raised, Verifying: &b.verify,
 		Restart: b.restart,
 	}
 }

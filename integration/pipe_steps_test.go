@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -136,24 +137,22 @@ func (p *pipe) awaitSpent(f *wiretap.Fault) {
 // rulesUnderTest returns the rules of the broker that the tests run on.
 func rulesUnderTest(t *testing.T, transactionVersion int16) model.Rules {
 	t.Helper()
-	release := os.Getenv("EOS_TEST_KAFKA_VERSION")
-	if release == "" {
-		text, err := os.ReadFile("../docker/kafka/version")
-		require.NoError(t, err)
-		release = string(text)
-	}
-	var major, minor int
-	_, err := fmt.Sscanf(release, "%d.%d", &major, &minor)
-	require.NoError(t, err, release)
 	rules := model.DefaultRules()
 	rules.TransactionVersion = int8(transactionVersion)
-	for _, since := range []struct {
-		number int
-		is     model.Release
-	}{{305, model.Release35}, {306, model.Release36}, {308, model.Release38}, {400, model.Release40}, {401, model.Release41}, {402, model.Release42}, {403, model.Release43}} {
-		if 100*major+minor >= since.number {
-			rules.Release = since.is
-		}
-	}
+	version := versionUnderTest(t)
+	var ok bool
+	rules.Release, ok = model.ReleaseOf(version)
+	require.True(t, ok, "eos/model has no rules for Kafka %s: see eos/model/rules.go", version)
 	return rules
+}
+
+// versionUnderTest is the version of Kafka that the tests run on.
+func versionUnderTest(t *testing.T) string {
+	t.Helper()
+	if version := os.Getenv("EOS_TEST_KAFKA_VERSION"); version != "" {
+		return version
+	}
+	text, err := os.ReadFile("../docker/kafka/version")
+	require.NoError(t, err)
+	return strings.TrimSpace(string(text))
 }

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -112,12 +113,8 @@ func (c Config) withDefaults() (Config, error) {
 	if c.BufferMemory == 0 {
 		c.BufferMemory = DefaultBufferMemory
 	}
-	if c.Session.MaxRecords == 0 {
-		c.Session.MaxRecords = min(eos.DefaultMaxRecords, c.share(2*eos.DefaultMaxRecords))
-	}
-	if c.Session.MaxBytes == 0 {
-		c.Session.MaxBytes = min(eos.DefaultMaxBytes, c.share(2*eos.DefaultMaxBytes))
-	}
+	records, size := DefaultBatch(c.Lanes)
+	c.Session.MaxRecords, c.Session.MaxBytes = cmp.Or(c.Session.MaxRecords, records), cmp.Or(c.Session.MaxBytes, size)
 	if c.DrainTimeout == 0 {
 		c.DrainTimeout = DefaultDrainTimeout
 	}
@@ -125,6 +122,13 @@ func (c Config) withDefaults() (Config, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c, nil
+}
+
+// DefaultBatch returns the most records, and bytes, that a transaction of each of so many lanes takes where Config.Session does not say it:
+// eos.DefaultMaxRecords and eos.DefaultMaxBytes with one or two lanes, and less with more, so that all lanes together stay within twice that.
+func DefaultBatch(lanes int) (records, bytes int) {
+	c := Config{Lanes: lanes}
+	return min(eos.DefaultMaxRecords, c.share(2*eos.DefaultMaxRecords)), min(eos.DefaultMaxBytes, c.share(2*eos.DefaultMaxBytes))
 }
 
 // share is what of n each lane has.

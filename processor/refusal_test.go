@@ -43,7 +43,7 @@ var destinations = map[string]string{
 	"..":                     "no topic can have that name",
 	".":                      "no topic can have that name",
 	strings.Repeat("a", 250): "it is longer than 249 characters",
-	"in":                     "it is an input topic",
+	"in":                     "in is an input topic",
 	"nowhere":                "topic does not exist",
 	"nowhere-else":           "topic does not exist",
 }

@@ -84,9 +84,10 @@ type TLS struct {
 	// InsecureSkipVerify accepts any certificate: anybody on the way can pretend to be a broker, read and change all.
 	InsecureSkipVerify bool
 
-	// ca, cert and key are PEM that a client.properties held itself.
-	ca, cert string
-	key      Secret
+	// ca, cert and key are PEM that a client.properties held itself; minVersion and maxVersion its ssl.enabled.protocols (0: any).
+	ca, cert               string
+	key                    Secret
+	minVersion, maxVersion uint16
 }
 
 // SASL is who the client is by name.
@@ -99,6 +100,8 @@ type SASL struct {
 	// Token is for OAUTHBEARER. It is read for every connection and every re-authentication: let what renews the token
 	// write it into a file.
 	Token Secret
+	// OAuth is where tokens for OAUTHBEARER are asked for, in the place of Token.
+	OAuth OAuth
 	// AWS returns the credentials for AWS_MSK_IAM; it is called for every connection. Default: the environment
 	// (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN), else the profile $AWS_PROFILE of the file
 	// $AWS_SHARED_CREDENTIALS_FILE (default ~/.aws/credentials). For roles, SSO and the metadata service give a function
@@ -149,7 +152,7 @@ func (t TLS) validate(p Protocol, fault func(string, ...any)) {
 }
 
 func (s SASL) validate(p Protocol, fault func(string, ...any)) {
-	hasAny := s.Mechanism != "" || s.Username != "" || !s.Password.IsZero() || !s.Token.IsZero()
+	hasAny := s.Mechanism != "" || s.Username != "" || !s.Password.IsZero() || !s.Token.IsZero() || !s.OAuth.isZero()
 	switch {
 	case !p.hasSASL():
 		if hasAny {
@@ -173,8 +176,16 @@ func (s SASL) validate(p Protocol, fault func(string, ...any)) {
 	if !m.hasPassword() && (s.Username != "" || !s.Password.IsZero()) {
 		fault("a user name or password is given, but %s has none", m)
 	}
-	if m == OAuthBearer && s.Token.IsZero() {
-		fault("the token is missing, which %s needs", m)
+	switch {
+	case m == OAuthBearer && !s.OAuth.isZero() && !s.Token.IsZero():
+		fault("a token and an endpoint for tokens are given: leave one of them out")
+	case m == OAuthBearer && !s.OAuth.isZero():
+		s.OAuth.validate(fault)
+	case m == OAuthBearer && s.Token.IsZero():
+		fault("the token is missing, which %s needs: a token, or an endpoint with a client id and secret", m)
+	}
+	if m != OAuthBearer && !s.OAuth.isZero() {
+		fault("an endpoint for tokens is given, but %s has none", m)
 	}
 	if m != OAuthBearer && !s.Token.IsZero() {
 		fault("a token is given, but %s has none", m)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -29,15 +30,18 @@ type broker struct {
 	mu   sync.Mutex
 	cert tls.Certificate
 	seen []string // common names of the clients' certificates
+
+	versions []uint16 // of TLS that the last client has offered, least first
 }
 
 // newBroker takes connections with that certificate; clients is the authority of the clients' certificates, nil: they need none.
 func newBroker(t *testing.T, cert tls.Certificate, clients *certtest.Authority, opts ...kfake.Opt) *broker {
 	t.Helper()
 	b := &broker{cert: cert}
-	cfg := &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	cfg := &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
+		b.versions = slices.Sorted(slices.Values(hello.SupportedVersions))
 		return &b.cert, nil
 	}}
 	if clients != nil {
@@ -61,6 +65,12 @@ func (b *broker) use(cert tls.Certificate) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.cert = cert
+}
+
+func (b *broker) offered() []uint16 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.versions
 }
 
 func (b *broker) lastSeen() string {

@@ -1,6 +1,7 @@
 package security
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -28,7 +29,15 @@ func (s *SASL) login(text string) error {
 		s.Username, s.Password = options["username"], literal(options["password"])
 		delete(options, "username")
 		delete(options, "password")
-	case oauthModule, awsModule:
+	case oauthModule: // as before KIP-1139, which has settings for them
+		s.OAuth.ClientID, s.OAuth.Scope = cmp.Or(options["clientId"], s.OAuth.ClientID), cmp.Or(options["scope"], s.OAuth.Scope)
+		if secret := options["clientSecret"]; secret != "" {
+			s.OAuth.ClientSecret = literal(secret)
+		}
+		delete(options, "clientId")
+		delete(options, "clientSecret")
+		delete(options, "scope")
+	case awsModule:
 	default:
 		return fmt.Errorf("the login module %s is not supported", module)
 	}

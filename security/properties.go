@@ -2,6 +2,7 @@ package security
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -64,6 +65,7 @@ func within(path string, err error) error {
 // secrets are where a Config keeps them.
 var secrets = []func(*Config) *Secret{
 	func(c *Config) *Secret { return &c.SASL.Password },
+	func(c *Config) *Secret { return &c.SASL.OAuth.ClientSecret },
 	func(c *Config) *Secret { return &c.TLS.CAPassword },
 	func(c *Config) *Secret { return &c.TLS.KeyPassword },
 	func(c *Config) *Secret { return &c.TLS.key },
@@ -98,6 +100,9 @@ func literal(value string) Secret {
 // called: settings may be added.
 func FromProperties(r io.Reader) (Properties, error) {
 	text, err := io.ReadAll(r)
+	if err == nil {
+		text, err = plainText(text)
+	}
 	if err != nil {
 		return Properties{}, err
 	}
@@ -115,8 +120,8 @@ func FromProperties(r io.Reader) (Properties, error) {
 			if err := set(&p, value); err != nil {
 				faults = append(faults, fmt.Errorf("%s: %w", key, err))
 			}
-		} else if concernsSecurity(key) {
-			faults = append(faults, fmt.Errorf("%s is not supported: take it out, and see docs/security.md for what there is instead", key))
+		} else if concernsSecurity(key) && !isTuning(key) {
+			faults = append(faults, fmt.Errorf("%s is not supported: %s", key, whyNot(key)))
 		} else {
 			p.Ignored = append(p.Ignored, key)
 		}
@@ -168,10 +173,80 @@ var settings = map[string]func(*Properties, string) error{
 		p.Config.TLS.SkipHostVerify = v == ""
 		return oneOf(strings.ToLower(v), "https", "")
 	},
-	"ssl.protocol": func(_ *Properties, v string) error { return oneOf(v, "TLSv1.3", "TLSv1.2", "TLS") },
-	"ssl.enabled.protocols": func(_ *Properties, v string) error {
-		return oneOf(strings.ReplaceAll(v, " ", ""), "TLSv1.2,TLSv1.3", "TLSv1.3,TLSv1.2")
+	"sasl.login.callback.handler.class": func(_ *Properties, v string) error {
+		return oneOf(v, "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginCallbackHandler", "org.apache.kafka.common.security.oauthbearer.secured.OAuthBearerLoginCallbackHandler")
 	},
+	"sasl.oauthbearer.token.endpoint.url": func(p *Properties, v string) error { p.Config.SASL.OAuth.TokenEndpoint = v; return nil },
+	"sasl.oauthbearer.client.credentials.client.id": func(p *Properties, v string) error {
+		p.Config.SASL.OAuth.ClientID = v
+		return nil
+	},
+	"sasl.oauthbearer.client.credentials.client.secret": func(p *Properties, v string) error {
+		p.Config.SASL.OAuth.ClientSecret = literal(v)
+		return nil
+	},
+	"sasl.oauthbearer.scope": func(p *Properties, v string) error { p.Config.SASL.OAuth.Scope = v; return nil },
+	"sasl.oauthbearer.header.urlencode": func(p *Properties, v string) error {
+		p.Config.SASL.OAuth.EncodeHeader = v == "true"
+		return oneOf(v, "true", "false")
+	},
+	"sasl.oauthbearer.jwt.retriever.class": func(_ *Properties, v string) error {
+		return oneOf(v, "org.apache.kafka.common.security.oauthbearer.ClientCredentialsJwtRetriever", "org.apache.kafka.common.security.oauthbearer.DefaultJwtRetriever")
+	},
+
+	"ssl.protocol":          func(_ *Properties, v string) error { return oneOf(v, "TLSv1.3", "TLSv1.2", "TLS") },
+	"ssl.enabled.protocols": enabledProtocols,
+}
+
+// enabledProtocols takes what there is of a list of TLS versions. Those before 1.2 are passed over, as long as there is one more: older files name them.
+func enabledProtocols(p *Properties, v string) error {
+	versions := map[string]uint16{"TLSv1.2": tls.VersionTLS12, "TLSv1.3": tls.VersionTLS13}
+	t := &p.Config.TLS
+	t.minVersion, t.maxVersion = 0, 0
+	for name := range strings.SplitSeq(v, ",") {
+		name = strings.TrimSpace(name)
+		version, ok := versions[name]
+		switch {
+		case ok && t.maxVersion == 0:
+			t.minVersion, t.maxVersion = version, version
+		case ok:
+			t.minVersion, t.maxVersion = min(t.minVersion, version), max(t.maxVersion, version)
+		case name != "TLSv1.1" && name != "TLSv1":
+			return fmt.Errorf("%q is not supported; there are TLSv1.2 and TLSv1.3", name)
+		}
+	}
+	if t.maxVersion == 0 {
+		return fmt.Errorf("%q is not supported: TLS before 1.2 is broken; there are TLSv1.2 and TLSv1.3", v)
+	}
+	return nil
+}
+
+// tuning are the beginnings of settings that Kafka's own client alone has a use for, and that change nothing of whom it connects to and as whom: how
+// it renews logins and waits, and Kerberos, which does nothing beside another mechanism (and as the mechanism is refused itself).
+var tuning = []string{
+	"sasl.kerberos.", "sasl.login.refresh.", "sasl.login.retry.", "sasl.login.connect.", "sasl.login.read.", "sasl.oauthbearer.sub.claim.name", "sasl.oauthbearer.scope.claim.name",
+	"sasl.oauthbearer.clock.skew.", "sasl.oauthbearer.jwks.endpoint.", "sasl.oauthbearer.jwt.validator.class", "ssl.trustmanager.algorithm", "ssl.keymanager.algorithm", "ssl.provider", "ssl.secure.random.",
+}
+
+func isTuning(key string) bool {
+	return slices.ContainsFunc(tuning, func(prefix string) bool { return strings.HasPrefix(key, prefix) })
+}
+
+// whyNot says of a setting that is not supported why, and what to do.
+func whyNot(key string) string {
+	for _, one := range []struct{ prefix, why string }{
+		{"ssl.cipher.suites", "Go chooses among the ciphers that are safe; take it out"},
+		{"ssl.engine.factory.class", "it is code in Java; take it out, and give certificates as files"},
+		{"security.providers", "they are code in Java; take it out"},
+		{"config.providers", "they are code in Java that puts values into this file; write the values, or give them by flags as env:NAME or file:/path"},
+		{"sasl.login.class", "it is code in Java; take it out"},
+		{"sasl.oauthbearer.assertion.", "tokens for a signed assertion are not there; let another program write the token into a file: --sasl-token file:/path"},
+	} {
+		if strings.HasPrefix(key, one.prefix) {
+			return one.why
+		}
+	}
+	return "without it the connection would be another one than was asked for; take it out, and see docs/security.md for what there is instead"
 }
 
 func storeType(_ *Properties, v string) error {

@@ -1,6 +1,7 @@
 package security_test
 
 import (
+	"crypto/tls"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,8 +59,8 @@ func TestPropertiesRefused(t *testing.T) {
 	_, err := security.FromProperties(strings.NewReader(`
 ssl.cipher.suites=X
 ssl.keystore.type=BCFKS
-sasl.kerberos.service.name=kafka
-sasl.oauthbearer.token.endpoint.url=https://x
+sasl.mechanism.inter.broker.protocol=PLAIN
+ssl.engine.factory.class=x
 security.providers=x
 config.providers=file
 sasl.jaas.config=com.sun.security.auth.module.Krb5LoginModule required;
@@ -71,7 +72,10 @@ client.id=fine
 	require.Error(t, err)
 	lines := strings.Split(err.Error(), "\n")
 	require.Len(t, lines, 10)
-	require.Equal(t, "ssl.cipher.suites is not supported: take it out, and see docs/security.md for what there is instead", lines[0])
+	require.Equal(t, "ssl.cipher.suites is not supported: Go chooses among the ciphers that are safe; take it out", lines[0])
+	for _, line := range lines {
+		require.Regexp(t, "take it out|write the values|may be|TLS before 1.2|login module", line, "each says what to do")
+	}
 	require.Contains(t, err.Error(), "the login module com.sun.security.auth.module.Krb5LoginModule is not supported")
 }
 
@@ -117,4 +121,23 @@ func TestFromFile(t *testing.T) {
 	require.False(t, p.Open)
 	_, err = security.FromFile(path + ".missing")
 	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// One version of TLS alone is used alone; older versions in a list are passed over, as long as one that is safe is there.
+func TestEnabledProtocols(t *testing.T) {
+	t.Parallel()
+	a := certtest.NewAuthority(t, "a")
+	b := newBroker(t, a.Issue("b").TLS(), nil)
+	ca := certtest.File(t, t.TempDir(), "ca.pem", a.PEM)
+	for value, want := range map[string][]uint16{
+		"TLSv1.2":               {tls.VersionTLS12},
+		"TLSv1.3":               {tls.VersionTLS13},
+		"TLSv1.3, TLSv1.2":      {tls.VersionTLS12, tls.VersionTLS13},
+		"TLSv1.2,TLSv1.1,TLSv1": {tls.VersionTLS12},
+	} {
+		p, err := security.FromProperties(strings.NewReader("security.protocol=SSL\nssl.truststore.location=" + ca + "\nssl.enabled.protocols=" + value + "\n"))
+		require.NoError(t, err, value)
+		require.NoError(t, ping(t, b.Cluster, options(t, p.Config)), value)
+		require.Equal(t, want, b.offered(), value)
+	}
 }

@@ -20,6 +20,13 @@ func (c Config) mechanism() (sasl.Mechanism, error) {
 	if c.SASL.Mechanism == AWSMSKIAM {
 		return c.awsMechanism()
 	}
+	if c.SASL.Mechanism == OAuthBearer && !c.SASL.OAuth.isZero() {
+		asked := &tokens{OAuth: c.SASL.OAuth}
+		return token{oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
+			token, err := asked.get(ctx)
+			return oauth.Auth{Token: token}, err
+		})}, nil
+	}
 	what, secret := "the password", c.SASL.Password
 	if c.SASL.Mechanism == OAuthBearer {
 		what, secret = "the token", c.SASL.Token

@@ -24,7 +24,7 @@ const redacted = "[redacted]"
 var ErrLiteralSecret = errors.New("a secret is given by reference, as env:NAME or file:/path, never itself")
 
 // ParseSecret reads a reference: "env:NAME" is the environment variable NAME, "file:/path" the content of a file without
-// its last line feed. "" is no secret. Whether the variable or the file is there is not looked at. The error does not
+// its last line feed and without a byte order mark. "" is no secret. Whether the variable or the file is there is not looked at. The error does not
 // hold text, which may be the secret itself.
 func ParseSecret(text string) (Secret, error) {
 	if text == "" {
@@ -63,6 +63,9 @@ func fromFile(path string) (string, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return "", err
+	}
+	if text, err = plainText(text); err != nil {
+		return "", fmt.Errorf("the file %s: %w", path, err)
 	}
 	value := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
 	if value == "" {

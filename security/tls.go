@@ -2,6 +2,7 @@ package security
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"time"
 
@@ -54,7 +54,7 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 
 // config reads the files.
 func (t TLS) config() (*tls.Config, error) {
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName, InsecureSkipVerify: t.InsecureSkipVerify}
+	cfg := &tls.Config{MinVersion: max(t.minVersion, tls.VersionTLS12), MaxVersion: t.maxVersion, ServerName: t.ServerName, InsecureSkipVerify: t.InsecureSkipVerify}
 	var err error
 	if cfg.RootCAs, err = t.authorities(); err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func (t TLS) authorities() (*x509.CertPool, error) {
 	if t.CAFile != "" {
 		from = t.CAFile
 		var err error
-		if data, err = os.ReadFile(t.CAFile); err != nil {
+		if data, err = readFile(t.CAFile); err != nil {
 			return nil, err
 		}
 	}
@@ -96,8 +96,12 @@ func (t TLS) authorities() (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	if isPEM(data) {
-		if !pool.AppendCertsFromPEM(data) {
-			return nil, fmt.Errorf("%s holds no certificate", from)
+		certs, err := parseCertificates(data)
+		if err != nil || len(certs) == 0 {
+			return nil, fmt.Errorf("%s: %w", from, cmp.Or(err, errors.New("it holds no certificate")))
+		}
+		for _, c := range certs {
+			pool.AddCert(c)
 		}
 		return pool, nil
 	}
@@ -130,7 +134,7 @@ func (t TLS) certificates() ([]tls.Certificate, error) {
 	case t.CertFile == "":
 		return nil, nil
 	}
-	data, err := os.ReadFile(t.CertFile)
+	data, err := readFile(t.CertFile)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +143,7 @@ func (t TLS) certificates() ([]tls.Certificate, error) {
 	}
 	key := data
 	if t.KeyFile != "" {
-		if key, err = os.ReadFile(t.KeyFile); err != nil {
+		if key, err = readFile(t.KeyFile); err != nil {
 			return nil, err
 		}
 	}
@@ -187,12 +191,15 @@ func optional(s Secret) (string, error) {
 	return s.Read()
 }
 
+// jks begins a store of Java's old format.
+var jks = []byte{0xFE, 0xED, 0xFE, 0xED}
+
 func isPEM(data []byte) bool { return bytes.Contains(data, []byte("-----BEGIN ")) }
 
 // checkStore refuses files that are no PKCS#12 store. One is a sequence in ASN.1.
 func checkStore(path string, data []byte) error {
 	switch {
-	case bytes.HasPrefix(data, []byte{0xFE, 0xED, 0xFE, 0xED}):
+	case bytes.HasPrefix(data, jks):
 		return fmt.Errorf("%s is a store of the old Java format JKS: make it a PKCS#12 store (keytool -importkeystore -srckeystore %s -destkeystore NEW.p12 -deststoretype PKCS12)", path, path)
 	case len(data) == 0:
 		return fmt.Errorf("%s is empty", path)

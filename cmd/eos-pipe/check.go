@@ -3,12 +3,14 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/eos-pipe/eos-pipe/internal/jq"
 	"github.com/eos-pipe/eos-pipe/processor"
@@ -131,31 +133,49 @@ func hostName(all *faults) string {
 	return name
 }
 
-// sizeValue is a flag's number of bytes: 1048576, 512KiB, 16MiB, 1GiB.
+// sizeValue is a flag's number of bytes: 1048576, 512KiB, 16MiB, 1GiB; also 16m as the JVM and docker take it, and 16MB, which is 16,000,000.
 type sizeValue int
+
+// sizeUnits are what may follow the number, in lower case.
+var sizeUnits = map[string]int{
+	"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 1e3, "mb": 1e6, "gb": 1e9,
+}
 
 // Set implements pflag.Value.
 func (v *sizeValue) Set(text string) error {
-	number, unit := strings.TrimSpace(text), 1
-	for suffix, n := range map[string]int{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
-		if rest, ok := strings.CutSuffix(number, suffix); ok {
-			number, unit = strings.TrimSpace(rest), n
-			break
-		}
-	}
-	n, err := strconv.Atoi(number)
-	if err != nil {
+	text = strings.TrimSpace(text)
+	number := strings.TrimRightFunc(text, unicode.IsLetter)
+	unit, ok := sizeUnits[strings.ToLower(text[len(number):])]
+	n, err := strconv.Atoi(strings.TrimSpace(number))
+	switch {
+	case err != nil:
 		return err
-	}
-	if n > (1<<62)/unit {
+	case !ok:
+		return strconv.ErrSyntax
+	case n > math.MaxInt/unit:
 		return strconv.ErrRange
 	}
 	*v = sizeValue(n * unit)
 	return nil
 }
 
-// String implements pflag.Value.
-func (v *sizeValue) String() string { return strconv.Itoa(int(*v)) }
+// String implements pflag.Value: the largest unit that says it in a whole number.
+func (v sizeValue) String() string {
+	for _, unit := range []string{"GiB", "MiB", "KiB"} {
+		if n := sizeUnits[strings.ToLower(unit)]; v != 0 && int(v)%n == 0 {
+			return strconv.Itoa(int(v)/n) + unit
+		}
+	}
+	return strconv.Itoa(int(v))
+}
+
+// MarshalYAML has a printed configuration say it as String does. In JSON it is a number.
+func (v sizeValue) MarshalYAML() (any, error) {
+	if text := v.String(); strings.HasSuffix(text, "B") {
+		return text, nil
+	}
+	return int(v), nil
+}
 
 // Type implements pflag.Value.
-func (v *sizeValue) Type() string { return "size" }
+func (v sizeValue) Type() string { return "size" }

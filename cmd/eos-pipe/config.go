@@ -52,7 +52,8 @@ func (a *app) applySettings(cmd *cobra.Command) faults {
 	if a.config != "" {
 		found = append(found, applyFile(cmd, a.config)...)
 	}
-	return found
+	found = append(found, unknownVariables(cmd, os.Environ())...)
+	return append(found, unseenInNames(cmd.Flags())...)
 }
 
 func applyFile(cmd *cobra.Command, path string) faults {
@@ -146,10 +147,7 @@ func settingNames(root *cobra.Command) []string {
 
 // setFlag gives f the text from source, which the fault names.
 func setFlag(f *pflag.Flag, source, text string) *fault {
-	value := f.Value
-	if d, ok := value.(*deferredValue); ok {
-		value = d.Value
-	}
+	value := undeferred(f.Value)
 	if err := value.Set(text); err != nil {
 		restore(value, f)
 		return new(badValue(source, text, f, err))
@@ -188,6 +186,14 @@ type deferredValue struct {
 	faults *faults
 }
 
+// undeferred is the value that a deferredValue stands before.
+func undeferred(v pflag.Value) pflag.Value {
+	if d, ok := v.(*deferredValue); ok {
+		return d.Value
+	}
+	return v
+}
+
 // Set implements pflag.Value.
 func (v *deferredValue) Set(text string) error {
 	if err := v.Value.Set(text); err != nil {
@@ -215,7 +221,7 @@ func badValue(source, text string, f *pflag.Flag, err error) fault {
 		"duration": "a duration is a number with a unit: 500ms, 45s, 2m",
 		"int":      "write a whole number, such as 4",
 		"bool":     "write true or false",
-		"size":     "write a number of bytes, or one with KiB, MiB or GiB",
+		"size":     "write a number of bytes, or one with a unit: 512KiB, 16MiB (or 16m), 1GiB; 16MB is 16000000",
 	}[f.Value.Type()]
 	if wants == "" {
 		wants = strings.TrimSpace(err.Error())

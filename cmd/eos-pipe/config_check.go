@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -11,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/eos-pipe/eos-pipe/processor"
 )
 
 // newConfigCommand is the family of commands about settings.
@@ -49,7 +52,11 @@ type setting struct {
 
 // effectiveConfig returns the settings that are not empty, with what follows from others filled in. Of a secret it returns the reference.
 func effectiveConfig(f *pflag.FlagSet, o runOptions) settings {
-	derived := map[string]any{"transactional-id": o.TransactionalID, "instance-id": o.InstanceID, "bootstrap-server": o.BootstrapServers}
+	records, size := processor.DefaultBatch(o.Lanes)
+	derived := map[string]any{
+		"transactional-id": o.TransactionalID, "instance-id": o.InstanceID, "bootstrap-server": o.BootstrapServers,
+		"max-records": cmp.Or(o.MaxRecords, records), "max-bytes": sizeValue(cmp.Or(o.MaxBytes, size)),
+	}
 	var all settings
 	f.VisitAll(func(flag *pflag.Flag) {
 		if slices.Contains(notSettings, flag.Name) || flag.Name == "config" {
@@ -71,9 +78,7 @@ func effectiveConfig(f *pflag.FlagSet, o runOptions) settings {
 
 // typedValue returns the value of a flag as YAML and JSON have it.
 func typedValue(value pflag.Value) any {
-	if d, ok := value.(*deferredValue); ok {
-		value = d.Value
-	}
+	value = undeferred(value)
 	text := value.String()
 	switch v := value.(type) {
 	case pflag.SliceValue:
@@ -84,7 +89,11 @@ func typedValue(value pflag.Value) any {
 	switch value.Type() {
 	case "bool":
 		return text == "true"
-	case "int", "size":
+	case "size":
+		if v, ok := value.(*sizeValue); ok {
+			return *v
+		}
+	case "int":
 		if n, err := strconv.Atoi(text); err == nil {
 			return n
 		}

@@ -80,8 +80,16 @@ var outcomes = []outcome{
 	is(kerr.GroupAuthorizationFailed, exitOperator, missingACL("READ on the group")),
 	is(kerr.TopicAuthorizationFailed, exitOperator, missingACL("READ on an input topic, or WRITE on an output topic")),
 	is(kerr.ClusterAuthorizationFailed, exitOperator, missingACL("an operation on the cluster")),
-	is(eos.ErrUnreachable, exitFailure, "check --bootstrap-server, that the broker runs and can be reached from here, and that --security-protocol is that of its listener"),
+	is(eos.ErrOtherGroup, exitOperator, "nothing is lost: a share group, a group of Kafka Streams or members of another kind use this id; choose a --group of its own for this pipe"),
+	is(kerr.InvalidTransactionTimeout, exitOperator, "nothing is lost: the brokers' transaction.max.timeout.ms is smaller; lower --transaction-timeout"),
+	is(kerr.InvalidSessionTimeout, exitOperator, "nothing is lost: choose a --session-timeout between the brokers' group.min.session.timeout.ms and group.max.session.timeout.ms"),
 	is(eos.ErrUnsupported, exitFailure, "Kafka 2.5 or later is needed (KIP-447), 4.0 or later for --group-protocol consumer (KIP-848), and recommended (KIP-890)"),
+	{exitOperator, func(err error) (string, bool) {
+		remedy := eos.Remedy(err)
+		e, ok := errors.AsType[*eos.Error](err)
+		return "nothing is lost: " + remedy, ok && e.Next == eos.Stop && remedy != ""
+	}},
+	is(eos.ErrUnreachable, exitFailure, "check --bootstrap-server, that the broker runs and can be reached from here, and that --security-protocol is that of its listener"),
 	is(processor.ErrAborted, exitFailure, "nothing is lost or doubled: the next start processes the batch"),
 	as(exitFailure, hintFor),
 }
@@ -93,14 +101,7 @@ func missingACL(what string) string {
 
 // hintFor says what to do about an error of a session that nothing above has matched.
 func hintFor(e *eos.Error) string {
-	switch {
-	case errors.Is(e, kerr.InvalidTransactionTimeout):
-		return "the broker's transaction.max.timeout.ms is smaller: lower --transaction-timeout"
-	case errors.Is(e, kerr.InvalidSessionTimeout):
-		return "choose a --session-timeout between the broker's group.min.session.timeout.ms and group.max.session.timeout.ms"
-	case errors.Is(e, kerr.InconsistentGroupProtocol):
-		return "the group is used by members of another kind: choose a --group of its own for this pipe"
-	case e.Next == eos.Stop:
+	if e.Next == eos.Stop {
 		return "look at the cause before you start it again; nothing is lost or doubled"
 	}
 	return "start it again with the same ids: it goes on where the brokers stand, and nothing is lost or doubled"

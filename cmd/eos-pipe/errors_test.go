@@ -62,6 +62,11 @@ func TestRefusals(t *testing.T) {
 		{kerr.GroupAuthorizationFailed, "READ on the group"},
 		{kerr.TopicAuthorizationFailed, "READ on an input topic, or WRITE on an output topic"},
 		{kerr.ClusterAuthorizationFailed, "the cluster"},
+		{kerr.InvalidTransactionTimeout, "--transaction-timeout"},
+		{kerr.InvalidSessionTimeout, "--session-timeout"},
+		{fmt.Errorf("%w: %w", eos.ErrOtherGroup, kerr.GroupIDNotFound), "--group"},
+		{kerr.OffsetMetadataTooLarge, "offset.metadata.max.bytes"},
+		{kerr.UnsupportedAssignor, "group.consumer.assignors"},
 	} {
 		code, hint := classify(&eos.Error{Op: "open", Next: eos.Stop, Err: fmt.Errorf("%w: %w", eos.ErrUnreachable, test.err)})
 		require.Equal(t, exitOperator, code, "%v", test.err)
@@ -133,15 +138,35 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-// A size is bytes or binary units, and never overflows in silence.
+// A size is a number of bytes or has a unit, in the forms that Go, the JVM, docker and vendors of disks write; it never overflows in silence. It prints
+// in the largest unit that fits, and what it prints is read as the same.
 func TestSizeValue(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]sizeValue{"0": 0, "1048576": 1 << 20, "512KiB": 512 << 10, "16 MiB": 16 << 20, "1GiB": 1 << 30} {
+	for text, want := range map[string]sizeValue{"0": 0, "1048576": 1 << 20, "512KiB": 512 << 10, "16 MiB": 16 << 20, "1GiB": 1 << 30,
+		"16m": 16 << 20, "16M": 16 << 20, "2g": 2 << 30, "64k": 64 << 10, "16MB": 16_000_000, "1kB": 1000, "3gb": 3_000_000_000, "10b": 10} {
 		var v sizeValue
 		require.NoError(t, v.Set(text), text)
 		require.Equal(t, want, v, text)
+		require.NoError(t, v.Set(v.String()))
+		require.Equal(t, want, v, "printed and read again")
 	}
-	for _, text := range []string{"", "x", "16MB", "1.5MiB", "9223372036854775807GiB"} {
+	for _, text := range []string{"", "x", "MiB", "16Mb/s", "16T", "1.5MiB", "0x10", "9223372036854775807GiB"} {
 		require.Error(t, new(sizeValue).Set(text), text)
+	}
+}
+
+// A configuration file from Windows is read like any other: with a byte order mark, and in UTF-16.
+func TestConfigFilesFromWindows(t *testing.T) {
+	t.Parallel()
+	wide := []byte{0xFF, 0xFE}
+	for _, b := range []byte("lanes: 4\r\n") {
+		wide = append(wide, b, 0)
+	}
+	for _, text := range [][]byte{[]byte("\xEF\xBB\xBFlanes: 4\r\n"), wide} {
+		keys, err := parseFile(text)
+		require.NoError(t, err)
+		require.Len(t, keys, 1)
+		require.Equal(t, "lanes", keys[0].name)
+		require.Equal(t, "4", keys[0].value.Value)
 	}
 }

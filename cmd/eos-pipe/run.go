@@ -121,9 +121,10 @@ func (o *runOptions) define(f *pflag.FlagSet) (check func(*faults)) {
 	f.DurationVar(&o.SessionTimeout, "session-timeout", 45*time.Second, "after this time without a heartbeat the group takes the partitions away; with --group-protocol consumer the brokers' setting counts")
 	f.DurationVar(&o.TransactionTimeout, "transaction-timeout", time.Minute, "after this time the broker aborts an open transaction")
 	f.DurationVar(&o.CommitInterval, "commit-interval", 10*time.Millisecond, "least time between two commits of a lane")
-	f.IntVar(&o.MaxRecords, "max-records", 0, "most input records in one transaction (0: default)")
-	f.Var((*sizeValue)(&o.MaxBytes), "max-bytes", "most input bytes in one transaction, as 16MiB (0: default)")
-	f.Var((*sizeValue)(&o.MaxDecompressed), "max-decompressed", "most `bytes` that a batch of the input may grow to when it is decompressed; --on-error says what becomes of a larger one (0: 64MiB)")
+	f.IntVar(&o.MaxRecords, "max-records", 0, "most input records in one transaction (0: 100000; with three lanes or more 200000 in all of them)")
+	f.Var((*sizeValue)(&o.MaxBytes), "max-bytes", "most input `bytes` in one transaction, as 16MiB (0: 8MiB; with three lanes or more 16MiB in all of them)")
+	o.MaxDecompressed = 64 << 20 // as the session has it
+	f.Var((*sizeValue)(&o.MaxDecompressed), "max-decompressed", "most `bytes` that a batch of the input may grow to when it is decompressed; --on-error says what becomes of a larger one")
 	o.InputBuffer, o.BufferMemory = eos.DefaultInputBufferMaxBytes, processor.DefaultBufferMemory
 	f.Var((*sizeValue)(&o.InputBuffer), "input-buffer-max-bytes", "memory for input that is fetched and not committed yet, in all lanes together, as 64MiB")
 	f.Var((*sizeValue)(&o.BufferMemory), "buffer-memory", "memory for output that is not committed yet, in all lanes together, as 32MiB; a record whose output is more has failed")

@@ -102,13 +102,13 @@ func TestSignalsStop(t *testing.T) {
 func TestOutputForms(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	v := versionInfo{Version: "v1<2", Go: "g", FranzGo: "f", MinimumBroker: "2.5", Platform: "p"}
+	v := versionInfo{Version: "v1<2", Commit: "c", Date: "d", Go: "g", FranzGo: "f", MinimumBroker: "2.5", Platform: "p"}
 	require.NoError(t, streams{Out: &out}.print(v))
-	require.Equal(t, "eos-pipe v1<2\ngo g\nfranz-go f\nminimum broker: Kafka 2.5\nplatform p\n", out.String())
+	require.Equal(t, "eos-pipe v1<2\ncommit c\ndate d\ngo g\nfranz-go f\nminimum broker: Kafka 2.5\nplatform p\n", out.String())
 
 	out.Reset()
 	require.NoError(t, streams{Out: &out, JSON: true}.print(v))
-	require.Equal(t, `{"version":"v1<2","go":"g","franz_go":"f","minimum_broker":"2.5","platform":"p"}`+"\n", out.String())
+	require.Equal(t, `{"version":"v1<2","commit":"c","date":"d","go":"g","franz_go":"f","minimum_broker":"2.5","platform":"p"}`+"\n", out.String())
 
 	out.Reset()
 	newLogger(&out, slog.LevelInfo, true).Info("hello", "topic", "a")

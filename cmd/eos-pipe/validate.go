@@ -38,22 +38,6 @@ const validateExample = `  eos-pipe record -b localhost:9092 --topic orders | eo
   # fail on records that were sent twice, too
   eos-pipe validate orders.trace --duplicates error --json`
 
-// releases maps a version of Kafka to the rules of its brokers.
-var releases = []struct {
-	version string
-	release model.Release
-}{
-	{"3.5", model.Release35},
-	{"3.6", model.Release36},
-	{"3.7", model.Release36},
-	{"3.8", model.Release38},
-	{"3.9", model.Release38},
-	{"4.0", model.Release40},
-	{"4.1", model.Release41},
-	{"4.2", model.Release42},
-	{"4.3", model.Release43},
-}
-
 func newValidateCommand(a *app) *cobra.Command {
 	o := validateOptions{}
 	var version string
@@ -61,7 +45,7 @@ func newValidateCommand(a *app) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.Duplicates, "duplicates", "note", "what content that is written twice `is`: note, error, or ignore (needs less memory)")
 	f.DurationVar(&o.HangingAfter, "hanging-after", 15*time.Minute, "a transaction that is open for this `time`, by the timestamps of its records, is a finding; the default is the broker's longest timeout")
-	f.StringVar(&version, "kafka", "4.3", "`version` of the brokers whose rules count, 3.5 to 4.3")
+	f.StringVar(&version, "kafka", "4.4", "`version` of the brokers whose rules count, 3.5 to 4.4")
 
 	a.command(cmd, action{
 		check: func(all *faults) {
@@ -87,14 +71,10 @@ func newValidateCommand(a *app) *cobra.Command {
 // rulesOf are those of a new cluster of that version.
 func rulesOf(all *faults, version string) model.Rules {
 	rules := model.DefaultRules()
-	var names []string
-	for _, r := range releases {
-		names = append(names, r.version)
-		if r.version == version {
-			rules.Release = r.release
-		}
+	checkOneOf(all, "kafka", version, model.Versions()...)
+	if release, ok := model.ReleaseOf(version); ok {
+		rules.Release = release
 	}
-	checkOneOf(all, "kafka", version, names...)
 	if rules.Release < model.Release40 {
 		rules.TransactionVersion = 0
 	}

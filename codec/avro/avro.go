@@ -2,7 +2,9 @@
 //
 // A value is decoded in two steps that Avro calls schema resolution: its schema id names the writer's schema, which the
 // registry has, and the codec's own schema says what the program wants to see. Fields may stand in another order, new fields
-// take their default, an int may become a long, and so on. What does not resolve is an error of the record.
+// take their default, an int may become a long, and so on. What does not resolve is an error of the record, and of that record
+// alone: a value is judged, not all that its schema could hold. A timestamp or a time of another unit is converted where that is exact;
+// what differs more (a date, a local time, a decimal of another scale) is an error.
 //
 //	type Order struct {
 //		ID    string `avro:"id"`
@@ -59,6 +61,11 @@ func New[T any](reg *registry.Registry, cfg Config) (processor.Codec[T], error) 
 	}
 	subject := registry.SubjectOf(cfg.Subject, cfg.Topic)
 	c := &codec[T]{registry: reg, own: own}
+	if own != nil {
+		if err := c.prepare(subject != ""); err != nil {
+			return nil, fmt.Errorf("the Avro codec of %s: %w", reflect.TypeFor[T](), err)
+		}
+	}
 	c.writer = reg.Writer(subject, cfg.AutoRegister, func() (sr.Schema, error) {
 		if own == nil {
 			return sr.Schema{}, errors.New("the codec has no schema of its own to write with: set the Schema of its Config")
@@ -101,14 +108,31 @@ func ownSchema[T any](cfg Config) (*avro.Schema, error) {
 type codec[T any] struct {
 	registry *registry.Registry
 	own      *avro.Schema // nil: the writer's
+	node     *node        // of own
+	options  []avro.Opt   // to decode with
 	writer   *registry.Writer
 	resolved memo.Memo[int, resolution]
 }
 
+// prepare looks at the codec's own schema.
+func (c *codec[T]) prepare(writes bool) (err error) {
+	if c.node, err = nodeOf(c.own); err != nil {
+		return err
+	}
+	if c.node.anyAmbiguous(map[*node]bool{}) {
+		c.options = []avro.Opt{avro.TaggedUnions()}
+	}
+	if !writes {
+		return nil
+	}
+	return (&targets{seen: map[target]bool{}}).check(reflect.TypeFor[T](), c.node)
+}
+
 // resolution is how values of one writer's schema are read. That they cannot be is as lasting as the schema, and kept too.
 type resolution struct {
-	schema *avro.Schema
-	err    error
+	rewrite step // into values of schema; nil if they are
+	schema  *avro.Schema
+	err     error
 }
 
 // Decode implements processor.Codec.
@@ -127,15 +151,28 @@ func (c *codec[T]) Decode(data []byte) (v T, err error) {
 	if err != nil {
 		return v, err
 	}
-	rest, err = r.schema.Decode(rest, &v)
-	if err == nil && len(rest) > 0 {
-		err = fmt.Errorf("%d bytes are left over", len(rest))
-	}
-	if err != nil {
+	if err := c.decode(r, rest, &v); err != nil {
 		var zero T
-		return zero, fmt.Errorf("the value is not a %T in Avro, of schema id %d: %w", v, id, err)
+		if f, ok := errors.AsType[*fault](err); ok && f.misfit {
+			return zero, fmt.Errorf("the value of schema id %d cannot be read as %s: %w", id, reflect.TypeFor[T](), err)
+		}
+		return zero, fmt.Errorf("the value is not a %s in Avro, of schema id %d: %w", reflect.TypeFor[T](), id, err)
 	}
 	return v, nil
+}
+
+func (c *codec[T]) decode(r resolution, data []byte, v *T) (err error) {
+	left := []byte{}
+	if r.rewrite != nil {
+		if data, left, err = rewrite(r.rewrite, data); err != nil {
+			return err
+		}
+	}
+	rest, err := r.schema.Decode(data, v, c.options...)
+	if n := len(rest) + len(left); err == nil && n > 0 {
+		err = fmt.Errorf("%d bytes are left over", n)
+	}
+	return err
 }
 
 // resolve reads the writer's schema and finds out how to get from it to the codec's own.
@@ -151,11 +188,11 @@ func (c *codec[T]) resolve(id int) (resolution, error) {
 	if c.own == nil {
 		return resolution{schema: writer}, nil
 	}
-	schema, err := avro.Resolve(writer, c.own)
+	written, err := nodeOf(writer)
 	if err != nil {
-		return resolution{err: fmt.Errorf("schema id %d cannot be read as %s: %w", id, reflect.TypeFor[T](), err)}, nil
+		return resolution{err: fmt.Errorf("schema id %d cannot be used: %w", id, err)}, nil
 	}
-	return resolution{schema: schema}, nil
+	return resolution{rewrite: resolve(written, c.node), schema: c.own}, nil
 }
 
 func parse(s registry.Schema) (*avro.Schema, error) {

@@ -20,9 +20,9 @@ var watched = []kmsg.Key{
 	kmsg.Produce, kmsg.Metadata, kmsg.InitProducerID, kmsg.AddPartitionsToTxn, kmsg.AddOffsetsToTxn, kmsg.EndTxn, kmsg.TxnOffsetCommit, kmsg.OffsetCommit,
 }
 
-// known is the version whose rules hold for a version of a request: the newest one of Kafka 4.3 for what came later.
+// known is the version whose rules hold for a version of a request: the newest one of Kafka 4.4 for what came later.
 func known(req kmsg.Request) int16 {
-	newest := map[kmsg.Key]int16{kmsg.Produce: 13, kmsg.InitProducerID: 5, kmsg.AddPartitionsToTxn: 5, kmsg.AddOffsetsToTxn: 4, kmsg.EndTxn: 5, kmsg.TxnOffsetCommit: 5}
+	newest := map[kmsg.Key]int16{kmsg.Produce: 13, kmsg.InitProducerID: 5, kmsg.AddPartitionsToTxn: 5, kmsg.AddOffsetsToTxn: 4, kmsg.EndTxn: 5, kmsg.TxnOffsetCommit: 6}
 	if n, ok := newest[kmsg.Key(req.Key())]; ok {
 		return min(req.GetVersion(), n)
 	}

@@ -47,7 +47,7 @@ type Option func(*config)
 // dialer of a fault injector. A watcher sees what the client sees; what is lost behind it is a lost answer.
 func Over(dial DialFunc) Option { return func(c *config) { c.dial = dial } }
 
-// Rules sets which brokers are in use. The default is [model.DefaultRules]: a new cluster of Kafka 4.3.
+// Rules sets which brokers are in use. The default is [model.DefaultRules]: a new cluster of Kafka 4.4.
 func Rules(r model.Rules) Option { return func(c *config) { c.rules = r } }
 
 // Kfake says that the broker is kfake, where it differs from a broker in what clients notice: it aborts an open transaction at once

@@ -67,6 +67,11 @@ func (b *Broker) create(name trace.Partition) *Partition {
 	return b.byName[name]
 }
 
+// hasTopic reports whether the broker has any partition of a topic.
+func (b *Broker) hasTopic(topic string) bool {
+	return slices.ContainsFunc(b.partitions, func(p *Partition) bool { return p.Name.Topic == topic })
+}
+
 // DeleteTopic removes all partitions of a topic with everything in them. Ending transactions drop them.
 func (b *Broker) DeleteTopic(topic string) {
 	b.partitions = slices.DeleteFunc(b.partitions, func(p *Partition) bool {

@@ -127,16 +127,42 @@ func (m GroupMetadata) isAbsent() bool {
 	return m.Generation < 0 && m.Member == "" && !m.Instance.Valid
 }
 
+// errorsOf is how a commit of offsets tells its errors.
+type errorsOf uint8
+
+const (
+	errorsOfPlain errorsOf = iota // OffsetCommit
+	errorsOfTxn                   // TxnOffsetCommit up to v5: groups of all kinds have a generation
+	errorsOfTxn6                  // TxnOffsetCommit v6 (KIP-1319)
+)
+
+func (e errorsOf) isTxn() bool { return e != errorsOfPlain }
+
+// noGroup is the error for a group that does not exist, staleEpoch that for a member epoch that is not the member's.
+func (e errorsOf) noGroup() trace.Code {
+	if e == errorsOfTxn6 {
+		return trace.GroupIDNotFound
+	}
+	return trace.IllegalGeneration
+}
+
+func (e errorsOf) staleEpoch() trace.Code {
+	if e == errorsOfTxn {
+		return trace.IllegalGeneration
+	}
+	return trace.StaleMemberEpoch
+}
+
 // check judges the metadata of a commit of these partitions. In a transaction, no metadata at all passes always: then
 // nobody is fenced.
-func (g *Group) check(m GroupMetadata, isTxn bool, offsets []OffsetToCommit, r *Rules) (trace.Code, Reason) {
+func (g *Group) check(m GroupMetadata, as errorsOf, offsets []OffsetToCommit, r *Rules) (trace.Code, Reason) {
 	switch {
-	case isTxn && m.isAbsent(), isTxn && r.has(BugGenerationUnchecked):
+	case as.isTxn() && m.isAbsent(), as.isTxn() && r.has(BugGenerationUnchecked):
 		return trace.None, OffsetPending
 	case m.Generation < 0 && len(g.Members) == 0:
 		return trace.None, OffsetTaken
 	case g.Kind == ConsumerGroup:
-		return g.checkConsumer(m, isTxn, offsets, r)
+		return g.checkConsumer(m, as, offsets, r)
 	}
 	return g.checkClassic(m)
 }
@@ -160,11 +186,8 @@ func (g *Group) checkClassic(m GroupMetadata) (trace.Code, Reason) {
 }
 
 // checkConsumer allows an older epoch for partitions that the member has had since (4.3).
-func (g *Group) checkConsumer(m GroupMetadata, isTxn bool, offsets []OffsetToCommit, r *Rules) (trace.Code, Reason) {
-	stale := trace.StaleMemberEpoch
-	if isTxn {
-		stale = trace.IllegalGeneration
-	}
+func (g *Group) checkConsumer(m GroupMetadata, as errorsOf, offsets []OffsetToCommit, r *Rules) (trace.Code, Reason) {
+	stale := as.staleEpoch()
 	member := g.member(m.Member)
 	switch {
 	case member == nil:

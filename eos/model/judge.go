@@ -189,7 +189,7 @@ func judgeOffsetCommit(b *Broker, e trace.OffsetCommit) verdict {
 
 func isGroupError(code trace.Code) bool {
 	switch code {
-	case trace.IllegalGeneration, trace.UnknownMemberID, trace.FencedInstanceID, trace.StaleMemberEpoch:
+	case trace.IllegalGeneration, trace.UnknownMemberID, trace.FencedInstanceID, trace.StaleMemberEpoch, trace.GroupIDNotFound:
 		return true
 	default:
 		return false

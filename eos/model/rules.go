@@ -1,5 +1,7 @@
 package model
 
+import "fmt"
+
 // Release is a release of the broker, as far as its rules differ from the one before.
 type Release int8
 
@@ -12,7 +14,48 @@ const (
 	Release41                // TV2: an unknown producer starts at sequence 0
 	Release42                // KIP-1228: markers carry the protocol, and TV2 markers a raised epoch
 	Release43                // KIP-848 groups: an older member epoch is enough for partitions assigned before it
+	Release44                // KIP-1319: commits of offsets in a transaction name topics by id, and have the errors of plain ones
 )
+
+// releases are all versions of Kafka whose rules are known, oldest first. One without changes has the rules of the version before.
+var releases = []struct {
+	major, minor int
+	release      Release
+}{
+	{3, 5, Release35},
+	{3, 6, Release36},
+	{3, 7, Release36},
+	{3, 8, Release38},
+	{3, 9, Release38},
+	{4, 0, Release40},
+	{4, 1, Release41},
+	{4, 2, Release42},
+	{4, 3, Release43},
+	{4, 4, Release44},
+}
+
+// ReleaseOf returns the release of a version of Kafka, such as 4.4 or 4.4.0. It reports false for a version whose rules are not known.
+func ReleaseOf(version string) (Release, bool) {
+	var major, minor int
+	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
+		return 0, false
+	}
+	for _, r := range releases {
+		if r.major == major && r.minor == minor {
+			return r.release, true
+		}
+	}
+	return 0, false
+}
+
+// Versions returns the versions of Kafka whose rules are known, oldest first.
+func Versions() []string {
+	list := make([]string, len(releases))
+	for i, r := range releases {
+		list[i] = fmt.Sprintf("%d.%d", r.major, r.minor)
+	}
+	return list
+}
 
 // Rules says which broker is mirrored: its release, its settings, and for tests of tests the bugs planted in it.
 // Change them before the broker is used, not while.
@@ -38,10 +81,10 @@ type Rules struct {
 	bugs        Bug
 }
 
-// DefaultRules are those of Kafka 4.3.1 as a new cluster has them.
+// DefaultRules are those of Kafka 4.4.0 as a new cluster has them.
 func DefaultRules() Rules {
 	return Rules{
-		Release: Release43, TransactionVersion: 2, VerifiesPartitions: true,
+		Release: Release44, TransactionVersion: 2, VerifiesPartitions: true,
 		MaxTxnTimeoutMs: 900_000, TimeoutScanMs: 10_000,
 		TxnIDExpiryMs: 604_800_000, TxnIDScanMs: 3_600_000,
 		ProducerExpiryMs: 86_400_000, ProducerScanMs: 600_000,
@@ -67,22 +110,22 @@ func (r *Rules) offers(a api, version int16) bool {
 	lowest, highest := int16(0), int16(0)
 	switch a {
 	case apiProduce:
-		lowest, highest = 3, r.byRelease(9, 9, 11, 12, 13, 13, 13)
+		lowest, highest = 3, r.byRelease(9, 9, 11, 12, 13, 13, 13, 13)
 	case apiInitProducerID:
-		highest = r.byRelease(4, 4, 5, 5, 5, 5, 5)
+		highest = r.byRelease(4, 4, 5, 5, 5, 5, 5, 5)
 		if r.UnstableAPIs && r.Release >= Release41 {
 			highest = 6
 		}
 	case apiAddPartitions:
-		highest = r.byRelease(3, 4, 5, 5, 5, 5, 5)
+		highest = r.byRelease(3, 4, 5, 5, 5, 5, 5, 5)
 	case apiAddOffsets:
-		highest = r.byRelease(3, 3, 4, 4, 4, 4, 4)
+		highest = r.byRelease(3, 3, 4, 4, 4, 4, 4, 4)
 	case apiEndTxn:
-		highest = r.byRelease(3, 3, 4, 5, 5, 5, 5)
+		highest = r.byRelease(3, 3, 4, 5, 5, 5, 5, 5)
 	case apiTxnOffsetCommit:
-		highest = r.byRelease(3, 3, 4, 5, 5, 5, 5)
+		highest = r.byRelease(3, 3, 4, 5, 5, 5, 5, 6)
 	case apiWriteTxnMarkers:
-		lowest, highest = r.byRelease(0, 0, 0, 1, 1, 1, 1), r.byRelease(1, 1, 1, 1, 1, 2, 2)
+		lowest, highest = r.byRelease(0, 0, 0, 1, 1, 1, 1, 1), r.byRelease(1, 1, 1, 1, 1, 2, 2, 2)
 	}
 	return lowest <= version && version <= highest
 }

@@ -3,7 +3,7 @@ package model
 import "github.com/eos-pipe/eos-pipe/eos/trace"
 
 // This file mirrors KafkaApis.handleTxnOffsetCommitRequest and GroupCoordinatorService.commitTransactionalOffsets (API 28; KIP-98,
-// KIP-447, KIP-890), and of OffsetCommit (API 8) and OffsetFetch (API 9) what meets transactions (KIP-447).
+// KIP-447, KIP-890, KIP-1319), and of OffsetCommit (API 8) and OffsetFetch (API 9) what meets transactions (KIP-447).
 //
 // Simplifications: the group coordinator is always there; plain commits are checked as far as members and generations go;
 // offsets do not expire.
@@ -15,7 +15,8 @@ type OffsetToCommit struct {
 	MetadataBytes int
 }
 
-// TxnOffsetCommitRequest commits offsets in a transaction. From v5 on it adds the group's partition by itself.
+// TxnOffsetCommitRequest commits offsets in a transaction. From v5 on it adds the group's partition by itself; from v6 on topics are named
+// by id, and the group's errors are those of a plain commit (KIP-1319).
 type TxnOffsetCommitRequest struct {
 	Version  int16
 	TxnID    string
@@ -31,21 +32,28 @@ func (b *Broker) TxnOffsetCommit(q TxnOffsetCommitRequest) []PartitionAnswer {
 	if !b.rules.offers(apiTxnOffsetCommit, q.Version) {
 		return nil
 	}
+	as := errorsOfTxn
+	if q.Version >= firstVersionTopicIDs {
+		as = errorsOfTxn6
+	}
 	if q.Group == "" {
-		return b.answerOffsets(q.Offsets, trace.InvalidGroupID, GroupID)
+		return b.answerOffsets(q.Offsets, as, trace.InvalidGroupID, GroupID)
 	}
 	log := b.logOfOffsets(q.Group)
 	batch := Batch{ProducerID: q.Producer.ID, Epoch: q.Producer.Epoch, BaseSequence: -1, Count: 1, IsTransactional: true, TimeMs: b.nowMs}
 	guard, code, why := b.verifyOffsets(q, log, &batch)
 	if code != trace.None {
-		return b.answerOffsets(q.Offsets, code, why)
+		return b.answerOffsets(q.Offsets, as, code, why)
 	}
-	g, code, why := b.groupForCommit(q.Group, q.Metadata, true, q.Offsets)
+	g, code, why := b.groupForCommit(q.Group, q.Metadata, as, q.Offsets)
 	if code != trace.None {
-		return b.answerOffsets(q.Offsets, code, why)
+		return b.answerOffsets(q.Offsets, as, code, why)
 	}
-	return b.commitOffsets(g, log, batch, guard, q.Offsets)
+	return b.commitOffsets(g, log, batch, guard, q.Offsets, as)
 }
+
+// firstVersionTopicIDs is that of TxnOffsetCommit with topic ids.
+const firstVersionTopicIDs = 6
 
 // verifyOffsets is the verification, or implicit add, of the group's partition, and the translation of its errors.
 func (b *Broker) verifyOffsets(q TxnOffsetCommitRequest, log *Partition, batch *Batch) (Guard, trace.Code, Reason) {
@@ -69,11 +77,15 @@ func (b *Broker) verifyOffsets(q TxnOffsetCommitRequest, log *Partition, batch *
 }
 
 // answerOffsets gives one code to all offsets, but those of unknown partitions.
-func (b *Broker) answerOffsets(offsets []OffsetToCommit, code trace.Code, why Reason) []PartitionAnswer {
+func (b *Broker) answerOffsets(offsets []OffsetToCommit, as errorsOf, code trace.Code, why Reason) []PartitionAnswer {
 	answers := make([]PartitionAnswer, len(offsets))
 	for i, o := range offsets {
 		answers[i] = PartitionAnswer{code, why}
-		if b.Partition(o.Partition) == nil {
+		switch {
+		case b.Partition(o.Partition) != nil:
+		case as == errorsOfTxn6 && !b.hasTopic(o.Partition.Topic):
+			answers[i] = PartitionAnswer{trace.UnknownTopicID, UnknownPartition}
+		default:
 			answers[i] = PartitionAnswer{trace.UnknownTopicOrPartition, UnknownPartition}
 		}
 	}
@@ -81,25 +93,25 @@ func (b *Broker) answerOffsets(offsets []OffsetToCommit, code trace.Code, why Re
 }
 
 // groupForCommit finds the group and checks the metadata. A commit without generation makes a simple group.
-func (b *Broker) groupForCommit(id string, m GroupMetadata, isTxn bool, offsets []OffsetToCommit) (*Group, trace.Code, Reason) {
+func (b *Broker) groupForCommit(id string, m GroupMetadata, as errorsOf, offsets []OffsetToCommit) (*Group, trace.Code, Reason) {
 	g := b.group(id)
 	if g == nil {
-		if m.Generation >= 0 && (!isTxn || !b.rules.has(BugGenerationUnchecked)) {
-			return nil, trace.IllegalGeneration, GroupGeneration
+		if m.Generation >= 0 && (!as.isTxn() || !b.rules.has(BugGenerationUnchecked)) {
+			return nil, as.noGroup(), GroupGeneration
 		}
 		return b.SetGroup(Group{ID: id}), trace.None, OffsetPending
 	}
-	code, why := g.check(m, isTxn, offsets, &b.rules)
+	code, why := g.check(m, as, offsets, &b.rules)
 	return g, code, why
 }
 
 // commitOffsets writes the offsets as one batch of the group's partition.
-func (b *Broker) commitOffsets(g *Group, log *Partition, batch Batch, guard Guard, offsets []OffsetToCommit) []PartitionAnswer {
+func (b *Broker) commitOffsets(g *Group, log *Partition, batch Batch, guard Guard, offsets []OffsetToCommit, as errorsOf) []PartitionAnswer {
 	why := OffsetTaken
 	if batch.IsTransactional {
 		why = OffsetPending
 	}
-	answers := b.answerOffsets(offsets, trace.None, why)
+	answers := b.answerOffsets(offsets, as, trace.None, why)
 	batch.Count = 0
 	for i, o := range offsets {
 		if answers[i].Code == trace.None && o.MetadataBytes > b.rules.MaxMetadataBytes {
@@ -161,12 +173,12 @@ type OffsetCommitRequest struct {
 // OffsetCommit answers for each offset; they are visible at once, and win over pending ones that were written before. The group ""
 // is allowed here, as it was before groups had names.
 func (b *Broker) OffsetCommit(q OffsetCommitRequest) []PartitionAnswer {
-	g, code, why := b.groupForCommit(q.Group, q.Metadata, false, q.Offsets)
+	g, code, why := b.groupForCommit(q.Group, q.Metadata, errorsOfPlain, q.Offsets)
 	if code != trace.None {
-		return b.answerOffsets(q.Offsets, code, why)
+		return b.answerOffsets(q.Offsets, errorsOfPlain, code, why)
 	}
 	batch := Batch{ProducerID: -1, Epoch: -1, BaseSequence: -1, Count: 1, TimeMs: b.nowMs}
-	return b.commitOffsets(g, b.logOfOffsets(q.Group), batch, 0, q.Offsets)
+	return b.commitOffsets(g, b.logOfOffsets(q.Group), batch, 0, q.Offsets, errorsOfPlain)
 }
 
 // OffsetFetchRequest reads the committed offset of a partition. IsStable is require_stable (v7 and above).

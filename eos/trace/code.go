@@ -55,6 +55,7 @@ const (
 	OperationNotAttempted              Code = 55
 	KafkaStorageError                  Code = 56
 	UnknownProducerID                  Code = 59 // no broker of today sends it
+	GroupIDNotFound                    Code = 69
 	UnsupportedCompressionType         Code = 76
 	FencedInstanceID                   Code = 82
 	InvalidRecord                      Code = 87
@@ -110,6 +111,7 @@ var codeNames = map[Code]string{
 	OperationNotAttempted:              "OPERATION_NOT_ATTEMPTED",
 	KafkaStorageError:                  "KAFKA_STORAGE_ERROR",
 	UnknownProducerID:                  "UNKNOWN_PRODUCER_ID",
+	GroupIDNotFound:                    "GROUP_ID_NOT_FOUND",
 	UnsupportedCompressionType:         "UNSUPPORTED_COMPRESSION_TYPE",
 	FencedInstanceID:                   "FENCED_INSTANCE_ID",
 	InvalidRecord:                      "INVALID_RECORD",

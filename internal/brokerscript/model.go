@@ -68,18 +68,13 @@ var settings = map[string]func(*model.Rules, string) error{
 		return setInteger(&r.TxnIDScanMs, v)
 	},
 	"broker.release": func(r *model.Rules, v string) error {
-		release, ok := releases[v]
+		release, ok := model.ReleaseOf(v)
 		if !ok {
 			return fmt.Errorf("no rules for release %q", v)
 		}
 		r.Release = release
 		return nil
 	},
-}
-
-var releases = map[string]model.Release{
-	"3.5": model.Release35, "3.6": model.Release36, "3.8": model.Release38, "4.0": model.Release40, "4.1": model.Release41,
-	"4.2": model.Release42, "4.3": model.Release43,
 }
 
 func setInteger[T int8 | int64](to *T, value string) error {

@@ -64,7 +64,7 @@ func askKfake(ctx context.Context, s brokerwire.Script) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	const topic = "topic"
-	b, err := brokerwire.Open(ctx, brokerwire.Config{Address: cluster.ListenAddrs()[0], Name: topic, RenamesIDs: true})
+	b, err := brokerwire.Open(ctx, brokerwire.Config{Address: cluster.ListenAddrs()[0], Name: topic, RenamesIDs: true, Provides: []string{"broker.release=4.4"}})
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,7 @@
 package brokerwire
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -25,13 +26,25 @@ func (b *Broker) TxnOffsetCommit(q model.TxnOffsetCommitRequest) ([]model.Partit
 			Topic: o.Partition.Topic, Partitions: []kmsg.TxnOffsetCommitRequestTopicPartition{p},
 		})
 	}
+	names := map[[16]byte]string{}
+	if q.Version >= 6 {
+		ids, err := b.topicIDs(topicsOf(q.Offsets))
+		if err != nil {
+			return nil, err
+		}
+		for i := range req.Topics {
+			t := &req.Topics[i]
+			t.TopicID = ids[t.Topic]
+			names[t.TopicID] = t.Topic
+		}
+	}
 	answers := newAnswers(partitionsOf(q.Offsets))
 	b.Verifying.Lock()
 	defer b.Verifying.Unlock()
 	resp, err := b.ask(req, func(r kmsg.Response) int16 {
 		for _, t := range r.(*kmsg.TxnOffsetCommitResponse).Topics {
 			for _, p := range t.Partitions {
-				answers.set(t.Topic, p.Partition, p.ErrorCode)
+				answers.set(t.Topic+names[t.TopicID], p.Partition, p.ErrorCode) // one of the two is empty
 			}
 		}
 		return answers.first()
@@ -76,6 +89,16 @@ func partitionsOf(offsets []model.OffsetToCommit) []trace.Partition {
 	list := make([]trace.Partition, len(offsets))
 	for i, o := range offsets {
 		list[i] = o.Partition
+	}
+	return list
+}
+
+func topicsOf(offsets []model.OffsetToCommit) []string {
+	var list []string
+	for _, o := range offsets {
+		if !slices.Contains(list, o.Partition.Topic) {
+			list = append(list, o.Partition.Topic)
+		}
 	}
 	return list
 }

@@ -30,8 +30,16 @@ func (b *Broker) Produce(q model.ProduceRequest) ([]model.ProduceAnswer, error) 
 		return answers, b.produceUnanswered(req)
 	}
 	if q.Version >= 13 {
-		if err := b.fillTopicIDs(req); err != nil {
+		var topics []string
+		for _, t := range req.Topics {
+			topics = append(topics, t.Topic)
+		}
+		ids, err := b.topicIDs(topics)
+		if err != nil {
 			return nil, err
+		}
+		for i := range req.Topics {
+			req.Topics[i].TopicID = ids[req.Topics[i].Topic]
 		}
 	}
 	b.Verifying.Lock()
@@ -90,22 +98,24 @@ func produceAnswer(r *kmsg.ProduceResponse, req *kmsg.ProduceRequest, p trace.Pa
 	return model.ProduceAnswer{Code: trace.NoReply}
 }
 
-func (b *Broker) fillTopicIDs(req *kmsg.ProduceRequest) error {
+// topicIDs asks for the ids of topics. One that does not exist is given an id that no topic has.
+func (b *Broker) topicIDs(topics []string) (map[string][16]byte, error) {
 	metadata := kmsg.NewPtrMetadataRequest()
-	metadata.Version = 12
-	for _, t := range req.Topics {
-		metadata.Topics = append(metadata.Topics, kmsg.MetadataRequestTopic{Topic: new(t.Topic)})
+	metadata.Version, metadata.AllowAutoTopicCreation = 12, false
+	for _, topic := range topics {
+		metadata.Topics = append(metadata.Topics, kmsg.MetadataRequestTopic{Topic: new(topic)})
 	}
 	resp, err := b.conn.ask(b.ctx, metadata)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	ids := map[string][16]byte{}
 	for _, t := range resp.(*kmsg.MetadataResponse).Topics {
-		for i := range req.Topics {
-			if text(t.Topic) == req.Topics[i].Topic {
-				req.Topics[i].TopicID = t.TopicID
-			}
+		id := t.TopicID
+		if id == [16]byte{} {
+			copy(id[:], text(t.Topic))
 		}
+		ids[text(t.Topic)] = id
 	}
-	return nil
+	return ids, nil
 }

@@ -22,13 +22,15 @@ func Compile(expr string) (*Program, error) {
 	if err := refuse(expr, query); err != nil {
 		return nil, err
 	}
-	code, err := gojq.Compile(query)
+	readsValue := mayReadValue(query)
+	if err := keepExact(query); err != nil {
+		return nil, err
+	}
+	code, err := gojq.Compile(query, integers)
 	if err != nil {
 		return nil, compileError(expr, err)
 	}
-	return &Program{
-		source: expr, code: code, readsValue: mayReadValue(query), maxRun: maxRun, maxOutputs: maxOutputs,
-	}, nil
+	return &Program{source: expr, code: code, readsValue: readsValue, maxRun: maxRun, maxOutputs: maxOutputs}, nil
 }
 
 // refused names what would read something else than the record, or end more than the program. gojq leaves most of it

@@ -19,8 +19,10 @@
 //
 // A value the program changes is written anew, compact, with the members of objects in alphabetical order. In it
 // a number no arithmetic has touched is written as it was read, digit for digit: 12345678901234567890 and 1.10
-// stay what they are. Arithmetic is exact on integers of any size and a float64's on everything else; NaN is
-// written as null and an infinity as the largest float64, as jq does. Bytes that are not UTF-8 inside a JSON
+// stay what they are. Arithmetic (+ - * %, and / where nothing is left over) is exact on integers of any size and a
+// float64's on everything else, also where an integer meets a number that is none; floor, ceil, round, trunc, rint, nearbyint, fabs,
+// abs, modf, fmin and fmax give integers as they are. The other functions of C's mathematics (sqrt, pow, fmod, ldexp, …) are a
+// float64's throughout. NaN is written as null and an infinity as the largest float64, as jq does. Bytes that are not UTF-8 inside a JSON
 // string become U+FFFD, and of members with the same name the last one counts.
 //
 // # Values that are not JSON

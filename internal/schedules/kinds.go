@@ -31,6 +31,7 @@ const (
 	leaderMove
 	coordinatorMove
 	unlisted // fetches list no aborted transaction; all the time, in a part of the schedules
+	deaf     // a client stops to fetch a partition, without a word, until its end; in a part of the schedules
 )
 
 // kind is one kind of fault. What it is called is what is counted: a kind that never fired fails the test.
@@ -44,7 +45,7 @@ type kind struct {
 func (k kind) String() string {
 	name := [...]string{
 		"lost answer", "lost request", "late answer", "late request", "wrong answer", "refused", "connections cut", "crash", "gone for good",
-		"leave and join", "joins too late", "stopped for long", "started twice", "slow transaction", "handler error", "leader moved", "coordinator moved", "aborted transactions not listed",
+		"leave and join", "joins too late", "stopped for long", "started twice", "slow transaction", "handler error", "leader moved", "coordinator moved", "aborted transactions not listed", "partition not fetched",
 	}[k.act]
 	if k.act > refusal {
 		return name

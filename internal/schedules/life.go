@@ -31,6 +31,29 @@ type life struct {
 	slow      atomic.Int32
 	fail      atomic.Int32
 	frozen    atomic.Pointer[chan struct{}]
+	clients   clients
+}
+
+// clients are those that a life has made. It is a hook of each.
+type clients struct {
+	mu   sync.Mutex
+	made []*kgo.Client
+}
+
+// OnNewClient implements kgo.HookNewClient.
+func (c *clients) OnNewClient(cl *kgo.Client) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.made = append(c.made, cl)
+}
+
+// ignore has the clients that there are stop to fetch a partition.
+func (c *clients) ignore(partition int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, cl := range c.made {
+		cl.PauseFetchPartitions(map[string][]int32{input: {partition}})
+	}
 }
 
 // attempt is one call of Commit.
@@ -45,6 +68,7 @@ func (l *life) config() eos.Config {
 	w := l.m.w
 	opts := []kgo.Opt{
 		kgo.Dialer(l.dial),
+		kgo.WithHooks(&l.clients),
 		kgo.FetchMaxWait(2 * time.Second), // fewer requests: what is waiting for them to pass is most of the work
 		kgo.RetryBackoffFn(func(n int) time.Duration { return min(time.Duration(n)*50*time.Millisecond, time.Second) }),
 	}
@@ -249,7 +273,7 @@ func (w *world) ended(id, outputs int, err error) {
 	if err != nil {
 		w.result.Failures++
 		e, ok := errors.AsType[*eos.Error](err)
-		if a.known = ok && e.Outcome != eos.Unknown; a.known {
+		if a.known = ok && (e.Outcome == eos.Committed || e.Outcome == eos.Aborted); a.known {
 			a.outcome = e.Outcome // may be committed, where the session cannot go on afterwards
 		}
 	} else {

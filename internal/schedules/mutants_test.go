@@ -56,8 +56,13 @@ var mutants = []mutant{
 	{"offset one too high", Handlers, []edit{{"eos/stable.go", "one.Offset, one.LeaderEpoch, one.Metadata = pos.Offset,", "one.Offset, one.LeaderEpoch, one.Metadata = pos.Offset+1,"}}},
 	{"aborted records are taken on the broker's word", Inputs, []edit{{"eos/stable.go", "q.Push(f.Records, f.LastStableOffset)", "q.Push(f.Records, -1)"}}},
 	{"offset behind what is held", Inputs, []edit{{"eos/stable.go", "one.Offset, one.LeaderEpoch, one.Metadata = pos.Offset, pos.LeaderEpoch,", "one.LeaderEpoch, one.Metadata = pos.LeaderEpoch,"}}},
-	{"what is held is passed over after an abort", Handlers, []edit{{"eos/stable.go", "\tcl.SetOffsets(back)\n", ""}}},
-	{"what was held is not committed", Inputs, []edit{{"eos/stable.go", "\t\tt.add(req, p, pos)\n", "\t\t_ = pos\n"}}},
+	{"what is held is passed over after an abort", Handlers, []edit{ // as franz-go before v1.22.3 does, which distrust finds out
+		{
+			"kgo/txn.go", "current.committed, current.hasCommit = EpochOffset{p.LeaderEpoch, p.Offset}, true",
+			"current.committed, current.hasCommit = current.dirty, true",
+		},
+		{"eos/commit.go", "\ts.client.distrust(s.held)\n", ""},
+	}},
 	{"read_uncommitted", Inputs, []edit{{"eos/options.go", "kgo.ReadCommitted()", "kgo.ReadUncommitted()"}}},
 	{"markers of the input are not passed over", "", []edit{{"eos/options.go", "\t\tkgo.KeepControlRecords(), ", "\t\t"}}},
 	{"a record in seven is produced again", Produces, []edit{{
@@ -98,13 +103,15 @@ var mutants = []mutant{
 	{"no abort on revoke in the consumer protocol", Consumers, []edit{ // the same
 		{"kgo/txn.go", "return s.revoked || s.lost\n", "return false\n"},
 		{"eos/commit.go", "if s.client.rebalanced.Load() {", "if false {"},
-		{"eos/stable.go", "if q := t.s.held[p]; q != nil && one.Offset != q.End() || q == nil && (!processed || one.Offset != pos.Offset) {", "if false {"},
-		{"eos/stable.go", "if !t.s.client.ahead.has(p) {\n\t\t\treturn fault(p)", "if !t.s.client.ahead.has(p) {\n\t\t\tcontinue"},
+		{"eos/stable.go", "if !t.explains(p, one.Offset) {", "if false {"},
+		{"eos/stable.go", "for p := range want {\n\t\treturn fault(p)", "for p := range want {\n\t\t_ = fault(p)"},
+		{"eos/membership.go", "if !has {", "if false && !has {"},
 		{"eos/membership.go", "as.member != now.member || !kept", "false && !kept"},
 	}},
 	{"commit of what another member may have had meanwhile", Absences, []edit{{
 		"eos/membership.go", "as.member != now.member || !kept", "false && !kept",
 	}}},
+	{"no watchdog", "", []edit{{"eos/watchdog.go", "len(suspects) > 0 {\n\t\t\tc.inspect", "false {\n\t\t\tc.inspect"}}},
 	{"no abort where the group refuses the offsets", Groups, []edit{{
 		"kgo/txn.go", "\ttryCommit := !s.failed() && commitErr == nil && !hasAbortableCommitErr && (okHeartbeat || canCommitDespiteRebalance)\n",
 		"\ttryCommit := commitErr == nil || hasAbortableCommitErr || okHeartbeat || canCommitDespiteRebalance\n",

@@ -111,6 +111,11 @@ func Draw(seed uint64, focus Focus) Plan {
 			For:    k.drawTime(r),
 		})
 	}
+	if d := rand.New(rand.NewPCG(seed, 0xdeaf)); d.IntN(5) == 0 {
+		p.Events = append(p.Events, Event{
+			At: time.Duration(d.Int64N(int64(p.Window))), Kind: kind{act: deaf}, Member: d.IntN(p.Members), Skip: d.IntN(p.Inputs), Count: 1,
+		})
+	}
 	return p
 }
 

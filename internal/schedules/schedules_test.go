@@ -47,6 +47,7 @@ func TestSchedules(t *testing.T) {
 		require.GreaterOrEqual(t, all.Several, n/2, "schedules with at least two members")
 		require.GreaterOrEqual(t, all.Rejoined, n/10, "schedules in which members come again")
 		require.Positive(t, all.Fired[kind{act: unlisted}.String()])
+		require.Positive(t, all.Fired[kind{act: deaf}.String()])
 		for _, k := range kinds {
 			require.Positive(t, all.Fired[k.String()], "no schedule had the fault %q: what survives it is not shown", k)
 			require.Positive(t, all.Fired[k.consumer().String()], "no schedule of the consumer protocol had the fault %q", k.consumer())

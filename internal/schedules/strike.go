@@ -62,6 +62,8 @@ func (m *member) strike(e Event) {
 		}
 	case stopped:
 		l.stopFor(e.For)
+	case deaf:
+		l.clients.ignore(int32(e.Skip))
 	case twin:
 		m.start(0)
 	case slow:

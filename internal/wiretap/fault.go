@@ -40,7 +40,8 @@ func (f *Fault) Rule() Rule { return f.rule }
 // String returns the rule's text.
 func (f *Fault) String() string { return f.text }
 
-// Hits returns how often the fault has really happened. A test that ends with zero has shown nothing.
+// Hits returns how often the fault has really happened; one that a client or a broker has noticed is among them. A test that ends with zero has
+// shown nothing.
 func (f *Fault) Hits() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -112,14 +113,26 @@ func (f *Fault) exhausted() bool {
 
 // hit turns a reserved hit into one that happened.
 func (f *Fault) hit() {
+	f.count()
+	f.tell()
+}
+
+// count counts a hit. Of a fault that anybody may notice it is called before that.
+func (f *Fault) count() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.reserved--
 	f.hits++
-	if f.hits == 1 {
+}
+
+// tell closes what waits for the hits that are counted.
+func (f *Fault) tell() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !isClosed(f.reached) {
 		close(f.reached)
 	}
-	if f.hits == f.rule.limit() {
+	if f.hits == f.rule.limit() && !isClosed(f.spent) {
 		close(f.spent)
 	}
 }

@@ -20,6 +20,9 @@ func proxied(t *testing.T, tap *wiretap.Tap) (*kfake.Cluster, *wiretap.Proxy) {
 	c, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.SeedTopics(6, "orders"))
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
+	for p := range int32(6) { // by itself, two brokers might lead all of them
+		require.NoError(t, c.MoveTopicPartition("orders", p, p%3))
+	}
 	proxy, err := wiretap.NewProxy(tap.Dial, c.ListenAddrs()[0])
 	require.NoError(t, err)
 	t.Cleanup(proxy.Close)

@@ -254,8 +254,9 @@ func (c *conn) endAt(f *Fault, in *incoming, e Event) {
 	if f.rule.Call != nil {
 		f.rule.Call(e)
 	}
+	f.count()
 	if f.rule.Action == HangReply {
-		f.hit()
+		f.tell()
 		c.hang()
 		return
 	}
@@ -264,7 +265,7 @@ func (c *conn) endAt(f *Fault, in *incoming, e Event) {
 		c.deliver(in)
 	}
 	c.sever()
-	f.hit()
+	f.tell()
 }
 
 // hang throws away what the broker sends. That the broker closes the connection does not reach the client either.

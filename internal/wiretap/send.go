@@ -223,11 +223,12 @@ func (c *conn) stopAt(f *Fault, o *outgoing, e Event) {
 	if f.rule.Call != nil {
 		f.rule.Call(e)
 	}
+	f.count()
 	switch f.rule.Action {
 	case CutRequest:
 		_, _ = c.inner.Write(o.frame[:len(o.frame)/2]) // it is closed all the same
 	case HangRequest:
-		f.hit()
+		f.tell()
 		select {
 		case <-c.severed:
 		case <-c.closed:
@@ -237,7 +238,7 @@ func (c *conn) stopAt(f *Fault, o *outgoing, e Event) {
 	default: // DropRequest: not a byte
 	}
 	c.sever()
-	f.hit()
+	f.tell()
 }
 
 // passFreeze waits until the tap is not frozen; false means that the connection has ended first.

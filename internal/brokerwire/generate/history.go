@@ -18,6 +18,7 @@ import (
 // history is one being drawn.
 type history struct {
 	*rand.Rand
+	rules  model.Rules
 	broker settled
 	runner *brokerscript.Runner
 	lines  []string
@@ -42,7 +43,7 @@ type producer struct {
 
 // History returns the lines of the history of that seed, for a broker with these rules.
 func History(seed uint64, r model.Rules) []string {
-	h := &history{Rand: rand.New(rand.NewPCG(seed, 0x656f73)), broker: newSettled(r)}
+	h := &history{Rand: rand.New(rand.NewPCG(seed, 0x656f73)), rules: r, broker: newSettled(r)}
 	h.runner = brokerscript.NewRunner(h.broker, Topic)
 	h.begin()
 	for range 15 + h.IntN(50) {

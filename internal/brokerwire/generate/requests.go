@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/eos-pipe/eos-pipe/eos/model"
 	"github.com/eos-pipe/eos-pipe/eos/trace"
 )
 
@@ -132,6 +133,9 @@ func after(sequence, by int32) int32 { return int32((int64(sequence) + int64(by)
 func (h *history) end() {
 	t := h.txn()
 	version := 5
+	if h.rules.Release >= model.Release44 {
+		version += h.IntN(2)
+	}
 	if h.isOld(t) {
 		version = []int{4, 4, 4, 3, 2, 1, 0}[h.IntN(7)]
 	}
@@ -180,12 +184,18 @@ func (h *history) addOffsets() {
 func (h *history) txnOffsets() {
 	t := h.txn()
 	version := 5
+	if h.rules.Release >= model.Release44 {
+		version += h.IntN(2)
+	}
 	if h.isOld(t) {
 		version = 3 + h.IntN(2)
 	}
 	offsets := fmt.Sprintf("@%d=%d", h.IntN(Partitions-1), h.IntN(1000))
-	if h.one(3) {
+	switch {
+	case h.one(3):
 		offsets = fmt.Sprintf("@0=%d @1=%d", h.IntN(1000), h.IntN(1000))
+	case version == 6 && h.one(10):
+		offsets += " none@0=1"
 	}
 	generation := ""
 	if h.one(10) {

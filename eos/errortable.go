@@ -1,0 +1,222 @@
+package eos
+
+import (
+	"errors"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// action is what a session does about an error. The table below is the only place that decides it.
+type action int
+
+const (
+	// actAgain: it passes. What failed is asked again; a transaction that may have been ended for it is aborted, or its client replaced,
+	// as whoever asks decides.
+	actAgain action = iota
+	// actReplay: abort, go on with the same client; the records are polled again.
+	actReplay
+	// actReplace: the client's state is not to be trusted: discard it, fence with a new one, ask the broker.
+	actReplace
+	// actFenced: the answer of a broker to a producer or member whose identity has passed to somebody else, be it
+	// another instance or, after a timed-out transaction, nobody. The session finds out which.
+	actFenced
+	// actRejected: this record will never be taken.
+	actRejected
+	// actStop: it does not pass: an operator must look at permissions, settings, versions, a changed topic.
+	actStop
+)
+
+// row is what a session does about an error of Kafka.
+type row struct {
+	action action
+	// says completes the action: what it waits for (actAgain), what is to be done before a restart helps (actStop), and else
+	// what the error means for the session.
+	says string
+}
+
+// notAsked is what stands in the place of a remedy for an error that no request of a session is answered with. It stops all the same:
+// to ask again would have no end.
+const notAsked = "no request of a session is answered so by Apache Kafka: see what else answers at the bootstrap servers"
+
+// rows has a row for every error that the client knows, in the order of their codes; TestEveryErrorHasARow sees to it. docs/errors.md
+// shows them.
+var rows = map[*kerr.Error]row{
+	kerr.UnknownServerError:                     {actReplace, "the broker failed, and does not say at what; the brokers are asked what became of the transaction"},
+	kerr.OffsetOutOfRange:                       {actStop, "records that the group has not processed are gone, or the log was truncated: set the group's offsets"},
+	kerr.CorruptMessage:                         {actAgain, "a copy of the records that is whole"},
+	kerr.UnknownTopicOrPartition:                {actStop, "create the topic, or give the permission to describe it"},
+	kerr.InvalidFetchSize:                       {actStop, notAsked},
+	kerr.LeaderNotAvailable:                     {actAgain, "the election of a leader of the partition"},
+	kerr.NotLeaderForPartition:                  {actAgain, "newer metadata, which name the partition's leader"},
+	kerr.RequestTimedOut:                        {actAgain, "the replicas of the partition, or the broker that was asked, to answer in time"},
+	kerr.BrokerNotAvailable:                     {actAgain, "the broker to come back"},
+	kerr.ReplicaNotAvailable:                    {actAgain, "the partition's replica to be ready on the broker"},
+	kerr.MessageTooLarge:                        {actRejected, "the batch is larger than the topic's max.message.bytes"},
+	kerr.StaleControllerEpoch:                   {actAgain, "the brokers to hear of the new controller"},
+	kerr.OffsetMetadataTooLarge:                 {actStop, "the brokers' offset.metadata.max.bytes is too small for what a session commits with its offsets: raise it to 2048 or more (4096 is the default), or choose a shorter transactional id"},
+	kerr.NetworkException:                       {actAgain, "a connection that holds"},
+	kerr.CoordinatorLoadInProgress:              {actAgain, "the coordinator to load its partition"},
+	kerr.CoordinatorNotAvailable:                {actAgain, "a coordinator: its partition of __consumer_offsets or __transaction_state has no leader, or too few replicas in sync"},
+	kerr.NotCoordinator:                         {actAgain, "newer metadata, which name the coordinator"},
+	kerr.InvalidTopicException:                  {actStop, "choose a topic whose name Kafka allows and which is not one of its own"},
+	kerr.RecordListTooLarge:                     {actRejected, "the batch is larger than the topic's segment.bytes"},
+	kerr.NotEnoughReplicas:                      {actAgain, "as many replicas in sync as the topic's min.insync.replicas asks for"},
+	kerr.NotEnoughReplicasAfterAppend:           {actAgain, "as many replicas in sync as the topic's min.insync.replicas asks for"},
+	kerr.InvalidRequiredAcks:                    {actStop, notAsked},
+	kerr.IllegalGeneration:                      {actReplay, "the group has gone on to another generation; in a transaction, up to TxnOffsetCommit v5, also: the member epoch is old, or the group is gone"},
+	kerr.InconsistentGroupProtocol:              {actStop, "the group's members are of another kind, or share no assignor with this one: choose a group id that nothing else uses"},
+	kerr.InvalidGroupID:                         {actStop, "choose another group id"},
+	kerr.UnknownMemberID:                        {actReplay, "the group has given this member up, or has another one with its instance id; it joins again, and is told which"},
+	kerr.InvalidSessionTimeout:                  {actStop, "choose a session timeout between the brokers' group.min.session.timeout.ms and group.max.session.timeout.ms"},
+	kerr.RebalanceInProgress:                    {actReplay, "the group rebalances"},
+	kerr.InvalidCommitOffsetSize:                {actStop, "the offsets of one commit are larger than max.message.bytes of __consumer_offsets: raise it"},
+	kerr.TopicAuthorizationFailed:               {actStop, "give READ on the input topics, and WRITE on the output topics"},
+	kerr.GroupAuthorizationFailed:               {actStop, "give READ on the group"},
+	kerr.ClusterAuthorizationFailed:             {actStop, "give the operation on the cluster that is refused"},
+	kerr.InvalidTimestamp:                       {actRejected, "the timestamp is further from the broker's clock than the topic's message.timestamp.before.max.ms and message.timestamp.after.max.ms allow"},
+	kerr.UnsupportedSaslMechanism:               {actStop, "choose a SASL mechanism that the listener has (sasl.enabled.mechanisms)"},
+	kerr.IllegalSaslState:                       {actStop, "see that the listener's security protocol is the one that is configured"},
+	kerr.UnsupportedVersion:                     {actStop, "the brokers are too old for what is asked, or a feature of the cluster is not finalized: upgrade them"},
+	kerr.TopicAlreadyExists:                     {actStop, notAsked},
+	kerr.InvalidPartitions:                      {actStop, notAsked},
+	kerr.InvalidReplicationFactor:               {actAgain, "as many brokers as a topic of Kafka's own needs replicas (offsets.topic.replication.factor, transaction.state.log.replication.factor)"},
+	kerr.InvalidReplicaAssignment:               {actStop, notAsked},
+	kerr.InvalidConfig:                          {actStop, notAsked},
+	kerr.NotController:                          {actAgain, "newer metadata, which name the controller"},
+	kerr.InvalidRequest:                         {actStop, "the broker does not understand a request: see its log, and what else answers at the bootstrap servers"},
+	kerr.UnsupportedForMessageFormat:            {actStop, "the topic's message format is older than 0.11, and knows no transactions: raise the topic's message.format.version"},
+	kerr.PolicyViolation:                        {actRejected, "a policy of the brokers refuses the record"},
+	kerr.OutOfOrderSequenceNumber:               {actReplace, "the broker misses records of this producer, or has forgotten it"},
+	kerr.DuplicateSequenceNumber:                {actReplace, "the broker has the records already, and not where they are expected"},
+	kerr.InvalidProducerEpoch:                   {actFenced, "a newer producer has the transactional id, or the broker has aborted the transaction at its timeout"},
+	kerr.InvalidTxnState:                        {actReplace, "the transaction is not open any more: the broker has aborted it at its timeout, or an operator has, or somebody has taken the transactional id"},
+	kerr.InvalidProducerIDMapping:               {actReplace, "the coordinator has forgotten the transactional id (transactional.id.expiration.ms), or given it another producer id"},
+	kerr.InvalidTransactionTimeout:              {actStop, "choose a transaction timeout that is not above the brokers' transaction.max.timeout.ms"},
+	kerr.ConcurrentTransactions:                 {actReplay, "the transaction before is still being ended"},
+	kerr.TransactionCoordinatorFenced:           {actAgain, "the coordinator that has taken over to write the markers"},
+	kerr.TransactionalIDAuthorizationFailed:     {actStop, "give WRITE on the transactional id"},
+	kerr.SecurityDisabled:                       {actStop, notAsked},
+	kerr.OperationNotAttempted:                  {actAgain, "what the same answer says of the other partitions"},
+	kerr.KafkaStorageError:                      {actAgain, "the broker's disk, or another leader of the partition"},
+	kerr.LogDirNotFound:                         {actStop, notAsked},
+	kerr.SaslAuthenticationFailed:               {actStop, "see that the credentials are right; a session that runs tries them again for two minutes first"},
+	kerr.UnknownProducerID:                      {actReplace, "the broker has forgotten the producer"},
+	kerr.ReassignmentInProgress:                 {actAgain, "the partition's reassignment"},
+	kerr.DelegationTokenAuthDisabled:            {actStop, "the brokers take no delegation tokens: choose other credentials"},
+	kerr.DelegationTokenNotFound:                {actStop, "get a new delegation token"},
+	kerr.DelegationTokenOwnerMismatch:           {actStop, "get a delegation token of one's own"},
+	kerr.DelegationTokenRequestNotAllowed:       {actStop, notAsked},
+	kerr.DelegationTokenAuthorizationFailed:     {actStop, "give the operation on delegation tokens that is refused"},
+	kerr.DelegationTokenExpired:                 {actStop, "get a new delegation token"},
+	kerr.InvalidPrincipalType:                   {actStop, notAsked},
+	kerr.NonEmptyGroup:                          {actStop, notAsked},
+	kerr.GroupIDNotFound:                        {actReplay, "from TxnOffsetCommit v6: the group is gone; the session joins it again. When it joins or sends a heartbeat, it may also mean that a group of another kind has the id: the session asks, and then stops (ErrOtherGroup)"},
+	kerr.FetchSessionIDNotFound:                 {actAgain, "a new fetch session"},
+	kerr.InvalidFetchSessionEpoch:               {actAgain, "a new fetch session"},
+	kerr.ListenerNotFound:                       {actAgain, "a leader that has the listener which is used"},
+	kerr.TopicDeletionDisabled:                  {actStop, notAsked},
+	kerr.FencedLeaderEpoch:                      {actAgain, "newer metadata, which name the partition's leader"},
+	kerr.UnknownLeaderEpoch:                     {actAgain, "the broker to hear that it leads the partition"},
+	kerr.UnsupportedCompressionType:             {actRejected, "the topic or the broker does not take the batch's compression"},
+	kerr.StaleBrokerEpoch:                       {actAgain, "the broker to be registered again"},
+	kerr.OffsetNotAvailable:                     {actAgain, "the partition's new leader to know how far its replicas are"},
+	kerr.MemberIDRequired:                       {actAgain, "the member to join with the id that it is given"},
+	kerr.PreferredLeaderNotAvailable:            {actAgain, "the preferred leader"},
+	kerr.GroupMaxSizeReached:                    {actAgain, "a member to leave the group, or a larger group.max.size (classic) or group.consumer.max.size (consumer) of the brokers"},
+	kerr.FencedInstanceID:                       {actFenced, "another member has the instance id"},
+	kerr.EligibleLeadersNotAvailable:            {actAgain, "a replica that may lead the partition"},
+	kerr.ElectionNotNeeded:                      {actStop, notAsked},
+	kerr.NoReassignmentInProgress:               {actStop, notAsked},
+	kerr.GroupSubscribedToTopic:                 {actStop, notAsked},
+	kerr.InvalidRecord:                          {actRejected, "the broker refuses the record: no key in a compacted topic, a timestamp, or a validation of its own"},
+	kerr.UnstableOffsetCommit:                   {actReplay, "a transaction on the offsets is still open"},
+	kerr.ThrottlingQuotaExceeded:                {actAgain, "the quota"},
+	kerr.ProducerFenced:                         {actFenced, "a newer producer has the transactional id, or the broker has aborted the transaction at its timeout"},
+	kerr.ResourceNotFound:                       {actStop, notAsked},
+	kerr.DuplicateResource:                      {actStop, notAsked},
+	kerr.UnacceptableCredential:                 {actStop, notAsked},
+	kerr.InconsistentVoterSet:                   {actStop, notAsked},
+	kerr.InvalidUpdateVersion:                   {actStop, notAsked},
+	kerr.FeatureUpdateFailed:                    {actStop, notAsked},
+	kerr.PrincipalDeserializationFailure:        {actStop, "the brokers cannot pass the user on to each other: see their principal.builder.class"},
+	kerr.SnapshotNotFound:                       {actStop, notAsked},
+	kerr.PositionOutOfRange:                     {actStop, notAsked},
+	kerr.UnknownTopicID:                         {actStop, "the topic was deleted and created again"},
+	kerr.DuplicateBrokerRegistration:            {actStop, notAsked},
+	kerr.BrokerIDNotRegistered:                  {actStop, notAsked},
+	kerr.InconsistentTopicID:                    {actStop, "the topic was deleted and created again"},
+	kerr.InconsistentClusterID:                  {actStop, notAsked},
+	kerr.TransactionalIDNotFound:                {actReplay, "the coordinator has forgotten the transactional id, so nothing of it is open"},
+	kerr.FetchSessionTopicIDError:               {actAgain, "a new fetch session"},
+	kerr.IneligibleReplica:                      {actStop, notAsked},
+	kerr.NewLeaderElected:                       {actAgain, "newer metadata, which name the partition's leader"},
+	kerr.OffsetMovedToTieredStorage:             {actStop, notAsked},
+	kerr.FencedMemberEpoch:                      {actReplay, "the group has given this member up; it joins again"},
+	kerr.UnreleasedInstanceID:                   {actFenced, "another member has the instance id"},
+	kerr.UnsupportedAssignor:                    {actStop, "choose an assignor that the brokers have (group.consumer.assignors)"},
+	kerr.StaleMemberEpoch:                       {actReplay, "the member's epoch is not the group's: partitions have moved"},
+	kerr.MismatchedEndpointType:                 {actStop, "the bootstrap servers are controllers: name brokers"},
+	kerr.UnsupportedEndpointType:                {actStop, "the bootstrap servers are controllers: name brokers"},
+	kerr.UnknownControllerID:                    {actStop, notAsked},
+	kerr.UnknownSubscriptionID:                  {actAgain, "the next subscription of the client's metrics"},
+	kerr.TelemetryTooLarge:                      {actAgain, "the next push of the client's metrics"},
+	kerr.InvalidRegistration:                    {actStop, notAsked},
+	kerr.TransactionAbortable:                   {actReplay, "the transaction is to be aborted, and its producer goes on"},
+	kerr.InvalidRecordState:                     {actStop, notAsked},
+	kerr.ShareSessionNotFound:                   {actStop, notAsked},
+	kerr.InvalidShareSessionEpoch:               {actStop, notAsked},
+	kerr.FencedStateEpoch:                       {actStop, notAsked},
+	kerr.InvalidVoterKey:                        {actStop, notAsked},
+	kerr.DuplicateVoter:                         {actStop, notAsked},
+	kerr.VoterNotFound:                          {actStop, notAsked},
+	kerr.InvalidRegularExpression:               {actStop, notAsked},
+	kerr.RebootstrapRequired:                    {actAgain, "the bootstrap servers to tell the brokers anew"},
+	kerr.StreamsInvalidTopology:                 {actStop, notAsked},
+	kerr.StreamsInvalidTopologyEpoch:            {actStop, notAsked},
+	kerr.StreamsTopologyFenced:                  {actStop, notAsked},
+	kerr.ShareSessionLimitReached:               {actStop, notAsked},
+	kerr.GroupDeletionFailed:                    {actStop, notAsked},
+	kerr.StreamsTopologyDescriptionUpdateFailed: {actStop, notAsked},
+	kerr.ControllerIDNotRegistered:              {actStop, notAsked},
+}
+
+// actionFor looks err up in the table; passing is the action for what passes, and for what is no error of Kafka.
+func actionFor(err error, passing action) action {
+	if isRejected(err) {
+		return actRejected
+	}
+	if errors.Is(err, ErrTopicChanged) || errors.Is(err, ErrOtherGroup) {
+		return actStop
+	}
+	if r, ok := rowOf(err); ok && r.action != actAgain {
+		return r.action
+	}
+	return passing
+}
+
+// rowOf returns the row of the Kafka error that err wraps.
+func rowOf(err error) (row, bool) {
+	ke, ok := errors.AsType[*kerr.Error](err)
+	if !ok {
+		return row{}, false
+	}
+	r, ok := rows[ke]
+	return r, ok
+}
+
+// waitsFor says what has to happen before what failed with err can succeed; "" where that is not known.
+func waitsFor(err error) string {
+	if r, ok := rowOf(err); ok && r.action == actAgain {
+		return r.says
+	}
+	return ""
+}
+
+// Remedy says what is to be done where the brokers refuse for good what a session asks: which setting to change, which permission to give.
+// It is "" for errors that pass by themselves and for errors that are not the brokers'.
+func Remedy(err error) string {
+	if r, ok := rowOf(err); ok && r.action == actStop {
+		return r.says
+	}
+	return ""
+}
