@@ -89,6 +89,16 @@ test-flaky: need-go race-hint ## run the tests that need no Kafka COUNT (100) ti
 	@packages='$(PACKAGES)'; [[ -n $$packages ]] || packages=$$($(list_others)); \
 	  RACE='$(RACE)' internal/tested/flaky '$(COUNT)' '$(RUN)' $$packages
 
+CLIENT  ?= latest
+franz_go := github.com/twmb/franz-go
+
+.PHONY: test-client
+test-client: need-go race-hint ## run the tests that need no Kafka with another franz-go: version CLIENT (the newest), and the newest kadm and kmsg that fit
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; cp go.mod go.sum "$$dir"; export GOFLAGS="$${GOFLAGS-} -modfile=$$dir/go.mod"; \
+	  go get $(franz_go)/pkg/kadm@latest $(franz_go)/pkg/kmsg@latest $(franz_go)@$(CLIENT) 2>/dev/null || go get $(franz_go)@$(CLIENT); \
+	  echo "test-client: $$(go list -m $(franz_go) $(franz_go)/pkg/kadm $(franz_go)/pkg/kmsg | tr '\n' ' ')"; \
+	  packages=$$($(list_others)); go test $(RACE) -count=1 -timeout 20m $$packages
+
 TORTURE_TIME ?= 1h
 TORTURE_OUT  ?= bin/torture
 
@@ -97,17 +107,14 @@ torture: need-go ## storms of faults for TORTURE_TIME (1h) on real Kafka; the re
 	@$(with_kafka) TORTURE_TIME='$(TORTURE_TIME)' TORTURE_OUT='$(abspath $(TORTURE_OUT))' \
 	  go test -tags torture -run '^TestTorture$$' -count=1 -timeout 0 -v ./integration
 
-KAFKA_VERSIONS ?= 3.9.1 4.0.2 4.1.2 4.2.2 4.4.0
+KAFKA_VERSIONS ?= 3.9.1 4.0.2 4.1.2 4.2.2 4.3.1
 
 # What is run on other versions: the session, processes that are killed or stopped, brokers that die, late requests.
 versions_tests := ^Test(Session.*|KillNine|KillInOpenTransaction|KillAtProtocolSteps|Sigstop.*|CopyAbortedInput|OneBroker|ThreeBrokers|EostestSession.*|FaultExpiry)$$
 
 .PHONY: test-versions
 test-versions: need-go ## run the tests that depend on the broker most on other versions of Kafka (KAFKA_VERSIONS), natively
-	@failed=; for version in $(KAFKA_VERSIONS); do echo "test-versions: Kafka $$version"; \
-	  ( export EOS_TEST_KAFKA=native EOS_TEST_KAFKA_VERSION=$$version; \
-	    $(with_kafka) go test -count=1 -timeout 20m -run '$(versions_tests)' ./integration ) || failed="$$failed $$version"; \
-	done; [[ -z $$failed ]] || { echo "test-versions: failed on$$failed" >&2; exit 1; }
+	@internal/tested/versions '$(versions_tests)' $(KAFKA_VERSIONS)
 
 BROWSER     ?= chromium
 BROWSER_OUT ?= bin/browser

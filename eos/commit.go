@@ -84,6 +84,7 @@ type transaction struct {
 	producerID     int64
 	epoch          int16
 	mark           string      // see tag
+	member         string      // as which its offsets were sent
 	commits        offsets.Set // what the tracker gives to be committed
 	began, flushed time.Time
 	cause          error   // why it was not committed at once
@@ -348,6 +349,7 @@ func (t *transaction) checkOffsets(req *kmsg.TxnOffsetCommitRequest) error {
 	if err := t.settle(req); err != nil {
 		return err
 	}
+	t.member = req.MemberID
 	return t.s.client.members.check(t.commits, membership{req.MemberID, req.Generation})
 }
 

@@ -75,6 +75,7 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 		return nil, &Error{Op: "open", Next: Stop, Err: err}
 	}
 	s.pattern, _ = compilePattern(s.cfg.TopicPattern) // validated
+	warnUntested(s.cfg.Logger)
 	if err := s.open(ctx); err != nil {
 		if s.plain != nil {
 			s.plain.Close()

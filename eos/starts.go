@@ -49,7 +49,7 @@ func (c *client) startOffsets(ctx context.Context, fetched map[string]map[int32]
 		}
 	}
 	c.has.fetched(c.gts.Client(), fetched, missing)
-	c.watchFrom(fetched)
+	c.watchFrom(fetched, missing)
 	return fetched, nil
 }
 
@@ -65,13 +65,13 @@ func (c *client) start(ctx context.Context, missing offsets.Set, as membership) 
 	return nil
 }
 
-// watchFrom tells the watchdog where partitions just assigned begin.
-func (c *client) watchFrom(fetched map[string]map[int32]kgo.Offset) {
+// watchFrom tells the watchdog where partitions just assigned begin. Of those that have started now kgo does not know a committed offset.
+func (c *client) watchFrom(fetched map[string]map[int32]kgo.Offset, started offsets.Set) {
 	for topic, parts := range fetched {
 		for number, o := range parts {
-			c.s.watch.do(func(x *standstill) {
-				x.assigned(offsets.Partition{Topic: topic, Number: number}, o.EpochOffset().Offset)
-			})
+			p := offsets.Partition{Topic: topic, Number: number}
+			_, isNew := started[p]
+			c.s.watch.do(func(x *standstill) { x.assigned(p, o.EpochOffset().Offset, !isNew) })
 		}
 	}
 }

@@ -38,6 +38,9 @@ func newConfigCheckCommand(a *app) *cobra.Command {
 		if _, err := o.options(s.Log); err != nil {
 			return err
 		}
+		if err := o.open(); err != nil {
+			return err
+		}
 		return s.print(effectiveConfig(cmd.Flags(), o))
 	}})
 }

@@ -17,6 +17,7 @@ import (
 // runOptions is what `eos-pipe run` was asked to do, checked.
 type runOptions struct {
 	connection
+	formats
 
 	From               []string // never holds To
 	FromPattern        string   // of further topics; "": none
@@ -64,6 +65,9 @@ with value as parsed JSON, key and headers as strings, timestamp in milliseconds
 the record has none). --filter keeps a record if its first output is neither null nor
 false. Every output of --map is an output record: value, key and headers as set or as
 they were, topic to write elsewhere than --to.
+With --value-format and --key-format the bytes are text, base64, or Avro, Protobuf or JSON
+with a schema registry; what a program sets is written in the same form, with the schema
+that the record came with. What it leaves as it is keeps its bytes.
 
 A record for which an expression fails, that names a topic it cannot go to, or whose
 output the broker refuses, stops the pipe (exit code 4) before anything of its batch is
@@ -136,6 +140,7 @@ func (o *runOptions) define(f *pflag.FlagSet) (check func(*faults)) {
 	f.BoolVar(&o.UntilEnd, "until-end", false, "stop when all that was in the topics at the start is committed")
 	f.StringVar(&o.HTTP, "http", "", "serve metrics, health and a live page at `host:port`, as 127.0.0.1:9404 (default: no server; without a host 127.0.0.1)")
 	f.BoolVar(&o.Provenance, "provenance", false, "add the header eos-pipe-from, which says what input record an output came from")
+	addFormats(f, &o.formats)
 	addSecurity(f, &o.connection)
 
 	return func(all *faults) {
@@ -155,6 +160,7 @@ func (o *runOptions) complete(all *faults) {
 
 func (o *runOptions) check(all *faults) {
 	o.checkConnection(all)
+	o.formats.check(all)
 	checkTopics(all, o.From, o.FromPattern, o.To)
 	checkPresent(all, "group", o.Group != "", "NAME")
 	checkOneOf(all, "start", o.Start, startNames()...)

@@ -24,6 +24,9 @@ func runPipe(ctx context.Context, s streams, opts runOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := opts.open(&opts.Filter, &opts.Map); err != nil {
+		return err
+	}
 	cfg := opts.config(s.Log)
 	cfg.Session.Client = client
 	if opts.MaxDecompressed > 0 {

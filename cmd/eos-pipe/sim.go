@@ -27,7 +27,7 @@ const simLong = `Simulate brokers, writers, readers and an application that read
 network that loses, delays, doubles and reorders, processes that die or stand still, and
 brokers that crash and move. One goroutine, a virtual clock, one seed: the same seed gives the
 same run, to the byte, on every machine. No Kafka is needed, and none is asked: brokers answer
-by the model of Kafka 4.3.1 that eos-pipe validate judges by.
+by the model of Kafka 4.4 that eos-pipe validate judges by.
 
 Without --mode the same seed and faults are run in three modes, side by side: at least once,
 with an idempotent producer, and exactly once. What a mode loses or doubles without having

@@ -11,6 +11,7 @@ import (
 // verifyOptions is what `eos-pipe verify` was asked to compare, checked.
 type verifyOptions struct {
 	connection
+	formats
 
 	From            []string // never holds To; with those that match FromPattern when it has been asked which these are
 	FromPattern     string   // "": none
@@ -29,11 +30,11 @@ its partition. It only reads, and may run beside the pipe.
 
 Which output record belongs to which input record is told by the header eos-pipe-from, if
 the pipe runs with --provenance, or by --id: a jq program that gives the same text for an
-input record and its output. Give the --filter, --map, --on-error and --dead-letter-topic of
-the pipe, so that what it leaves out on purpose does not count as lost: a dead letter is the one
-output of its record. Records that the pipe has skipped since the broker refused their output
-count as lost. A header that names other topics than --from is another pipe's, and says
-nothing.
+input record and its output. Give the --filter, --map, --value-format, --key-format,
+--on-error and --dead-letter-topic of the pipe, so that what it leaves out on purpose does
+not count as lost: a dead letter is the one output of its record. Records that the pipe has
+skipped since the broker refused their output count as lost. A header
+that names other topics than --from is another pipe's, and says nothing.
 
 An output has the timestamp of its input, unless its topic has LogAppendTime. Give
 --any-timestamp where a program of your own sets others.
@@ -62,12 +63,14 @@ func newVerifyCommand(a *app) *cobra.Command {
 	f.StringVar(&mapping, "map", "", "jq `expression`: the map of the pipe")
 	f.StringVar(&o.OnError, "on-error", "stop", "`stop|dead-letter|skip`: what the pipe does with records that cannot be processed")
 	f.StringVar(&o.DeadLetterTopic, "dead-letter-topic", "", "`topic` of the pipe's dead letters")
+	addFormats(f, &o.formats)
 	addSecurity(f, &o.connection)
 
 	return a.command(cmd, action{
 		check: func(all *faults) {
 			o.ID, o.Filter, o.Map = compileJQ(all, "id", id), compileJQ(all, "filter", filter), compileJQ(all, "map", mapping)
 			o.checkConnection(all)
+			o.formats.check(all)
 			checkTopics(all, o.From, o.FromPattern, o.To)
 			checkPresent(all, "group", o.Group != "", "NAME")
 			checkPolicy(all, o.OnError, o.DeadLetterTopic, o.From, o.To)

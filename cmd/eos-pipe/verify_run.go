@@ -25,6 +25,9 @@ import (
 // runVerify compares the two sides of a pipe. nil means that every input record is in the output once; a finding is an
 // *exitError with exitFailure.
 func runVerify(ctx context.Context, s streams, opts verifyOptions) error {
+	if err := opts.open(&opts.ID, &opts.Filter, &opts.Map); err != nil {
+		return err
+	}
 	cl, err := opts.client(s.Log)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package avro
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -38,10 +39,14 @@ func nodeOf(s *avro.Schema) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return (&builder{named: map[string]*node{}}).node(whole.Root(), ""), nil
+	b := &builder{named: map[string]*node{}}
+	return b.node(whole.Root(), ""), b.err
 }
 
-type builder struct{ named map[string]*node }
+type builder struct {
+	named map[string]*node
+	err   error
+}
 
 func (b *builder) node(s *avro.SchemaNode, namespace string) *node {
 	n := &node{kind: s.Type, logical: s.LogicalType, precision: s.Precision, scale: s.Scale, definition: s}
@@ -58,10 +63,12 @@ func (b *builder) node(s *avro.SchemaNode, namespace string) *node {
 		}
 	case "null", "boolean", "int", "long", "float", "double", "string", "bytes":
 	default: // a name
-		if known, ok := b.named[qualified(s.Type, namespace)]; ok {
-			return known
+		for _, name := range []string{qualified(s.Type, namespace), s.Type} {
+			if known, ok := b.named[name]; ok {
+				return known
+			}
 		}
-		return b.named[s.Type]
+		b.err = fmt.Errorf("the type %s is not defined", s.Type)
 	}
 	n.settle()
 	return n
@@ -81,19 +88,22 @@ func (b *builder) define(n *node, s *avro.SchemaNode) {
 	for i := range s.Fields {
 		f := &s.Fields[i]
 		inner := b.node(&f.Type, namespace)
-		inner.lift(f.Props)
+		inner.lift(&f.Type, f.Props)
 		n.fields = append(n.fields, field{f.Name, f.Aliases, inner, *f})
 	}
 }
 
-// lift gives a type the logical type that is written beside it, at the field. Avro ignores it there; the library, which
-// decodes and encodes, does not.
-func (n *node) lift(props map[string]any) {
+// lift gives a type the logical type that is written beside it, at the field where it stands. Avro ignores it there; the library,
+// which decodes and encodes, does not.
+func (n *node) lift(at *avro.SchemaNode, props map[string]any) {
 	logical, _ := props["logicalType"].(string)
 	if n.kind == "union" {
-		if at := slices.IndexFunc(n.branches, func(b *node) bool { return b.kind != "null" }); at >= 0 {
-			n.branches[at].lift(props)
+		if i := slices.IndexFunc(n.branches, func(b *node) bool { return b.kind != "null" }); i >= 0 {
+			n.branches[i].lift(&at.Branches[i], props)
 		}
+		return
+	}
+	if n.definition != at { // a name: it is defined elsewhere
 		return
 	}
 	if logical == "" || n.logical != "" || n.kind == "record" || n.kind == "enum" {

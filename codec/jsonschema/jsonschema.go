@@ -6,8 +6,9 @@
 //
 //	orders, err := jsonschema.New[Order](reg, jsonschema.Config{Schema: orderSchema, Topic: "orders"})
 //
-// Schemas that name no draft are taken for draft 7, as Kafka's other clients do. Patterns are Go's regular expressions, without
-// lookaheads. A "$ref" finds only what the registry has as a reference of the schema: nothing is read from files or the network.
+// Schemas that name no draft ("$schema") are taken for draft 7; Kafka's other clients differ in this (confluent-kafka for Python takes
+// draft 2020-12), so a schema better names its own. "format" is an annotation and not checked, whatever the draft, unless
+// Config.CheckFormats says so. Patterns are Go's regular expressions, without lookaheads. A "$ref" finds only what the registry has as a reference of the schema: nothing is read from files or the network.
 package jsonschema
 
 import (
@@ -30,6 +31,9 @@ type Config struct {
 	// Schema is the codec's own JSON Schema, complete in itself. It is needed to write; a codec that only reads may do
 	// without, and then checks values with the writer's alone.
 	Schema string
+	// CheckFormats has values checked by "format" (date-time, email, uuid, ...), in the writer's schema and in the codec's own, in every
+	// draft. By default it is not checked in any: other clients differ in it, and JSON Schema calls it an annotation.
+	CheckFormats bool
 
 	// Topic is where the values are written to; the schema's subject is then Topic + "-value" (TopicNameStrategy). A record
 	// that goes elsewhere by Record.To is written with the same schema id. Not needed to read.
@@ -48,10 +52,10 @@ type Config struct {
 // one. An error that wraps processor.ErrTransient says that the registry gave no answer; any other is about the
 // record or its schema.
 func New[T any](reg *registry.Registry, cfg Config) (processor.Codec[T], error) {
-	c := &codec[T]{registry: reg, text: cfg.Schema, json: processor.JSON[T]()}
+	c := &codec[T]{registry: reg, text: cfg.Schema, formats: cfg.CheckFormats, json: processor.JSON[T]()}
 	if cfg.Schema != "" {
 		var err error
-		c.own, err = compile(registry.Schema{Schema: sr.Schema{Schema: cfg.Schema, Type: sr.TypeJSON}})
+		c.own, err = compile(registry.Schema{Schema: sr.Schema{Schema: cfg.Schema, Type: sr.TypeJSON}}, cfg.CheckFormats)
 		if err != nil {
 			return nil, fmt.Errorf("the JSON Schema codec of %s: %w", reflect.TypeFor[T](), err)
 		}
@@ -70,6 +74,7 @@ type codec[T any] struct {
 	registry *registry.Registry
 	json     processor.Codec[T]
 	text     string
+	formats  bool
 	own      *jsonschema.Schema // nil: none
 	writer   *registry.Writer
 	writers  memo.Memo[int, writersSchema]
@@ -91,10 +96,7 @@ func (c *codec[T]) Decode(data []byte) (v T, err error) {
 	if err != nil {
 		return v, err
 	}
-	w, err := c.writers.Get(id, func() (writersSchema, error) { return c.read(id) })
-	if err == nil {
-		err = w.err
-	}
+	w, err := c.schemaOf(id)
 	if err != nil {
 		return v, err
 	}
@@ -109,12 +111,21 @@ func (c *codec[T]) Decode(data []byte) (v T, err error) {
 	return c.json.Decode(rest)
 }
 
+// schemaOf returns the schema of that id.
+func (c *codec[T]) schemaOf(id int) (writersSchema, error) {
+	w, err := c.writers.Get(id, func() (writersSchema, error) { return c.read(id) })
+	if err == nil {
+		err = w.err
+	}
+	return w, err
+}
+
 func (c *codec[T]) read(id int) (writersSchema, error) {
 	s, err := c.registry.Schema(id)
 	if err != nil {
 		return writersSchema{}, err
 	}
-	schema, err := compile(s)
+	schema, err := compile(s, c.formats)
 	if err != nil {
 		return writersSchema{err: fmt.Errorf("schema id %d cannot be used: %w", id, err)}, nil
 	}
@@ -150,31 +161,16 @@ func check(data []byte, schema *jsonschema.Schema) (err error) {
 		return fmt.Errorf("it is not JSON: %w", err)
 	}
 	if err := schema.Validate(doc); err != nil {
-		return &validationError{err}
+		return inOneLine(err)
 	}
 	return nil
 }
 
-// validationError puts a validator's lines into one.
-type validationError struct{ err error }
-
-func (e *validationError) Error() string {
-	lines := strings.Split(e.err.Error(), "\n")
-	for i := range lines {
-		lines[i] = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(lines[i]), "- "))
-	}
-	if len(lines) > 1 {
-		lines = lines[1:] // the first names only the schema
-	}
-	return strings.Join(lines, "; ")
-}
-
-func (e *validationError) Unwrap() error { return e.err }
-
 // place is where a schema stands as far as its relative references go.
 const place = "registry:///schema.json"
 
-func compile(s registry.Schema) (*jsonschema.Schema, error) {
+// compile makes a schema ready to check with. Its errors are one line.
+func compile(s registry.Schema, formats bool) (*jsonschema.Schema, error) {
 	if s.Type != sr.TypeJSON {
 		return nil, fmt.Errorf("it is of type %s, not JSON", s.Type)
 	}
@@ -184,11 +180,56 @@ func compile(s registry.Schema) (*jsonschema.Schema, error) {
 	}
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft7)
+	if formats {
+		c.AssertFormat()
+	}
 	c.UseLoader(imports(s.Imports))
 	if err := c.AddResource(place, doc); err != nil {
-		return nil, err
+		return nil, inOneLine(err)
 	}
-	return c.Compile(place)
+	schema, err := c.Compile(place)
+	if err != nil {
+		return nil, inOneLine(err)
+	}
+	if !formats {
+		dropFormats(reflect.ValueOf(schema), map[*jsonschema.Schema]bool{})
+	}
+	return schema, nil
+}
+
+// dropFormats takes the formats out of all schemas below v: the validator checks them in drafts up to 7, whatever it is told.
+func dropFormats(v reflect.Value, seen map[*jsonschema.Schema]bool) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		s, ok := reflect.TypeAssert[*jsonschema.Schema](v)
+		if !ok || s == nil || seen[s] {
+			return
+		}
+		seen[s] = true
+		s.Format = nil
+		for _, field := range v.Elem().Fields() {
+			if field.CanInterface() {
+				dropFormats(field, seen)
+			}
+		}
+	case reflect.Interface:
+		dropFormats(v.Elem(), seen)
+	case reflect.Slice:
+		for i := range v.Len() {
+			dropFormats(v.Index(i), seen)
+		}
+	case reflect.Map:
+		for _, value := range v.Seq2() {
+			dropFormats(value, seen)
+		}
+	case reflect.Struct:
+		for _, field := range v.Fields() {
+			if field.CanInterface() {
+				dropFormats(field, seen)
+			}
+		}
+	default:
+	}
 }
 
 // imports loads what schemas refer to, from the references that the registry has for them, and from nowhere else.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -220,4 +221,68 @@ func TestRoundTrip(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, v, again)
 	})
+}
+
+// "format" says the same in every draft: nothing, unless it is asked for; in schemas within others, too.
+func TestFormats(t *testing.T) {
+	const form = `{"$schema":"%s","type":"object","properties":{"at":{"format":"date-time"},"re":{"format":"regex"},"all":{"items":{"$ref":"#/definitions/mail"}},
+		"some":{"anyOf":[{"type":"number"},{"format":"ipv4"}]},"free":{"additionalProperties":{"format":"uuid"}}},"definitions":{"mail":{"format":"email"}}}`
+	for _, draft := range []string{
+		"http://json-schema.org/draft-04/schema#", "http://json-schema.org/draft-06/schema#", "http://json-schema.org/draft-07/schema#",
+		"https://json-schema.org/draft/2019-09/schema", "https://json-schema.org/draft/2020-12/schema", "",
+	} {
+		schema := strings.Replace(form, "%s", draft, 1)
+		if draft == "" {
+			schema = strings.Replace(form, `"$schema":"%s",`, "", 1)
+		}
+		reg, _ := setup(t, schema)
+		for _, doc := range []string{`{"at":"yesterday"}`, `{"re":"("}`, `{"all":["nobody"]}`, `{"some":"host"}`, `{"free":{"x":"1"}}`} {
+			_, err := codec[map[string]any](t, reg, jsonschema.Config{Schema: schema}).Decode(value(1, doc))
+			require.NoError(t, err, "%s: %s", draft, doc)
+			_, err = codec[map[string]any](t, reg, jsonschema.Config{CheckFormats: true}).Decode(value(1, doc))
+			require.ErrorContains(t, err, "is not valid", "%s: %s", draft, doc)
+		}
+	}
+}
+
+// What is wrong is said in one line, whatever the names and values, and numbers that differ look different.
+func TestMessages(t *testing.T) {
+	reg, _ := setup(t, `{"properties":{"n":{"maximum":9007199254740992},"x":{"multipleOf":0.1},"e":{"exclusiveMinimum":1e300},"a\nb":{"type":"string"},
+		"s":{"pattern":"^x\ny$"},"c":{"const":"p\nq"},"o":{"additionalProperties":false}}}`, "{\"properties\":{\"a\\nb\":{\"type\":\"no\\nthing\"}}}")
+	c := codec[any](t, reg, jsonschema.Config{})
+	for doc, want := range map[string]string{
+		`{"n":9007199254740993}`:       `at '/n': maximum: got 9007199254740993, want 9007199254740992`,
+		`{"x":1.00000000000000000001}`: `at '/x': multipleOf: got 1.00000000000000000001, want 0.1`,
+		`{"e":1}`:                      `exclusiveMinimum: got 1, want 1e+300`,
+		`{"a\nb":1}`:                   `at '/a\nb': got number, want string`,
+		`{"s":"\r\n"}`:                 `at '/s': `,
+		`{"c":"\u2028"}`:               `at '/c': `,
+		`{"o":{"u\nv":1}}`:             `u\nv`,
+	} {
+		_, err := c.Decode(value(1, doc))
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "\n", doc)
+		require.NotContains(t, err.Error(), "\r", doc)
+		require.NotContains(t, err.Error(), "\u2028", doc)
+	}
+	_, err := c.Decode(value(2, `{}`))
+	require.ErrorContains(t, err, "schema id 2 cannot be used")
+	require.NotContains(t, err.Error(), "\n")
+}
+
+// JSON of any schema is taken as it is, and checked on both ways.
+func TestJSONOfAnySchema(t *testing.T) {
+	reg, _ := setup(t, orderSchema)
+	j := jsonschema.NewJSON(reg, false)
+	data := value(1, `{"id": "1", "cents": 9007199254740993}`)
+	text, err := j.ToJSON(data)
+	require.NoError(t, err)
+	require.Equal(t, `{"id": "1", "cents": 9007199254740993}`, string(text))
+	again, err := j.FromJSON(text, data)
+	require.NoError(t, err)
+	require.Equal(t, data, again)
+	_, err = j.ToJSON(value(1, `{}`))
+	require.ErrorContains(t, err, "does not keep schema id 1")
+	_, err = j.FromJSON([]byte(`{}`), data)
+	require.ErrorContains(t, err, "to be written does not keep schema id 1")
 }

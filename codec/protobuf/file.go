@@ -3,6 +3,7 @@ package protobuf
 import (
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/bufbuild/protocompile/parser"
@@ -43,9 +44,9 @@ func parse(text string) (*file, error) {
 	return &file{result.FileDescriptorProto()}, nil
 }
 
-// find returns the indexes under which writers may mean the message; none if the file does not have it. Kafka's Java
-// client does not count the messages that stand for map fields, and is first; its Python client does.
-func (f *file) find(name protoreflect.FullName) [][]int {
+// find returns the index of the message, with the messages that stand for map fields counted or not; nil if the file does not
+// have it.
+func (f *file) find(name protoreflect.FullName, counted bool) []int {
 	local := string(name)
 	if pkg := f.GetPackage(); pkg != "" {
 		var ok bool
@@ -53,107 +54,172 @@ func (f *file) find(name protoreflect.FullName) [][]int {
 			return nil
 		}
 	}
-	names := strings.Split(local, ".")
-	var found [][]int
-	for _, skipMaps := range []bool{true, false} {
-		if index := indexIn(f.GetMessageType(), names, skipMaps); index != nil {
-			found = append(found, index)
-		}
-	}
-	return found
-}
-
-func indexIn(messages []*descriptorpb.DescriptorProto, names []string, skipMaps bool) []int {
-	at := 0
-	for _, m := range messages {
-		if skipMaps && m.GetOptions().GetMapEntry() {
-			continue
-		}
-		if m.GetName() == names[0] {
-			if len(names) == 1 {
-				return []int{at}
-			}
-			if inner := indexIn(m.GetNestedType(), names[1:], skipMaps); inner != nil {
-				return append([]int{at}, inner...)
-			}
+	var index []int
+	messages := f.GetMessageType()
+	for part := range strings.SplitSeq(local, ".") {
+		among := visible(messages, counted)
+		at := slices.IndexFunc(among, func(m *descriptorpb.DescriptorProto) bool { return m.GetName() == part })
+		if at < 0 {
 			return nil
 		}
-		at++
+		index, messages = append(index, at), among[at].GetNestedType()
 	}
-	return nil
+	return index
 }
 
-// name says which message stands under an index, for people.
-func (f *file) name(index []int) string {
+// name returns the message that stands under an index; "" for none, or for one that stands for a map field, which nobody writes.
+func (f *file) name(index []int, counted bool) string {
 	names := []string{}
 	if f.GetPackage() != "" {
 		names = append(names, f.GetPackage())
 	}
 	messages := f.GetMessageType()
-	for _, want := range index {
-		at := 0
-		var found *descriptorpb.DescriptorProto
-		for _, m := range messages {
-			if m.GetOptions().GetMapEntry() {
-				continue
-			}
-			if at == want {
-				found = m
-				break
-			}
-			at++
+	for _, at := range index {
+		among := visible(messages, counted)
+		if at < 0 || at >= len(among) || among[at].GetOptions().GetMapEntry() {
+			return ""
 		}
-		if found == nil {
-			return fmt.Sprintf("message %v, which its schema does not have", index)
-		}
-		names, messages = append(names, found.GetName()), found.GetNestedType()
+		names, messages = append(names, among[at].GetName()), among[at].GetNestedType()
 	}
 	return strings.Join(names, ".")
 }
 
-// ownSchema returns the schema that is registered for a message, and the message's index in it.
-func ownSchema(cfg Config, message protoreflect.MessageDescriptor) (text string, index []int, err error) {
-	text = cfg.Schema
-	if text == "" {
-		if text, err = descriptor(message.ParentFile()); err != nil {
-			return "", nil, err
+// visible returns the messages that an index counts.
+func visible(messages []*descriptorpb.DescriptorProto, counted bool) []*descriptorpb.DescriptorProto {
+	if counted {
+		return messages
+	}
+	return slices.DeleteFunc(slices.Clone(messages), func(m *descriptorpb.DescriptorProto) bool { return m.GetOptions().GetMapEntry() })
+}
+
+// meanings returns the messages that writers may mean by an index.
+func (f *file) meanings(index []int, entries MapEntries) []string {
+	var all []string
+	for _, counted := range entries.ways() {
+		if name := f.name(index, counted); name != "" && !slices.Contains(all, name) {
+			all = append(all, name)
 		}
 	}
-	f, err := parse(text)
+	return all
+}
+
+// own is the schema that is registered for a message, and the message's index in it.
+type own struct {
+	text  string
+	forms []string // other texts of it
+	index []int
+	doubt error // why a reader cannot tell from the index which message it is; nil if it can
+}
+
+func ownSchema(cfg Config, message protoreflect.MessageDescriptor) (o own, err error) {
+	o.text = cfg.Schema
+	if o.text == "" {
+		if o.text, o.forms, err = descriptor(message.ParentFile()); err != nil {
+			return o, err
+		}
+	}
+	f, err := parse(o.text)
 	if err != nil {
-		return "", nil, fmt.Errorf("its schema: %w", err)
+		return o, fmt.Errorf("its schema: %w", err)
 	}
-	found := f.find(message.FullName())
-	if len(found) == 0 {
-		return "", nil, fmt.Errorf("its schema has no message %s", message.FullName())
+	if o.index = f.find(message.FullName(), cfg.MapEntries == MapEntriesCounted); o.index == nil {
+		return o, fmt.Errorf("its schema has no message %s", message.FullName())
 	}
-	return text, found[0], nil
+	if all := f.meanings(o.index, cfg.MapEntries); len(all) > 1 {
+		o.doubt = inDoubt(o.index, all)
+	}
+	return o, nil
 }
 
-func descriptor(f protoreflect.FileDescriptor) (string, error) {
-	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(protodesc.ToFileDescriptorProto(f))
-	return base64.StdEncoding.EncodeToString(raw), err
+// inDoubt says that an index means two messages.
+func inDoubt(index []int, meanings []string) error {
+	return fmt.Errorf("the message index %v means %s where messages of map fields are not counted (Java, JavaScript), and %s where they are (Python, Go): "+
+		"set MapEntries of the codec's Config if you know which clients write and read the topic", index, meanings[0], meanings[1])
 }
 
-// references returns what a schema of the file must name as references: the imports that the registry does not know by
-// itself. With register they are registered, innermost first.
-func references(reg *registry.Registry, f protoreflect.FileDescriptor, register bool) ([]sr.SchemaReference, error) {
+// descriptor returns the file as registries take it: as Python's client writes it, without the JSON names that every
+// field has by default, and in another form with them, as protoc-gen-go has it.
+func descriptor(f protoreflect.FileDescriptor) (text string, forms []string, err error) {
+	file := protodesc.ToFileDescriptorProto(f)
+	full, err := proto.MarshalOptions{Deterministic: true}.Marshal(file)
+	if err != nil {
+		return "", nil, err
+	}
+	dropNames(file)
+	short, err := proto.MarshalOptions{Deterministic: true}.Marshal(file)
+	return base64.StdEncoding.EncodeToString(short), []string{base64.StdEncoding.EncodeToString(full)}, err
+}
+
+// dropNames takes away the JSON names that fields have by default, and fillNames gives them to fields without.
+func dropNames(file *descriptorpb.FileDescriptorProto) {
+	eachField(file.GetMessageType(), func(f *descriptorpb.FieldDescriptorProto) {
+		if f.GetJsonName() == jsonName(f.GetName()) {
+			f.JsonName = nil
+		}
+	})
+}
+
+func fillNames(file *descriptorpb.FileDescriptorProto) {
+	eachField(file.GetMessageType(), func(f *descriptorpb.FieldDescriptorProto) {
+		if f.JsonName == nil {
+			f.JsonName = proto.String(jsonName(f.GetName()))
+		}
+	})
+}
+
+func eachField(messages []*descriptorpb.DescriptorProto, visit func(*descriptorpb.FieldDescriptorProto)) {
+	for _, m := range messages {
+		for _, f := range m.GetField() {
+			visit(f)
+		}
+		eachField(m.GetNestedType(), visit)
+	}
+}
+
+// jsonName is the JSON name that protoc gives a field: without underscores, and what follows one is a capital.
+func jsonName(name string) string {
+	var out strings.Builder
+	capital := false
+	for _, r := range name {
+		switch {
+		case r == '_':
+			capital = true
+			continue
+		case capital && 'a' <= r && r <= 'z':
+			r += 'A' - 'a'
+		}
+		capital = false
+		out.WriteRune(r)
+	}
+	return out.String()
+}
+
+// known are the imports that registries and clients know by themselves.
+var known = []string{"google/protobuf/", "google/type/", "confluent/"}
+
+// references returns what a schema of the file must name as references: those that are given, and otherwise the imports that the
+// registry does not know by itself. With register they are registered, innermost first.
+func references(reg *registry.Registry, f protoreflect.FileDescriptor, given []sr.SchemaReference, register bool) ([]sr.SchemaReference, error) {
 	var refs []sr.SchemaReference
 	for i := range f.Imports().Len() {
 		imported := f.Imports().Get(i)
 		path := imported.Path()
-		if strings.HasPrefix(path, "google/protobuf/") {
+		if at := slices.IndexFunc(given, func(r sr.SchemaReference) bool { return r.Name == path }); at >= 0 {
+			refs = append(refs, given[at])
 			continue
 		}
-		inner, err := references(reg, imported.FileDescriptor, register)
+		if slices.ContainsFunc(known, func(prefix string) bool { return strings.HasPrefix(path, prefix) }) {
+			continue
+		}
+		inner, err := references(reg, imported.FileDescriptor, given, register)
 		if err != nil {
 			return nil, err
 		}
-		text, err := descriptor(imported.FileDescriptor)
+		text, forms, err := descriptor(imported.FileDescriptor)
 		if err != nil {
 			return nil, err
 		}
-		ref, err := reg.Reference(path, path, sr.Schema{Schema: text, Type: sr.TypeProtobuf, References: inner}, register)
+		ref, err := reg.Reference(path, path, sr.Schema{Schema: text, Type: sr.TypeProtobuf, References: inner}, register, forms...)
 		if err != nil {
 			return nil, fmt.Errorf("import %q: %w", path, err)
 		}

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/sr"
 	"google.golang.org/protobuf/proto"
@@ -26,14 +27,21 @@ import (
 // Config says, where a codec is to write, under which subject its schema stands. The zero Config can read.
 type Config struct {
 	// Schema is the .proto file that the subject holds, for a registry that compares texts. By default it is the file
-	// descriptor that the Go type carries, which registries take in base64.
+	// descriptor that the Go type carries, which registries take in base64. It is looked for as Kafka's Python client registers it and,
+	// after that, with the JSON names that protoc-gen-go adds.
 	Schema string
+	// References are the subjects and versions of imports, by the import's path as Name, where they stand elsewhere than under their
+	// path.
+	References []sr.SchemaReference
+	// MapEntries says how the clients that write and read the topic count messages beside map fields. It is needed only where an
+	// index means one message to some and another to others: there, by default, a value is an error, and New refuses to write.
+	MapEntries MapEntries
 
 	// Topic is where the values are written to; the schema's subject is then Topic + "-value" (TopicNameStrategy). A record
 	// that goes elsewhere by Record.To is written with the same schema id. Not needed to read.
 	//
 	// Files that the schema imports stand under the import's path as subject, as Kafka's other clients have it; those of
-	// google/protobuf every registry knows.
+	// google/protobuf, google/type and confluent are no references, as there, unless References names them.
 	Topic string
 	// Subject takes the place of Topic + "-value", for the other strategies of naming.
 	Subject string
@@ -41,6 +49,30 @@ type Config struct {
 	// stand in their subjects already. (Other Kafka clients register by default; here a program does not change a contract unless it
 	// says so.)
 	AutoRegister bool
+}
+
+// MapEntries says whether message indexes count the messages that Protobuf makes for map fields.
+type MapEntries int
+
+const (
+	// MapEntriesUnknown takes an index only where both ways of counting lead to the same message, or one of them to none.
+	MapEntriesUnknown MapEntries = iota
+	// MapEntriesNotCounted is how Kafka's clients for Java and JavaScript have it.
+	MapEntriesNotCounted
+	// MapEntriesCounted is how Kafka's clients for Python and Go have it.
+	MapEntriesCounted
+)
+
+// ways returns whether to count map entries, or both. Values are written in the first way.
+func (m MapEntries) ways() []bool {
+	switch m {
+	case MapEntriesNotCounted:
+		return []bool{false}
+	case MapEntriesCounted:
+		return []bool{true}
+	default:
+		return []bool{false, true}
+	}
 }
 
 // New returns a codec for T that is safe for many goroutines at once. It makes no request. The error says that T is no
@@ -61,23 +93,27 @@ func newCodec[T proto.Message](reg *registry.Registry, cfg Config) (*codec[T], e
 		return nil, errors.New("the type parameter must be a pointer to a generated message")
 	}
 	var none T
-	c := &codec[T]{registry: reg, message: none.ProtoReflect().Type()}
-	text, index, err := ownSchema(cfg, c.message.Descriptor())
+	c := &codec[T]{registry: reg, message: none.ProtoReflect().Type(), entries: cfg.MapEntries}
+	own, err := ownSchema(cfg, c.message.Descriptor())
 	if err != nil {
 		return nil, err
 	}
-	c.index = index
 	subject := registry.SubjectOf(cfg.Subject, cfg.Topic)
+	if own.doubt != nil && subject != "" {
+		return nil, own.doubt
+	}
+	c.index = own.index
 	c.writer = reg.Writer(subject, cfg.AutoRegister, func() (sr.Schema, error) {
-		refs, err := references(reg, c.message.Descriptor().ParentFile(), cfg.AutoRegister)
-		return sr.Schema{Schema: text, Type: sr.TypeProtobuf, References: refs}, err
-	})
+		refs, err := references(reg, c.message.Descriptor().ParentFile(), cfg.References, cfg.AutoRegister)
+		return sr.Schema{Schema: own.text, Type: sr.TypeProtobuf, References: refs}, err
+	}, own.forms...)
 	return c, nil
 }
 
 type codec[T proto.Message] struct {
 	registry *registry.Registry
 	message  protoreflect.MessageType
+	entries  MapEntries
 	index    []int // of the message in its own file
 	writer   *registry.Writer
 	files    memo.Memo[int, writersFile]
@@ -85,9 +121,9 @@ type codec[T proto.Message] struct {
 
 // writersFile is the file that values were written with. That it cannot be used is as lasting as the schema, and kept too.
 type writersFile struct {
-	file    *file
-	indexes [][]int // under which it has the codec's message
-	err     error
+	file  *file
+	index [][]int // under which it has the codec's message, and no other
+	err   error
 }
 
 // Decode implements processor.Codec.
@@ -111,8 +147,8 @@ func (c *codec[T]) Decode(data []byte) (T, error) {
 	if err != nil {
 		return none, err
 	}
-	if !slices.ContainsFunc(w.indexes, func(own []int) bool { return slices.Equal(own, index) }) {
-		return none, fmt.Errorf("the value holds %s, of schema id %d, and not %s", w.file.name(index), id, c.message.Descriptor().FullName())
+	if !slices.ContainsFunc(w.index, func(own []int) bool { return slices.Equal(own, index) }) {
+		return none, c.refuse(w.file, index, id)
 	}
 	m := c.message.New().Interface()
 	if err := proto.Unmarshal(rest, m); err != nil {
@@ -133,7 +169,27 @@ func (c *codec[T]) read(id int) (writersFile, error) {
 	if err != nil {
 		return writersFile{err: fmt.Errorf("schema id %d cannot be used: %w", id, err)}, nil
 	}
-	return writersFile{file: f, indexes: f.find(c.message.Descriptor().FullName())}, nil
+	w := writersFile{file: f}
+	for _, counted := range c.entries.ways() {
+		index := f.find(c.message.Descriptor().FullName(), counted)
+		if index != nil && len(f.meanings(index, c.entries)) == 1 {
+			w.index = append(w.index, index)
+		}
+	}
+	return w, nil
+}
+
+// refuse says why the message under an index is not the codec's, or not for certain.
+func (c *codec[T]) refuse(f *file, index []int, id int) error {
+	own := c.message.Descriptor().FullName()
+	switch meanings := f.meanings(index, c.entries); {
+	case len(meanings) == 0:
+		return fmt.Errorf("the value holds message %v, which its schema does not have, of schema id %d, and not %s", index, id, own)
+	case slices.Contains(meanings, string(own)):
+		return fmt.Errorf("it cannot be told whether the value, of schema id %d, holds %s: %w", id, own, inDoubt(index, meanings))
+	default:
+		return fmt.Errorf("the value holds %s, of schema id %d, and not %s", strings.Join(meanings, " or "), id, own)
+	}
 }
 
 // Encode implements processor.Codec. The same value gives the same bytes within one build of the program.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -259,4 +260,159 @@ func TestRoundTrip(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, proto.Equal(v, again))
 	})
+}
+
+// beside is a schema in which messages stand behind a map field: Credit is message 0 of Outer where the map's hidden message is not
+// counted, and 1 where it is; Debit 1 and 2.
+const beside = `syntax = "proto3"; package shop.v1; message Outer { map<string,string> m = 1;
+	message Credit { int64 cents = 1; } message Debit { int64 cents = 1; } }`
+
+// An index that means one message to some clients and another to others is refused, and read where the codec is told how they count. What
+// only one of them can mean is read as that. confluent-kafka for Python 2.16.1 and confluent-kafka-go 2.11.1 count map entries,
+// @confluentinc/schemaregistry 1.10.1 for JavaScript does not; Python wrote the value [0, 1] for Credit.
+func TestMapEntries(t *testing.T) {
+	reg, fake := setup(t)
+	fake.SeedSchema("beside-value", 1, 4, sr.Schema{Type: sr.TypeProtobuf, Schema: beside})
+	credit := func(entries protobuf.MapEntries) processor.Codec[*shop.Outer_Credit] {
+		return codec[*shop.Outer_Credit](t, reg, protobuf.Config{MapEntries: entries})
+	}
+	debit := func(entries protobuf.MapEntries) processor.Codec[*shop.Outer_Debit] {
+		return codec[*shop.Outer_Debit](t, reg, protobuf.Config{MapEntries: entries})
+	}
+	const unknown, counted, not = protobuf.MapEntriesUnknown, protobuf.MapEntriesCounted, protobuf.MapEntriesNotCounted
+	first, second, third := []byte{0, 0, 0, 0, 4, 4, 0, 0, 8, 5}, []byte{0, 0, 0, 0, 4, 4, 0, 2, 8, 5}, []byte{0, 0, 0, 0, 4, 4, 0, 4, 8, 5}
+	const doubt = "the message index [0 1] means shop.v1.Outer.Debit where messages of map fields are not counted (Java, JavaScript), and shop.v1.Outer.Credit where they are (Python, Go): set MapEntries"
+	for name, c := range map[string]struct {
+		decode func([]byte) error
+		data   []byte
+		want   string
+	}{
+		"credit 1":              {decoding(credit(unknown)), first, ""},
+		"credit 2":              {decoding(credit(unknown)), second, doubt},
+		"credit 3":              {decoding(credit(unknown)), third, "holds shop.v1.Outer.Debit, of schema id 4, and not shop.v1.Outer.Credit"},
+		"credit 1, counted":     {decoding(credit(counted)), first, "which its schema does not have"},
+		"credit 2, counted":     {decoding(credit(counted)), second, ""},
+		"credit 2, not counted": {decoding(credit(not)), second, "holds shop.v1.Outer.Debit"},
+		"debit 1":               {decoding(debit(unknown)), first, "holds shop.v1.Outer.Credit"},
+		"debit 2":               {decoding(debit(unknown)), second, doubt},
+		"debit 3":               {decoding(debit(unknown)), third, ""},
+		"debit 2, not counted":  {decoding(debit(not)), second, ""},
+		"debit 2, counted":      {decoding(debit(counted)), second, "holds shop.v1.Outer.Credit"},
+	} {
+		err := c.decode(c.data)
+		if c.want == "" {
+			require.NoError(t, err, name)
+			continue
+		}
+		require.ErrorContains(t, err, c.want, name)
+	}
+	// What a reader could not tell is not written.
+	cfg := protobuf.Config{Topic: "beside", Schema: beside}
+	_, err := protobuf.New[*shop.Outer_Debit](reg, cfg)
+	require.ErrorContains(t, err, doubt)
+	cfg.MapEntries = counted
+	data, err := codec[*shop.Outer_Debit](t, reg, cfg).Encode(&shop.Outer_Debit{Cents: -3})
+	require.NoError(t, err)
+	require.Equal(t, third[:8], data[:8])
+	cfg.MapEntries = not
+	data, err = codec[*shop.Outer_Debit](t, reg, cfg).Encode(&shop.Outer_Debit{Cents: -3})
+	require.NoError(t, err)
+	require.Equal(t, second[:8], data[:8])
+}
+
+func decoding[T any](c processor.Codec[T]) func([]byte) error {
+	return func(data []byte) error {
+		_, err := c.Decode(data)
+		return err
+	}
+}
+
+// What Kafka's Python client has registered is found: descriptors without the JSON names that are the default. The texts are those of
+// protobuf 7.36.2 for Python, compiled by grpcio-tools 1.85.1 (DESCRIPTOR.serialized_pb in base64).
+func TestSchemaOfPython(t *testing.T) {
+	fake := srfake.New()
+	defer fake.Close()
+	reg, err := registry.New(registry.Config{URLs: []string{fake.URL()}, Attempts: 1})
+	require.NoError(t, err)
+	fake.SeedSchema("shop/money.proto", 1, 1, sr.Schema{Type: sr.TypeProtobuf, Schema: pythonMoney})
+	fake.SeedSchema("out-value", 1, 2, sr.Schema{
+		Type: sr.TypeProtobuf, Schema: pythonOrder,
+		References: []sr.SchemaReference{{Name: "shop/money.proto", Subject: "shop/money.proto", Version: 1}},
+	})
+	for _, register := range []bool{false, true} {
+		data, err := codec[*shop.Order](t, reg, protobuf.Config{Topic: "out", AutoRegister: register}).Encode(&shop.Order{Id: "1"})
+		require.NoError(t, err)
+		require.Equal(t, []byte{0, 0, 0, 0, 2, 2, 2, 0x0a, 1, '1'}, data)
+	}
+	_, second := fake.GetSchema("out-value", 2)
+	require.False(t, second, "it was not registered again")
+}
+
+const (
+	pythonMoney = "ChBzaG9wL21vbmV5LnByb3RvEgdzaG9wLnYxIigKBU1vbmV5EhAKCGN1cnJlbmN5GAEgASgJEg0KBWNlbnRzGAIgASgDQjtaOWdpdGh1Yi5jb20vZW9zLXBpcGUvZW9zLXBpcGUvY29kZWMvcHJvdG9idWYvaW50ZXJuYWwvc2hvcGIGcHJvdG8z"
+	pythonOrder = "ChBzaG9wL29yZGVyLnByb3RvEgdzaG9wLnYxGhBzaG9wL21vbmV5LnByb3RvGh9nb29nbGUvcHJvdG9idWYvdGltZXN0YW1wLnByb3RvIhYKBkJlZm9yZRIMCgRub3RlGAEgASgJIoYCCgVPcmRlchIKCgJpZBgBIAEoCRIdCgV0b3RhbBgCIAEoCzIOLnNob3AudjEuTW9uZXkSKgoGcGxhY2VkGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIqCgZsYWJlbHMYBCADKAsyGi5zaG9wLnYxLk9yZGVyLkxhYmVsc0VudHJ5EiIKBWxpbmVzGAUgAygLMhMuc2hvcC52MS5PcmRlci5MaW5lGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaJwoETGluZRIPCgdhcnRpY2xlGAEgASgJEg4KBnBpZWNlcxgCIAEoBUI7WjlnaXRodWIuY29tL2Vvcy1waXBlL2Vvcy1waXBlL2NvZGVjL3Byb3RvYnVmL2ludGVybmFsL3Nob3BiBnByb3RvMw=="
+)
+
+// A schema that stands as protoc-gen-go has it, with JSON names, is found too.
+func TestSchemaOfGo(t *testing.T) {
+	reg, fake := setup(t)
+	data, err := codec[*shop.Money](t, reg, protobuf.Config{Topic: "money", AutoRegister: true}).Encode(&shop.Money{})
+	require.NoError(t, err)
+	require.Equal(t, []byte{0, 0, 0, 0, 3, 0}, data)
+	_, second := fake.GetSchema("money-value", 2)
+	require.False(t, second)
+}
+
+// An import may stand elsewhere than under its path, and one that clients know by themselves is a reference only where it is given.
+func TestReferences(t *testing.T) {
+	fake := srfake.New()
+	defer fake.Close()
+	reg, err := registry.New(registry.Config{URLs: []string{fake.URL()}, Attempts: 1})
+	require.NoError(t, err)
+	fake.SeedSchema("money-value", 1, 7, sr.Schema{Type: sr.TypeProtobuf, Schema: pythonMoney})
+	given := []sr.SchemaReference{
+		{Name: "shop/money.proto", Subject: "money-value", Version: 1}, {Name: "google/protobuf/timestamp.proto", Subject: "money-value", Version: 1},
+	}
+	_, err = codec[*shop.Order](t, reg, protobuf.Config{Topic: "out", AutoRegister: true, References: given}).Encode(&shop.Order{Id: "1"})
+	require.NoError(t, err)
+	s, ok := fake.GetSchema("out-value", 1)
+	require.True(t, ok)
+	require.Equal(t, given, s.References)
+	require.False(t, fake.SubjectExists("shop/money.proto"))
+}
+
+// A value of any message, whose file is text or a descriptor and has imports, goes to JSON and back to the same bytes. A message that
+// cannot be told is refused here too.
+func TestJSONOfAnyMessage(t *testing.T) {
+	reg, fake := setup(t)
+	refs := []sr.SchemaReference{{Name: "shop/money.proto", Subject: "shop/money.proto", Version: 1}}
+	fake.SeedSchema("python-money", 1, 11, sr.Schema{Type: sr.TypeProtobuf, Schema: pythonMoney})
+	fake.SeedSchema("python-value", 1, 12, sr.Schema{Type: sr.TypeProtobuf, Schema: pythonOrder, References: []sr.SchemaReference{{Name: "shop/money.proto", Subject: "python-money", Version: 1}}})
+	fake.SeedSchema("mixed-value", 1, 13, sr.Schema{Type: sr.TypeProtobuf, Schema: pythonOrder, References: refs})
+	fake.SeedSchema("alone-value", 1, 14, sr.Schema{Type: sr.TypeProtobuf, Schema: `syntax = "proto3"; import "elsewhere.proto"; message A {}`})
+	fake.SeedSchema("beside-value", 1, 15, sr.Schema{Type: sr.TypeProtobuf, Schema: beside})
+	j := protobuf.NewJSON(reg)
+	order := &shop.Order{Id: "1", Total: &shop.Money{Cents: 9007199254740993}, Placed: timestamppb.New(time.Unix(0, 0)), Labels: map[string]string{"k": "v"}, Lines: []*shop.Order_Line{{Article: "x"}}}
+	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(order)
+	require.NoError(t, err)
+	for _, id := range []byte{2, 12, 13} {
+		data := append([]byte{0, 0, 0, 0, id, 2, 2}, body...)
+		text, err := j.ToJSON(data)
+		require.NoError(t, err)
+		require.JSONEq(t, `{"id":"1","total":{"cents":"9007199254740993"},"placed":"1970-01-01T00:00:00Z","labels":{"k":"v"},"lines":[{"article":"x"}]}`, string(text))
+		again, err := j.FromJSON(text, data)
+		require.NoError(t, err)
+		require.Equal(t, data, again)
+		_, err = j.FromJSON([]byte(`{"no":1}`), data)
+		require.ErrorContains(t, err, "is not the JSON of a shop.v1.Order")
+	}
+	for data, want := range map[string]string{
+		"\x00\x00\x00\x00\x0e\x00":                 "none of the schema's references",
+		"\x00\x00\x00\x00\x0f\x04\x00\x02\x08\x05": "it cannot be told what the value, of schema id 15, holds: the message index [0 1] means shop.v1.Outer.Debit",
+		"\x00\x00\x00\x00\x02\x02\x12":             "message [9]",
+	} {
+		_, err := j.ToJSON([]byte(data))
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "\n")
+	}
 }

@@ -30,7 +30,9 @@ func Compile(expr string) (*Program, error) {
 	if err != nil {
 		return nil, compileError(expr, err)
 	}
-	return &Program{source: expr, code: code, readsValue: readsValue, maxRun: maxRun, maxOutputs: maxOutputs}, nil
+	return &Program{
+		source: expr, code: code, readsValue: readsValue, value: JSON, key: Text, maxRun: maxRun, maxOutputs: maxOutputs,
+	}, nil
 }
 
 // refused names what would read something else than the record, or end more than the program. gojq leaves most of it

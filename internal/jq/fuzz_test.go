@@ -63,7 +63,7 @@ func FuzzValueIsNotReadByThoseSaidNotTo(f *testing.F) {
 		p.maxRun, p.maxOutputs = 50*time.Millisecond, 100
 		var answers [][]byte
 		for _, value := range []any{nil, "a string", map[string]any{"a": "b"}} {
-			in, err := newInput(Record{Key: []byte("k"), Headers: []Header{{"a", []byte("b")}}, Topic: "t", Offset: 4}, false)
+			in, err := (&Program{value: JSON, key: Text}).newInput(Record{Key: []byte("k"), Headers: []Header{{"a", []byte("b")}}, Topic: "t", Offset: 4})
 			require.NoError(t, err)
 			in.object["value"] = value
 			var answer bytes.Buffer

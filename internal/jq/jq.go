@@ -6,8 +6,8 @@
 //
 // with
 //
-//	value      the parsed JSON; null for a tombstone (a record without a value)
-//	key        a string; null for a record without a key
+//	value      the parsed JSON, or what another Format makes of it; null for a tombstone (a record without a value)
+//	key        a string, or what another Format makes of it; null for a record without a key
 //	headers    an object: header name → string (null for a header without a value);
 //	           of headers with the same name the last one is shown
 //	timestamp  Kafka's: milliseconds since 1970; -1 if the record has none
@@ -26,6 +26,9 @@
 // string become U+FFFD, and of members with the same name the last one counts.
 //
 // # Values that are not JSON
+//
+// [Program.WithFormats] takes values and keys for text, for base64, or for what a schema registry describes; what a program sets is
+// written in the same form.
 //
 // A program that reads only the other fields, as in `.headers.type == "order"` or `{topic: .headers.route}`,
 // runs over any value and does not look at it. Every other program fails on a value that is not JSON. A program
@@ -65,6 +68,7 @@ type Program struct {
 	readsValue bool // false only if no run of the program can read the record's value
 	maxRun     time.Duration
 	maxOutputs int
+	value, key Format
 	maxBytes   int // of the values of one record's outputs; 0: no bound
 }
 
@@ -81,7 +85,7 @@ func (p *Program) String() string { return p.source }
 // Filter reports whether the program keeps the record: whether its first output is neither null nor false. A program
 // without an output does not keep it. On an error the answer is not known, and the record must not be passed over.
 func (p *Program) Filter(ctx context.Context, r Record) (bool, error) {
-	in, err := newInput(r, p.readsValue)
+	in, err := p.newInput(r)
 	if err != nil {
 		return false, err
 	}
@@ -94,7 +98,7 @@ func (p *Program) Filter(ctx context.Context, r Record) (bool, error) {
 // ID returns the program's first output as text: a string as it is, other JSON compact. No output, or null, is an
 // error: a record without an identity cannot be compared with another.
 func (p *Program) ID(ctx context.Context, r Record) (string, error) {
-	in, err := newInput(r, p.readsValue)
+	in, err := p.newInput(r)
 	if err != nil {
 		return "", err
 	}
@@ -116,7 +120,7 @@ func (p *Program) ID(ctx context.Context, r Record) (string, error) {
 // Every output must be an object and is one record. Its fields:
 //
 //	value      the JSON to write; null for a tombstone
-//	key        a string; null for no key; other JSON is written compact
+//	key        a string; null for no key; other JSON is written compact (both as their Format has it)
 //	headers    an object of strings and nulls; see below
 //	topic      the topic to write to; "" or the input's own topic stand for the default output (Record.To is "")
 //	partition, offset, timestamp   as they were: they say where the record came from and cannot be set
@@ -127,7 +131,7 @@ func (p *Program) ID(ctx context.Context, r Record) (string, error) {
 //
 // The returned records share the bytes of r. On an error no record is returned.
 func (p *Program) Map(ctx context.Context, r Record) ([]Record, error) {
-	in, err := newInput(r, p.readsValue)
+	in, err := p.newInput(r)
 	if err != nil {
 		return nil, err
 	}

@@ -36,29 +36,61 @@ type Header struct {
 // input is one record on its way through a program: as it came, and as the program sees it. gojq does not write to what
 // it is given, so the object still tells what the program saw after the run.
 type input struct {
+	program *Program
 	record  Record
 	object  map[string]any
 	headers map[string]any
 }
 
-func newInput(r Record, withValue bool) (input, error) {
-	in := input{record: r, headers: make(map[string]any, len(r.Headers))}
+func (p *Program) newInput(r Record) (input, error) {
+	in := input{program: p, record: r, headers: make(map[string]any, len(r.Headers))}
 	for _, h := range r.Headers {
 		in.headers[h.Key] = stringOrNull(h.Value)
 	}
 	in.object = map[string]any{
-		"key": stringOrNull(r.Key), "headers": in.headers, "topic": r.Topic,
+		"headers": in.headers, "topic": r.Topic,
 		"partition": int(r.Partition), "offset": int(r.Offset), "timestamp": int(millis.Of(r.Timestamp)),
 	}
-	if !withValue {
-		return in, nil
-	}
-	value, err := parse(r.Value)
-	if err != nil {
+	if err := in.show("key", r.Key, p.key); err != nil {
 		return input{}, err
 	}
-	in.object["value"] = value
-	return in, nil
+	if !p.readsValue {
+		return in, nil
+	}
+	return in, in.show("value", r.Value, p.value)
+}
+
+// show adds a field to what the program sees; null if the bytes are nil.
+func (in input) show(field string, data []byte, format Format) error {
+	if data == nil {
+		in.object[field] = nil
+		return nil
+	}
+	v, err := format.Read(data)
+	switch _, plain := errors.AsType[*notJSON](err); {
+	case plain:
+		return fmt.Errorf("%s %w", field, err)
+	case err != nil:
+		return fmt.Errorf("%s: %w", field, err)
+	}
+	in.object[field] = v
+	return nil
+}
+
+// set returns the bytes of a field of an output: as they came, where the program has not changed it, and nil for null.
+func (in input) set(obj map[string]any, field string, was []byte, format Format) ([]byte, error) {
+	v, ok := obj[field]
+	if !ok || in.unchanged(field, v) {
+		return was, nil
+	}
+	if v == nil {
+		return nil, nil
+	}
+	data, err := format.Write(v, was)
+	if err != nil {
+		return nil, fmt.Errorf("the jq program's %s cannot be written: %w", field, err)
+	}
+	return data, nil
 }
 
 // stringOrNull keeps bytes that are not UTF-8: a Go string holds any bytes, and gojq passes them on.
@@ -69,25 +101,29 @@ func stringOrNull(b []byte) any {
 	return string(b)
 }
 
-// parse reads a value, its numbers as they are written.
+// parse reads JSON, its numbers as they are written.
 func parse(value []byte) (any, error) {
-	if value == nil {
-		return nil, nil
-	}
 	d := json.NewDecoder(bytes.NewReader(value))
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); errors.Is(err, io.EOF) {
-		return nil, errors.New("value is not JSON: it is empty (not a tombstone: it has a length of 0)")
+		return nil, &notJSON{errors.New("it is empty (not a tombstone: it has a length of 0)")}
 	} else if err != nil {
-		return nil, fmt.Errorf("value is not JSON: %w (byte %d of %d)", err, errorOffset(err, len(value)), len(value))
+		return nil, &notJSON{fmt.Errorf("%w (byte %d of %d)", err, errorOffset(err, len(value)), len(value))}
 	}
 	end := int(d.InputOffset())
 	if rest := bytes.TrimLeft(value[end:], " \t\r\n"); len(rest) > 0 {
-		return nil, fmt.Errorf("value is not JSON: more follows the first JSON text (byte %d of %d)", len(value)-len(rest)+1, len(value))
+		return nil, &notJSON{fmt.Errorf("more follows the first JSON text (byte %d of %d)", len(value)-len(rest)+1, len(value))}
 	}
 	return v, nil
 }
+
+// notJSON is why bytes are not JSON.
+type notJSON struct{ err error }
+
+func (e *notJSON) Error() string { return "is not JSON: " + e.err.Error() }
+
+func (e *notJSON) Unwrap() error { return e.err }
 
 func errorOffset(err error, length int) int64 {
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
@@ -116,11 +152,12 @@ func (in input) output(v any) (Record, error) {
 	if err := in.checkPlace(obj); err != nil {
 		return Record{}, err
 	}
-	if v, ok := obj["value"]; ok && !in.unchanged("value", v) {
-		out.Value = bytesOrNil(v, marshal)
+	var err error
+	if out.Value, err = in.set(obj, "value", in.record.Value, in.program.value); err != nil {
+		return Record{}, err
 	}
-	if v, ok := obj["key"]; ok && !in.unchanged("key", v) {
-		out.Key = bytesOrNil(v, func(v any) []byte { return []byte(text(v)) })
+	if out.Key, err = in.set(obj, "key", in.record.Key, in.program.key); err != nil {
+		return Record{}, err
 	}
 	if v, ok := obj["topic"]; ok {
 		to, isString := v.(string)
@@ -230,13 +267,6 @@ func same(a, b any) bool {
 	default:
 		return a == b
 	}
-}
-
-func bytesOrNil(v any, write func(any) []byte) []byte {
-	if v == nil {
-		return nil
-	}
-	return write(v)
 }
 
 // kind names a JSON value as a user would: "a string", "null".

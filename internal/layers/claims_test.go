@@ -41,10 +41,10 @@ func allTests(t *testing.T) map[string]bool {
 
 var namedTest = regexp.MustCompile("`((?:Test|Fuzz)\\w+)`")
 
-// Every test that docs/guarantees.md and docs/faults.md name as the proof of a claim exists.
+// Every test that docs/guarantees.md, docs/faults.md and docs/franz-go.md name as the proof of a claim exists.
 func TestClaimsNameTests(t *testing.T) {
 	tests := allTests(t)
-	for _, doc := range []string{"guarantees.md", "faults.md"} {
+	for _, doc := range []string{"guarantees.md", "faults.md", "franz-go.md"} {
 		text, err := os.ReadFile(filepath.Join(root(t), "docs", doc))
 		require.NoError(t, err)
 		named := namedTest.FindAllSubmatch(text, -1)
