@@ -378,6 +378,7 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 	}
 	if s.isThere(ctx, cause) {
 		cause = fmt.Errorf("%w (%v)", errOldMetadata, cause) //nolint:errorlint // the record is not to blame
+		t.cause = cause
 	}
 	switch {
 	case act == actStop:
