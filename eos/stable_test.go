@@ -88,3 +88,12 @@ func requestOf(set offsets.Set) *kmsg.TxnOffsetCommitRequest {
 	}
 	return req
 }
+
+// A record of message format v0, which has no timestamp, is handed out with Kafka's own "none", not with Go's.
+func TestRecordWithoutTimestamp(t *testing.T) {
+	var b Batch
+	b.from, b.next = offsets.Set{}, offsets.Set{}
+	s := &Session{}
+	require.NoError(t, s.handOutOf(offsets.Partition{Topic: "in"}, []*kgo.Record{{Value: []byte("v0")}}, &b))
+	require.EqualValues(t, -1, b.Records[0].Timestamp.UnixMilli())
+}

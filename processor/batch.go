@@ -90,6 +90,9 @@ func (w way[In, Out]) together(ctx context.Context, units []unit[In]) (made Resu
 		if err != nil {
 			return Result{}, "encode", err
 		}
+		if err := w.refusal(out, value, w.opts); err != nil {
+			return Result{}, "produce", err
+		}
 		if size += sizeOf(1, value); !w.opts.room.fits(size) {
 			return Result{}, "encode", &OutputsTooLargeError{w.opts.room.max}
 		}
