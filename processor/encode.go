@@ -17,7 +17,7 @@ func (p Pipe[In, Out]) encode(source *kgo.Record, outs []Record[Out], made []*kg
 		if err != nil {
 			return made, err
 		}
-		if size += sizeOf(i, v); !m.fits(size) {
+		if size += m.sizeOf(i, v, out.Headers, source.Headers); !m.fits(size) {
 			return made, &OutputsTooLargeError{m.max}
 		}
 		values = append(values, v)
