@@ -55,6 +55,9 @@ const (
 	DefaultConnectTimeout     = 5 * time.Second
 )
 
+// DefaultClientID is the client id where Config.ClientID is empty.
+const DefaultClientID = "eos-pipe"
+
 // Config is what a Session needs to know. The zero value of a field is its documented default; Validate reports
 // every fault at once.
 type Config struct {
@@ -68,6 +71,8 @@ type Config struct {
 	TransactionalID string
 	// InstanceID is the static group member's group.instance.id. Default: TransactionalID.
 	InstanceID string
+	// ClientID is client.id, by which the brokers' quotas, metrics and request logs know the clients. Default: DefaultClientID.
+	ClientID string
 	// GroupProtocol is group.protocol. Default: ClassicProtocol.
 	GroupProtocol GroupProtocol
 	// Topics are the input topics. Required, here or by TopicPattern; they must exist.
@@ -96,7 +101,8 @@ type Config struct {
 	Start Start
 	// MaxRecords bounds a batch, and so a transaction, in records. Default: DefaultMaxRecords.
 	MaxRecords int
-	// MaxBytes bounds a batch, and so a transaction, in bytes of keys and values, up to one record more.
+	// MaxBytes bounds a batch, and so a transaction, in bytes of keys, values and headers, up to one record more. A header counts for 40 bytes
+	// more, which is what it takes in memory.
 	// Default: DefaultMaxBytes.
 	MaxBytes int
 	// InputBuffer bounds the memory of what is fetched, in this session and in others that are given the same one. A transaction of the input that is
@@ -194,6 +200,7 @@ func (c Config) withDefaults() Config {
 		c.InstanceID = c.TransactionalID
 	}
 	c.Logger = warnings.Logger(c.Logger)
+	setDefault(&c.ClientID, DefaultClientID)
 	setDefault(&c.MaxRecords, DefaultMaxRecords)
 	setDefault(&c.MaxBytes, DefaultMaxBytes)
 	setDefault(&c.BufferMemory, DefaultBufferMemory)

@@ -52,6 +52,10 @@ type Session struct {
 
 	decompressor *decompressor
 	fetch        *fetchSize
+	throttles    *throttles
+	dial         dialFunc
+	hooks        []kgo.Hook // the user's, of whom kgo tells of everything but throttled fetches
+	pace         batchPace  // what quotas and the time allow
 	watch        watchdog
 	over         *PassedOverError // the batch that is passed over next
 	resume       func()           // has the client fetch all partitions again
@@ -90,6 +94,12 @@ func (s *Session) open(ctx context.Context) (err error) {
 		return fmt.Errorf("make the client: %w", err)
 	}
 	s.adm = kadm.NewClient(s.plain)
+	s.dial, _ = s.plain.OptValue(kgo.Dialer).(dialFunc)
+	s.hooks, _ = s.plain.OptValue(kgo.WithHooks).([]kgo.Hook)
+	s.throttles = newThrottles(s)
+	if id, ok := s.plain.OptValue(kgo.ClientID).(string); ok {
+		s.cfg.ClientID = id // the user's options go before
+	}
 	most, _ := s.plain.OptValue(kgo.MaxDecompressBatchBytes).(int)
 	if s.decompressor, err = newDecompressor(most, s.cfg.InputBuffer); err != nil {
 		return err

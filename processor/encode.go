@@ -25,7 +25,7 @@ func (p Pipe[In, Out]) encode(source *kgo.Record, outs []Record[Out], made []*kg
 		if err := p.refusal(out, v, opts); err != nil {
 			return made, err
 		}
-		if size += sizeOf(i, v); !opts.room.fits(size) {
+		if size += opts.room.sizeOf(i, v, out.Headers, source.Headers); !opts.room.fits(size) {
 			return made, &OutputsTooLargeError{opts.room.max}
 		}
 		values = append(values, v)

@@ -113,6 +113,7 @@ func (p Pipe[In, Out]) Process(ctx context.Context, in []*kgo.Record, opts Optio
 	if opts.room == nil {
 		opts.room = &room{max: int64(opts.BufferMemory)}
 	}
+	opts.room.marked = opts.Provenance
 	w := way[In, Out]{p, through, opts, len(in) == 1}
 	switch {
 	case p.HandleBatch != nil:
@@ -212,6 +213,11 @@ func (w way[In, Out]) giveUp(ctx context.Context, r *kgo.Record, failed *RecordE
 	case policy == DeadLetterOnError && w.opts.DeadLetterTopic == "":
 		return fmt.Errorf("%w (no dead-letter topic is configured)", failed)
 	case policy == DeadLetterOnError:
+		size := outputBytes + headersSize(r.Headers)
+		if !w.alone && !w.opts.room.fits(size) {
+			return errNoRoom
+		}
+		w.opts.room.take(1, size)
 		res.DeadLetters++
 		at := place{failed.Partition, failed.Offset}
 		letter := newDeadLetter(r, w.opts.DeadLetterTopic, failed, w.opts.DeadLetterHeaders, w.opts.Group)
