@@ -34,7 +34,7 @@ type client struct {
 	// life ends when the client is to be discarded, by discard, which is told why: from then on nothing that it does is waited for.
 	life     context.Context
 	discard  context.CancelCauseFunc
-	watching sync.WaitGroup // for watchTopics and watchStandstill
+	watching sync.WaitGroup // for watchTopics, watchOpen and watchStandstill
 	// standsStill is why the client is to be discarded when it is asked next.
 	standsStill atomic.Pointer[error]
 	joined      func() bool // ends that a wait for the group is said, or nil
@@ -83,6 +83,7 @@ func (s *Session) connectOnce(ctx context.Context) (*client, error) {
 	s.onlyOver(gts.Client())
 	c.joined = ask.Slow(s.cfg.Logger, "the group to assign partitions: it waits for other members to come or to join again (group.initial.rebalance.delay.ms)", nil)
 	gts.Client().AddConsumeTopics(slices.Collect(maps.Keys(s.inputs.all()))...)
+	c.watching.Go(c.watchOpen)
 	c.watching.Go(c.watchStandstill)
 	if s.pattern != nil {
 		c.watching.Go(c.watchTopics)

@@ -30,6 +30,7 @@ func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Err
 	member, _ := s.client.gts.Client().GroupMetadata()
 	last := s.client
 	last.close()
+	s.throttles.reconnected()
 	if t != nil && t.neverEnded {
 		t.decide(Aborted)
 	}

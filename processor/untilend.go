@@ -25,13 +25,14 @@ type endWatch struct {
 	adm  *kadm.Client
 	ends offsets.Set // how far each partition could be read when the watch was made; see ask.StableEnds
 	from offsets.Set // where the group stood then, or the partition's start
+	left offsets.Set // of those with an open transaction, where they ended then
 
 	saidPast bool // that an offset is past its log's end
 }
 
 // watchEnd asks the brokers where the input ends now: again and again while what is wrong may pass, as it does when a broker starts.
 func (p *Processor) watchEnd(ctx context.Context) (*endWatch, error) {
-	opts := append([]kgo.Opt{kgo.SeedBrokers(p.cfg.BootstrapServers...)}, p.cfg.Session.Client...)
+	opts := append([]kgo.Opt{kgo.SeedBrokers(p.cfg.BootstrapServers...), kgo.ClientID(cmp.Or(p.cfg.Session.ClientID, eos.DefaultClientID))}, p.cfg.Session.Client...)
 	cl, err := kgo.NewClient(append(opts, ask.Options()...)...)
 	if err != nil {
 		return nil, fmt.Errorf("make a client to watch for the end: %w", err)
@@ -74,11 +75,15 @@ func (w *endWatch) list(ctx context.Context) error {
 	if err := errors.Join(err, listed(ends)); err != nil {
 		return err
 	}
+	highs, err := w.adm.ListEndOffsets(ctx, topics...)
+	if err := errors.Join(err, listed(highs)); err != nil {
+		return err
+	}
 	committed, err := w.committed(ctx)
 	if err != nil {
 		return err
 	}
-	w.ends, w.from = offsets.Set{}, offsets.Set{}
+	w.ends, w.from, w.left = offsets.Set{}, offsets.Set{}, offsets.Set{}
 	ends.Each(func(o kadm.ListedOffset) {
 		p := offsets.Partition{Topic: o.Topic, Number: o.Partition}
 		start, _ := starts.Lookup(o.Topic, o.Partition)
@@ -86,8 +91,24 @@ func (w *endWatch) list(ctx context.Context) error {
 		if c, ok := committed[p]; ok {
 			w.from[p] = c
 		}
+		if high, ok := highs.Lookup(o.Topic, o.Partition); ok && high.Offset > o.Offset {
+			w.left[p] = offsets.NewPosition(high.Offset)
+		}
 	})
 	return nil
+}
+
+// sayLeft says what is not waited for: what stood behind an open transaction of others when the watch was made.
+func (w *endWatch) sayLeft() {
+	if len(w.left) == 0 {
+		return
+	}
+	var n int64
+	for p, high := range w.left {
+		n += high.Offset - w.ends[p].Offset
+	}
+	w.p.cfg.Logger.Warn("the end is reached of what could be read when the run began. Transactions of other producers were open on the input then: their records, and what stands behind their first ones, were not waited for; the next run reads on there",
+		"left", n, "offsets", w.left.String())
 }
 
 // topics returns the input topics that are there now. Where none matches the pattern, the lanes' sessions say so.
@@ -141,6 +162,7 @@ func (w *endWatch) wait(ctx context.Context) {
 		if err == nil {
 			w.progress(committed)
 			if committed.Covers(w.ends) && w.isWithinLogs(ctx, committed) {
+				w.sayLeft()
 				return
 			}
 		}

@@ -24,6 +24,7 @@ import (
 // connection is what a command was given to connect by.
 type connection struct {
 	BootstrapServers []string
+	ClientID         string
 
 	given         security.Config // by flags
 	protocol      string
@@ -37,7 +38,8 @@ type connection struct {
 // addConnection defines the flags by which a command finds the cluster.
 func addConnection(f *pflag.FlagSet, c *connection) {
 	f.StringSliceVarP(&c.BootstrapServers, "bootstrap-server", "b", nil, "`host:port` of one or more brokers, with commas; also --brokers (required)")
-	f.StringVar(&c.commandConfig, "command-config", "", "client.properties `file`, as Kafka's tools take it: TLS, SASL, bootstrap.servers; flags go before it")
+	f.StringVar(&c.commandConfig, "command-config", "", "client.properties `file`, as Kafka's tools take it: TLS, SASL, bootstrap.servers, client.id; flags go before it")
+	f.StringVar(&c.ClientID, "client-id", "", "`name` by which the brokers' quotas and logs know the clients, client.id (default eos-pipe)")
 }
 
 // addSecurity defines the flags of TLS and SASL. They come last in a command's help.
@@ -69,6 +71,7 @@ func (c *connection) checkConnection(all *faults) {
 	if len(c.BootstrapServers) == 0 {
 		c.BootstrapServers = c.file.BootstrapServers
 	}
+	c.ClientID = cmp.Or(c.ClientID, c.file.ClientID, eos.DefaultClientID)
 	checkServers(all, c.BootstrapServers)
 	if unread != nil { // what the flags are to go with is not known
 		return
@@ -129,7 +132,7 @@ func (c *connection) options(log *slog.Logger) ([]kgo.Opt, error) {
 	if err != nil {
 		return nil, usageError(err.Error(), "nothing was started; docs/security.md says what each file must hold")
 	}
-	return opts, nil
+	return append(opts, kgo.ClientID(c.ClientID)), nil
 }
 
 // client makes a client that connects as c says, and returns it when a broker has answered.
