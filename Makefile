@@ -42,7 +42,7 @@ image: image-files ## build the container image IMAGE (eos-pipe:latest) from wha
 	docker build -q -f docker/Dockerfile --target local --build-arg VERSION='$(VERSION)' -t '$(IMAGE)' bin/image
 
 .PHONY: image-files
-image-files: need-go ## lay out the files of the image in bin/image: the binary, for Linux, and the CA roots of this machine (CA_ROOTS)
+image-files: need-go # lay out the files of the image in bin/image: the binary, for Linux, and the CA roots of this machine (CA_ROOTS)
 	@[[ -r '$(CA_ROOTS)' ]] || { echo 'image-files: no CA roots here; install ca-certificates, or name a PEM file: CA_ROOTS=FILE' >&2; exit 1; }
 	@rm -rf bin/image && install -d -m 755 bin/image bin/image/etc bin/image/etc/ssl bin/image/etc/ssl/certs
 	@install -m 644 '$(CA_ROOTS)' bin/image/etc/ssl/certs/ca-certificates.crt
@@ -72,6 +72,11 @@ test-deploy: need-go ## test compose.yaml, the Kubernetes manifests, the alerts:
 	@echo 'test: what docker/ holds, with the code of its tools; it takes two minutes to compile the first time'
 	@cd docker/check && go test -count=1 -timeout 10m ./...
 
+.PHONY: test-interop
+test-interop: need-go ## four other clients with every codec write the input and read the output; codecs beside a registry (docs/neighbours.md)
+	@$(with_kafka) EOS_TEST_INTEROP=full go test $(RACE) -count=1 -timeout 30m ./integration/interop && result=passed || result=failed; \
+	  internal/tested/record test-interop $$result '40 writers (4 clients, 5 codecs, with and without transactions), 4 readers, a registry'; [[ $$result == passed ]]
+
 .PHONY: test-image
 test-image: image ## build the image and test it: what is in it, and pipes in confined containers on real Kafka; needs docker
 	@$(with_kafka) EOS_TEST_IMAGE='$(IMAGE)' go test $(RACE) -tags image -run '^TestImage' -count=1 -timeout 15m ./integration
@@ -89,6 +94,16 @@ test-flaky: need-go race-hint ## run the tests that need no Kafka COUNT (100) ti
 	@packages='$(PACKAGES)'; [[ -n $$packages ]] || packages=$$($(list_others)); \
 	  RACE='$(RACE)' internal/tested/flaky '$(COUNT)' '$(RUN)' $$packages
 
+CLIENT  ?= latest
+franz_go := github.com/twmb/franz-go
+
+.PHONY: test-client
+test-client: need-go race-hint ## run the tests that need no Kafka with another franz-go: version CLIENT (the newest), and the newest kadm and kmsg that fit
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; cp go.mod go.sum "$$dir"; export GOFLAGS="$${GOFLAGS-} -modfile=$$dir/go.mod"; \
+	  go get $(franz_go)/pkg/kadm@latest $(franz_go)/pkg/kmsg@latest $(franz_go)@$(CLIENT) 2>/dev/null || go get $(franz_go)@$(CLIENT); \
+	  echo "test-client: $$(go list -m $(franz_go) $(franz_go)/pkg/kadm $(franz_go)/pkg/kmsg | tr '\n' ' ')"; \
+	  packages=$$($(list_others)); go test $(RACE) -count=1 -timeout 20m $$packages
+
 TORTURE_TIME ?= 1h
 TORTURE_OUT  ?= bin/torture
 
@@ -97,17 +112,14 @@ torture: need-go ## storms of faults for TORTURE_TIME (1h) on real Kafka; the re
 	@$(with_kafka) TORTURE_TIME='$(TORTURE_TIME)' TORTURE_OUT='$(abspath $(TORTURE_OUT))' \
 	  go test -tags torture -run '^TestTorture$$' -count=1 -timeout 0 -v ./integration
 
-KAFKA_VERSIONS ?= 3.9.1 4.0.2 4.1.2 4.2.2 4.4.0
+KAFKA_VERSIONS ?= 3.9.1 4.0.2 4.1.2 4.2.2 4.3.1
 
 # What is run on other versions: the session, processes that are killed or stopped, brokers that die, late requests.
 versions_tests := ^Test(Session.*|KillNine|KillInOpenTransaction|KillAtProtocolSteps|Sigstop.*|CopyAbortedInput|OneBroker|ThreeBrokers|EostestSession.*|FaultExpiry)$$
 
 .PHONY: test-versions
 test-versions: need-go ## run the tests that depend on the broker most on other versions of Kafka (KAFKA_VERSIONS), natively
-	@failed=; for version in $(KAFKA_VERSIONS); do echo "test-versions: Kafka $$version"; \
-	  ( export EOS_TEST_KAFKA=native EOS_TEST_KAFKA_VERSION=$$version; \
-	    $(with_kafka) go test -count=1 -timeout 20m -run '$(versions_tests)' ./integration ) || failed="$$failed $$version"; \
-	done; [[ -z $$failed ]] || { echo "test-versions: failed on$$failed" >&2; exit 1; }
+	@internal/tested/versions '$(versions_tests)' $(KAFKA_VERSIONS)
 
 BROWSER     ?= chromium
 BROWSER_OUT ?= bin/browser
@@ -123,12 +135,14 @@ check: need-go ## check format, vet, module sums, and lint
 	go vet ./...
 	go mod verify
 	cd docker/check && go vet ./... && go mod verify
+	cd docker/neighbours/go && go vet ./... && go mod verify
 	@$(MAKE) --no-print-directory lint
 
 .PHONY: lint
 lint: need-go ## run golangci-lint (.golangci.yaml); building it takes one to two minutes the first time
 	go run $(GOLANGCI_LINT) run ./...
 	cd docker/check && go run $(GOLANGCI_LINT) run ./...
+	cd docker/neighbours/go && go run $(GOLANGCI_LINT) run ./...
 
 .PHONY: bench
 bench: need-go ## run the benchmarks of ./bench on real Kafka
@@ -180,11 +194,11 @@ clean: ## remove what was built here and what dead tests left
 	@$(KAFKA)/sweep
 
 .PHONY: need-go
-need-go: ## fail with one clear line if Go is missing or too old
+need-go: # fail with one clear line if Go is missing or too old
 	@command -v go >/dev/null || { echo 'make: Go $(GO_MIN) or newer is needed and no go is in PATH; see https://go.dev/dl' >&2; exit 1; }
 	@have=$$(go env GOVERSION 2>/dev/null || true); printf 'go%s\n' $(GO_MIN) "$${have#go}" | sort -V -C || \
 	  { echo "make: Go $(GO_MIN) or newer is needed; this is $${have:-too old to read go.mod}; see https://go.dev/dl" >&2; exit 1; }
 
 .PHONY: race-hint
-race-hint: ## say so if the tests will run without the race detector
+race-hint: # say so if the tests will run without the race detector
 	@[[ -n '$(RACE)' ]] || echo 'test: no C compiler is here: the tests run without the race detector' >&2

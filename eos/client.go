@@ -12,6 +12,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/eos-pipe/eos-pipe/internal/ask"
 )
 
 // client is one life of the franz-go client under a session. A session whose client is in doubt discards it and makes
@@ -32,9 +34,10 @@ type client struct {
 	// life ends when the client is to be discarded, by discard, which is told why: from then on nothing that it does is waited for.
 	life     context.Context
 	discard  context.CancelCauseFunc
-	watching sync.WaitGroup // for watchTopics and watchStandstill
+	watching sync.WaitGroup // for watchTopics, watchOpen and watchStandstill
 	// standsStill is why the client is to be discarded when it is asked next.
 	standsStill atomic.Pointer[error]
+	joined      func() bool // ends that a wait for the group is said, or nil
 	// hurry ends the wait for more records, so that a rebalance that waits for the batch may go on.
 	hurry atomic.Pointer[context.CancelFunc]
 }
@@ -78,7 +81,9 @@ func (s *Session) connectOnce(ctx context.Context) (*client, error) {
 		}
 	}
 	s.onlyOver(gts.Client())
+	c.joined = ask.Slow(s.cfg.Logger, "the group to assign partitions: it waits for other members to come or to join again (group.initial.rebalance.delay.ms)", nil)
 	gts.Client().AddConsumeTopics(slices.Collect(maps.Keys(s.inputs.all()))...)
+	c.watching.Go(c.watchOpen)
 	c.watching.Go(c.watchStandstill)
 	if s.pattern != nil {
 		c.watching.Go(c.watchTopics)
@@ -93,6 +98,7 @@ const slowProducerID = 5 * time.Second
 // transaction is being ended, the broker answers CONCURRENT_TRANSACTIONS.
 func (s *Session) initProducerID(ctx context.Context, cl *kgo.Client) (id int64, epoch int16, err error) {
 	began := time.Now()
+	defer ask.Slow(s.cfg.Logger, "the producer id: a new cluster has no transaction coordinator before somebody asks, and a predecessor's transaction is ended first", nil)()
 	defer time.AfterFunc(slowProducerID, func() {
 		s.cfg.Logger.Warn("still waiting for the producer id: the coordinator cannot be reached, or is still ending the transaction of a predecessor",
 			"transactional_id", s.cfg.TransactionalID, "waited", time.Since(began))
@@ -108,7 +114,7 @@ func (s *Session) initProducerID(ctx context.Context, cl *kgo.Client) (id int64,
 func (s *Session) untilAnswered(ctx context.Context, what string, step func() error) error {
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		err := step()
-		if err == nil || ctx.Err() != nil || !isWorthAgain(err) {
+		if err == nil || ctx.Err() != nil || ask.IsFinal(err) {
 			return err
 		}
 		s.retrying(what, err)
@@ -131,8 +137,16 @@ func (c *client) noteEpoch(ctx context.Context) error {
 // close discards the client and waits for it. A static member does not leave the group by this: see leave.
 func (c *client) close() {
 	c.discard(kgo.ErrClientClosed)
+	c.stopWaiting()
 	c.watching.Wait()
 	c.gts.CloseAllowingRebalance()
+}
+
+// stopWaiting says that the group has answered, or that its answer is of no matter any more.
+func (c *client) stopWaiting() {
+	if c.joined != nil {
+		c.joined()
+	}
 }
 
 // bound returns a context that ends with ctx, and when the client is to be discarded.

@@ -3,6 +3,7 @@ package eos_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/internal/wiretap"
 )
 
@@ -62,7 +64,7 @@ func only(set map[string]map[int32]kgo.EpochOffset) map[int32]int64 {
 	return at
 }
 
-// commit begins a transaction, produces a record and ends it; edit, if not nil, is given the request with the offsets.
+// commitWith begins a transaction, produces a record and ends it; edit, if not nil, is given the request with the offsets.
 func commitWith(t *testing.T, gts *kgo.GroupTransactSession, edit func(*kmsg.TxnOffsetCommitRequest) error) (bool, error) {
 	t.Helper()
 	require.NoError(t, gts.Begin())
@@ -213,4 +215,98 @@ func TestClientAbortsWhereOffsetsAreRefused(t *testing.T) {
 	require.Zero(t, tap.Count(kmsg.TxnOffsetCommit))
 	require.Equal(t, 1, aborted.Hits())
 	require.Equal(t, map[int32]int64{0: 0, 1: 0, 2: 0}, firsts(t, gts, 30))
+}
+
+// stall is a logger of franz-go that stands still at the first line that says what, until it is released.
+type stall struct {
+	what             string
+	reached, release chan struct{}
+	once             sync.Once
+}
+
+func newStall(what string) *stall {
+	return &stall{what: what, reached: make(chan struct{}), release: make(chan struct{})}
+}
+
+func (*stall) Level() kgo.LogLevel { return kgo.LogLevelDebug }
+
+func (s *stall) Log(_ kgo.LogLevel, line string, _ ...any) {
+	if line == s.what {
+		s.once.Do(func() {
+			close(s.reached)
+			<-s.release
+		})
+	}
+}
+
+// In the consumer protocol the request with the offsets has the epoch that the member has when it is made, and the broker takes offsets of any partition with that.
+// A client that stands still after it has read what to commit, while a partition goes to another member, sends it with the newer epoch; but it aborts, as it was told
+// of the partition before the brokers could give it away. So a commit rests on that mark (GroupTransactSession.failed), before memberships.check looks.
+func TestClientAbortsWhatARevokeOvertakes(t *testing.T) {
+	b, _ := consumers(t)
+	b.produce(30)
+	stands := newStall("in commitTransactionOffsets")
+	gts, tap := transact(t, b, kgo.ServerSideBalancer(), kgo.WithLogger(stands))
+	firsts(t, gts, 30)
+	_, epoch := gts.Client().GroupMetadata()
+	aborted := tap.Add(wiretap.Rule{API: kmsg.EndTxn, Commit: new(false), Action: wiretap.CallOnRequest, Call: func(wiretap.Event) {}})
+	var sent int32
+	type end struct {
+		committed bool
+		err       error
+	}
+	ended := make(chan end, 1)
+	go func() {
+		committed, err := commitWith(t, gts, func(req *kmsg.TxnOffsetCommitRequest) error {
+			sent = req.Generation
+			return nil
+		})
+		ended <- end{committed, err}
+	}()
+	<-stands.reached
+	other, _ := transact(t, b, kgo.ServerSideBalancer(), kgo.TransactionalID("other"))
+	require.NotEmpty(t, firsts(t, other, 10), "it has read from where the group is")
+	require.Eventually(t, func() bool {
+		_, now := gts.Client().GroupMetadata()
+		return now > epoch
+	}, 20*time.Second, time.Millisecond)
+	close(stands.release)
+	result := <-ended
+	require.NoError(t, result.err)
+	require.False(t, result.committed)
+	require.Greater(t, sent, epoch, "as the one who has given it away")
+	require.Equal(t, 1, tap.Count(kmsg.TxnOffsetCommit), "the broker has taken it")
+	require.Equal(t, 1, aborted.Hits())
+	require.Empty(t, b.committed())
+}
+
+// The same with sessions: what the first has polled is aborted, and comes out once.
+func TestCommitStandsStillOverARevoke(t *testing.T) {
+	b, cfg := consumers(t)
+	b.produce(30)
+	stands := newStall("in commitTransactionOffsets")
+	stalled := cfg
+	stalled.TransactionTimeout, stalled.Client = time.Minute, []kgo.Opt{kgo.WithLogger(stands)}
+	first := b.open(stalled)
+	batch, err := first.Poll(t.Context())
+	for err == nil && len(batch.Records) < 30 { // it gives back what it had
+		batch, err = first.Poll(t.Context())
+	}
+	require.NoError(t, err)
+	ended := make(chan error, 1)
+	go func() { ended <- first.Commit(t.Context(), batch, copyOf(batch)) }()
+	<-stands.reached
+	cfg.TransactionalID = "g-a-1"
+	second := b.open(cfg)
+	run(t, second, 10)
+	close(stands.release)
+	err = <-ended
+	require.Equal(t, eos.PollAgain, nextOf(err), "%v", err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for _, s := range []*eos.Session{first, second} {
+		go func() { _, _ = work(ctx, s) }()
+	}
+	require.Eventually(t, func() bool { return b.committed().String() == "in-0=10 in-1=10 in-2=10" }, 40*time.Second, 20*time.Millisecond)
+	b.requireOnce(30)
 }

@@ -1,13 +1,14 @@
 package eos
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -32,8 +33,9 @@ var errTooOld = errors.New("the transaction came close to its timeout")
 // if and only if the transaction is committed. b must be the batch of the last Poll, and can be committed once: any other
 // is refused with ErrMisuse, and stays what it was (Unchanged).
 //
-// A record without a topic, or for an input topic, is refused. A record with a key goes to the partition that Kafka's
-// clients choose by default (murmur2), one without a key to partition Record.Partition modulo their number.
+// A record that cannot go where it says is refused, and so is one whose timestamp the client cannot write: see RejectedError, DestinationError and
+// TimestampError. A record with a key goes to the partition that Kafka's clients choose by default (murmur2), one without a key to partition
+// Record.Partition modulo their number; to a topic of Config.Placed it goes to Record.Partition.
 //
 // On an error nothing of b will ever be seen by a read_committed reader, unless the error's Outcome says otherwise:
 // Poll gives the records again. An answer that was lost is not guessed: Commit makes a new client with the same ids,
@@ -52,6 +54,7 @@ func (s *Session) Commit(ctx context.Context, b Batch, outs iter.Seq[*kgo.Record
 	s.txn++
 	t := &transaction{s: s, batch: b, decided: Unknown, outputs: map[offsets.Partition]int64{}}
 	err := t.run(ctx, outs)
+	t.setPace()
 	if err != nil {
 		s.forget()
 	}
@@ -84,20 +87,22 @@ type transaction struct {
 	producerID     int64
 	epoch          int16
 	mark           string      // see tag
+	member         string      // as which its offsets were sent
 	commits        offsets.Set // what the tracker gives to be committed
 	began, flushed time.Time
-	cause          error   // why it was not committed at once
-	ending         bool    // its offsets may have been sent
-	neverEnded     bool    // EndTxn(commit) was not sent: the next producer id aborts what was begun
-	ended          bool    // the coordinator has decided it
-	resolved       bool    // the group's offsets were asked
-	decided        Outcome // Unknown until it is certain
-	sent, bytes    int64   // records handed to the client, and their keys and values
+	cause          error       // why it was not committed at once
+	ending         bool        // its offsets may have been sent
+	neverEnded     bool        // EndTxn(commit) was not sent: the next producer id aborts what was begun
+	ended          bool        // the coordinator has decided it
+	resolved       bool        // the group's offsets were asked
+	decided        Outcome     // Unknown until it is certain
+	slowed         atomic.Bool // what it produces was throttled
+	sent, bytes    int64       // records handed to the client, and their keys and values
 
 	mu      sync.Mutex
 	acked   int64
 	failed  error                       // the first produce that failed
-	refused int                         // how many records were refused for what they are
+	refused int                         // how many records were refused for what they are, not for where they go
 	outputs map[offsets.Partition]int64 // last offset of each partition that records were produced to; see dueMarkers
 	at      offsets.Partition           // where the newest confirmed record is; its offset is not in outputs yet
 	last    int64
@@ -127,6 +132,9 @@ func (t *transaction) run(ctx context.Context, outs iter.Seq[*kgo.Record]) error
 	// caller, cancelled, would fail records that the broker may have.
 	alive, unbind := s.client.bound(context.WithoutCancel(ctx))
 	defer unbind()
+	alive, giveUp := context.WithCancelCause(alive)
+	defer giveUp(nil)
+	defer s.throttles.during(func(d time.Duration) { t.throttled(d, giveUp) })()
 	own, cancel := context.WithTimeout(alive, s.cfg.TransactionTimeout*9/10)
 	defer cancel()
 	if err := t.produce(ctx, own, outs); err != nil {
@@ -207,8 +215,8 @@ func (t *transaction) produce(ctx, own context.Context, outs iter.Seq[*kgo.Recor
 	cl := t.s.client.gts.Client()
 	group := 0
 	for r := range outs {
-		if err := t.s.checkOutput(r); err != nil {
-			return err
+		if err := t.s.CheckOutput(r.Topic, r.Timestamp); err != nil {
+			return &RejectedError{r, err}
 		}
 		t.sent++
 		t.bytes += int64(len(r.Key) + len(r.Value))
@@ -226,19 +234,8 @@ func (t *transaction) produce(ctx, own context.Context, outs iter.Seq[*kgo.Recor
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case own.Err() != nil:
-			return errTooOld
+			return fmt.Errorf("%w: %w", errTooOld, context.Cause(own))
 		}
-	}
-	return nil
-}
-
-// checkOutput refuses a record that is not to be produced.
-func (s *Session) checkOutput(r *kgo.Record) error {
-	if r.Topic == "" {
-		return &RejectedError{Record: r, Err: errors.New("it names no topic")}
-	}
-	if _, input := s.inputs.get(r.Topic); input || isMatch(s.pattern, r.Topic) && !slices.Contains(s.cfg.Outputs, r.Topic) {
-		return &RejectedError{Record: r, Err: fmt.Errorf("%s is an input topic: a pipe that reads what it writes never ends", r.Topic)}
 	}
 	return nil
 }
@@ -262,11 +259,15 @@ func (t *transaction) promise(r *kgo.Record, err error) {
 	if refused := t.s.counts.refusal(r.Topic); refused != nil {
 		err = refused
 	}
-	if actionFor(err, actReplay) == actRejected {
-		err = &RejectedError{Record: r, Err: err}
-		t.refused++
+	if rejected := t.s.rejected(r, err); rejected != nil {
+		err = rejected
+		if !isMisdirected(err) {
+			t.refused++
+		}
 	}
-	if t.failed == nil {
+	if t.failed == nil || isMisdirected(err) && isDestination(t.failed) {
+		// Before transaction.version 2 the client fails all records for a topic that cannot be added to the transaction. The one that names it is to blame: if that is
+		// wrong, the next attempt fails without it.
 		if !isRejected(err) { // that names it
 			err = fmt.Errorf("topic %s: %w", r.Topic, err)
 		}
@@ -298,11 +299,46 @@ func (t *transaction) flush(ctx, own context.Context) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil || t.failed != nil:
-		return fmt.Errorf("%w: %w", errTooOld, errors.Join(err, t.failed))
+		return fmt.Errorf("%w: %w", errTooOld, cmp.Or(context.Cause(own), t.failed, err))
 	case t.acked != t.sent:
 		return fmt.Errorf("%w: %d of %d are confirmed", ErrProduce, t.acked, t.sent)
 	}
 	return nil
+}
+
+// errThrottled is the cause when a transaction is aborted because the brokers have it wait for long.
+var errThrottled = errors.New("the brokers throttle what is produced")
+
+// throttled is told, while the transaction produces, that the brokers have the client wait before it produces more. If that is long, what is
+// not confirmed a moment later is what waits, and the transaction is given up.
+func (t *transaction) throttled(d time.Duration, giveUp context.CancelCauseFunc) {
+	t.slowed.Store(true)
+	if d > t.s.throttles.longest() {
+		time.AfterFunc(throttledGrace, func() { giveUp(fmt.Errorf("%w for %v", errThrottled, d)) })
+	}
+}
+
+// throttledGrace is how long other brokers may take to answer when one has said that it throttles.
+const throttledGrace = time.Second
+
+// setPace decides how large the next batch may be.
+func (t *transaction) setPace() {
+	s := t.s
+	went := paced{records: len(t.batch.Records), throttle: s.throttles.produceLeft(), late: errors.Is(t.cause, errTooOld)}
+	switch { // what is slow for other reasons, smaller batches would not make faster
+	case went.late:
+		went.produced = time.Since(t.began)
+	case t.slowed.Load():
+		went.produced = t.flushed.Sub(t.began)
+	}
+	before := s.pace
+	s.pace = s.pace.next(went, s.throttles.longest()/2, s.cfg.MaxRecords)
+	if went.late {
+		s.cfg.Logger.Warn("the transaction could not be produced in time; it is aborted, nothing is lost, and the next batches are smaller",
+			"transactional_id", s.cfg.TransactionalID, "txn", s.txn, "in", went.records, "max_records", int(s.pace), "err", t.cause)
+	} else if s.pace != before {
+		s.cfg.Logger.Debug("another size of batches, for the time that they take", "transactional_id", s.cfg.TransactionalID, "max_records", int(s.pace))
+	}
 }
 
 // end sends the offsets and EndTxn(commit). To give up early would leave it open whether the transaction is committed,
@@ -355,6 +391,7 @@ func (t *transaction) checkOffsets(req *kmsg.TxnOffsetCommitRequest) error {
 	if err := t.settle(req); err != nil {
 		return err
 	}
+	t.member = req.MemberID
 	return t.s.client.members.check(t.commits, membership{req.MemberID, req.Generation})
 }
 
@@ -364,7 +401,7 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 	t.cause = cause
 	s.to(Aborting, cause)
 	act := s.act(cause, actReplay)
-	if act == actFenced || errors.Is(cause, errDiscarded) {
+	if act == actFenced || errors.Is(cause, errDiscarded) || errors.Is(cause, errThrottled) { // behind what is throttled an abort would wait, too
 		return t.replaced(ctx, cause)
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
@@ -379,6 +416,10 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 		if ok, cause = s.confirm(ctx, met); ok {
 			act = actStop
 		}
+		t.cause = cause
+	}
+	if s.isThere(ctx, cause) {
+		cause = fmt.Errorf("%w (%v)", errOldMetadata, cause) //nolint:errorlint // the record is not to blame
 		t.cause = cause
 	}
 	switch {

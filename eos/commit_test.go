@@ -239,20 +239,33 @@ func TestFatalProducerErrorReplacesClient(t *testing.T) {
 	b.requireOnce(30)
 }
 
-// Must-do 11. An end that the client turns into an abort, (false, nil), is an error of Commit: aborted, poll again.
+// Must-do 11. An end that the client turns into an abort, (false, nil), is an error of Commit: aborted, poll again. So it is for each error by which
+// the group's coordinator says that the group has gone on without this member, at TxnOffsetCommit v5 and v6, which tell the same by
+// other codes (KIP-1319).
 func TestAbortByRebalanceIsReported(t *testing.T) {
-	b := setup(t)
-	b.produce(30)
-	cfg, tap := b.tapped()
-	s := b.open(cfg)
-	fault := tap.Add(wiretap.Rule{API: kmsg.TxnOffsetCommit, Action: wiretap.RewriteError, ErrorCode: kerr.IllegalGeneration.Code})
-	failures := run(t, s, 30)
-	require.Len(t, failures, 1)
-	var e *eos.Error
-	require.ErrorAs(t, failures[0], &e)
-	require.Equal(t, eos.Aborted, e.Outcome)
-	require.Equal(t, 1, fault.Hits())
-	b.requireOnce(30)
+	for _, version := range []int16{5, 6} {
+		for _, code := range []*kerr.Error{kerr.IllegalGeneration, kerr.StaleMemberEpoch, kerr.GroupIDNotFound, kerr.UnknownMemberID} {
+			t.Run(fmt.Sprintf("v%d %s", version, code.Message), func(t *testing.T) {
+				b := setup(t)
+				b.produce(30)
+				cfg, tap := b.tapped()
+				most := kversion.Stable()
+				most.SetMaxKeyVersion(kmsg.TxnOffsetCommit.Int16(), version)
+				cfg.Client = append(cfg.Client, kgo.MaxVersions(most))
+				s := b.open(cfg)
+				fault := tap.Add(wiretap.Rule{API: kmsg.TxnOffsetCommit, Action: wiretap.RewriteError, ErrorCode: code.Code})
+				failures := run(t, s, 30)
+				require.Len(t, failures, 1)
+				var e *eos.Error
+				require.ErrorAs(t, failures[0], &e)
+				require.Equal(t, eos.Aborted, e.Outcome)
+				require.Equal(t, eos.PollAgain, e.Next)
+				require.Equal(t, 1, fault.Hits())
+				require.Equal(t, version, tap.Requests(kmsg.TxnOffsetCommit)[0].Version)
+				b.requireOnce(30)
+			})
+		}
+	}
 }
 
 // Must-do 15. A caller's context that ends in the middle of a transaction aborts it at once, before its commit is sent.
@@ -370,7 +383,7 @@ func TestPartitions(t *testing.T) {
 // So the session goes on with a new epoch there. Found by a schedule (internal/schedules).
 func TestProduceIsRefusedAfterItWasWritten(t *testing.T) {
 	for name, opts := range map[string][]kfake.Opt{"transaction.version 1": {kfake.MaxVersions(kversion.V3_9_0())}, "transaction.version 2": nil} {
-		for _, code := range []*kerr.Error{kerr.InvalidTimestamp, kerr.InvalidRequest} {
+		for _, code := range []*kerr.Error{kerr.InvalidTimestamp, kerr.OperationNotAttempted} {
 			t.Run(name+" "+code.Message, func(t *testing.T) {
 				b := setup(t, opts...)
 				b.produce(1)

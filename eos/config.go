@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/internal/names"
+	"github.com/eos-pipe/eos-pipe/internal/warnings"
 )
 
 // Start says where an input partition begins for which the group has no committed offset yet.
@@ -54,6 +55,9 @@ const (
 	DefaultConnectTimeout     = 5 * time.Second
 )
 
+// DefaultClientID is the client id where Config.ClientID is empty.
+const DefaultClientID = "eos-pipe"
+
 // Config is what a Session needs to know. The zero value of a field is its documented default; Validate reports
 // every fault at once.
 type Config struct {
@@ -67,6 +71,8 @@ type Config struct {
 	TransactionalID string
 	// InstanceID is the static group member's group.instance.id. Default: TransactionalID.
 	InstanceID string
+	// ClientID is client.id, by which the brokers' quotas, metrics and request logs know the clients. Default: DefaultClientID.
+	ClientID string
 	// GroupProtocol is group.protocol. Default: ClassicProtocol.
 	GroupProtocol GroupProtocol
 	// Topics are the input topics. Required, here or by TopicPattern; they must exist.
@@ -82,6 +88,9 @@ type Config struct {
 	// Unordered are outputs in which the order of the records of a key is of no matter. The session goes on when partitions are added to
 	// them, and stops with a PartitionsChangedError when they are added to others. Default: none.
 	Unordered []string
+	// Placed are topics to which a record goes to the partition that Record.Partition says, with a key or without. One that is not there is
+	// an error of the record (DestinationError). The session goes on when partitions are added. They need not be among Outputs. Default: none.
+	Placed []string
 
 	// PassOver is for batches of the input that are larger when decompressed than they may be. With it such a batch, whose records are not
 	// known but whose offsets are, is handed out as one record without key and value, for which PassedOver returns the batch. It stands
@@ -92,7 +101,8 @@ type Config struct {
 	Start Start
 	// MaxRecords bounds a batch, and so a transaction, in records. Default: DefaultMaxRecords.
 	MaxRecords int
-	// MaxBytes bounds a batch, and so a transaction, in bytes of keys and values, up to one record more.
+	// MaxBytes bounds a batch, and so a transaction, in bytes of keys, values and headers, up to one record more. A header counts for 40 bytes
+	// more, which is what it takes in memory.
 	// Default: DefaultMaxBytes.
 	MaxBytes int
 	// InputBuffer bounds the memory of what is fetched, in this session and in others that are given the same one. A transaction of the input that is
@@ -120,7 +130,7 @@ type Config struct {
 
 	// Observer is told of every state and every transaction. Optional.
 	Observer Observer
-	// Logger takes the log. Default: nothing is logged.
+	// Logger takes the log. Default: warnings and errors go to slog.Default().
 	Logger *slog.Logger
 	// Client are further options for the franz-go client: TLS, SASL, a dialer, buffer sizes. Options that would break
 	// the guarantee are refused by Open; those the session itself sets are overridden. Who sets a RecordPartitioner keeps the order of
@@ -160,6 +170,11 @@ func (c Config) Validate() error {
 	if slices.Contains(c.Topics, "") || slices.Contains(c.Outputs, "") {
 		fault("a topic name is empty")
 	}
+	for _, t := range slices.Concat(c.Topics, c.Outputs, c.Placed) {
+		if why := topicFault(t); why != "" && t != "" {
+			fault("topic %q: %s", t, why)
+		}
+	}
 	if c.MaxRecords < 0 || c.MaxBytes < 0 || c.MaxAge < 0 || c.BufferMemory < 0 {
 		fault("MaxRecords, MaxBytes, MaxAge and BufferMemory must not be negative")
 	}
@@ -184,9 +199,8 @@ func (c Config) withDefaults() Config {
 	if c.InstanceID == "" {
 		c.InstanceID = c.TransactionalID
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Logger = warnings.Logger(c.Logger)
+	setDefault(&c.ClientID, DefaultClientID)
 	setDefault(&c.MaxRecords, DefaultMaxRecords)
 	setDefault(&c.MaxBytes, DefaultMaxBytes)
 	setDefault(&c.BufferMemory, DefaultBufferMemory)

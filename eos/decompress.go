@@ -92,7 +92,7 @@ func (d *decompressor) decompress(src []byte, codec kgo.CompressionCodecType) ([
 
 // small returns a copy of data, which is in few.
 func (d *decompressor) small(data []byte) ([]byte, error) {
-	weight := int64(len(data)) + countRecords(data)*stable.RecordBytes
+	weight := int64(len(data)) + madeOf(data)
 	switch {
 	case len(data) == 0:
 		return []byte{}, nil
@@ -129,16 +129,16 @@ func (d *decompressor) larger(size int64, src []byte, codec kgo.CompressionCodec
 
 // large returns data, for which size bytes are taken, when there is room for its records, too.
 func (d *decompressor) large(data []byte, size int64) ([]byte, error) {
-	records := countRecords(data) * stable.RecordBytes
+	made := madeOf(data)
 	switch {
-	case int64(len(data))+records > d.max:
+	case int64(len(data))+made > d.max:
 		d.buffer.release(size)
 		return nil, kgo.ErrMaxDecompress
-	case !d.buffer.take(records, size):
+	case !d.buffer.take(made, size):
 		d.buffer.release(size)
 		return nil, errNoRoom
 	}
-	d.buffer.hold(data, size+records)
+	d.buffer.hold(data, size+made)
 	return data, nil
 }
 
@@ -256,15 +256,62 @@ func snappyBlock(dst, src []byte) ([]byte, error) {
 	return s2.Decode(dst[:n], src)
 }
 
-// countRecords returns how many records there are in a batch; each begins with its length.
-func countRecords(data []byte) (n int64) {
+// madeOf returns how much memory the client takes for the records of a batch beside their bytes; each begins with its length.
+func madeOf(data []byte) (n int64) {
 	for len(data) > 0 {
 		length, width := binary.Varint(data)
 		if width <= 0 || length < 0 || length > int64(len(data)-width) {
 			return n
 		}
-		data = data[width+int(length):]
-		n++
+		end := width + int(length)
+		n += stable.RecordBytes + headersOf(data[width:end])
+		data = data[end:]
 	}
 	return n
+}
+
+// headersOf returns how much memory the client takes for the headers of a record beside their bytes: an array of them, and a copy of each key.
+// record: attributes int8 | varints: timestamp delta, offset delta | key | value | the number of headers, and each as key and value.
+func headersOf(record []byte) (n int64) {
+	rest := record[min(1, len(record)):]
+	for range 2 {
+		_, rest = varint(rest)
+	}
+	for range 2 {
+		rest = skipBytes(rest)
+	}
+	count, rest := varint(rest)
+	if count <= 0 || count > int64(len(rest)) { // more than there can be: the client takes nothing for them
+		return 0
+	}
+	n = count * stable.HeaderBytes
+	for ; count > 0 && len(rest) > 0; count-- {
+		length, _ := varint(rest)
+		if length > 1 {
+			n += (length + leastAllocation - 1) / leastAllocation * leastAllocation
+		}
+		rest = skipBytes(skipBytes(rest))
+	}
+	return n
+}
+
+// leastAllocation is what a short string takes of its own.
+const leastAllocation = 16
+
+// varint returns the number at the beginning of b, and what is behind it: nothing, where there is none.
+func varint(b []byte) (int64, []byte) {
+	n, width := binary.Varint(b)
+	if width <= 0 {
+		return 0, nil
+	}
+	return n, b[width:]
+}
+
+// skipBytes returns what is behind the bytes that b begins with, which have their length before them; -1: there are none.
+func skipBytes(b []byte) []byte {
+	length, rest := varint(b)
+	if length > int64(len(rest)) {
+		return nil
+	}
+	return rest[max(length, 0):]
 }

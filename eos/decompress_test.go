@@ -2,6 +2,7 @@ package eos
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -74,6 +75,42 @@ func TestDecompressCountsRecords(t *testing.T) {
 	src, kind = compress(t, kgo.ZstdCompression(), bytes.Repeat(record, 10_000))
 	_, err = d.Decompress(src, kind)
 	require.ErrorIs(t, err, errTooLarge)
+}
+
+// Headers count for what the client makes of them: an array, and a copy of each key. Two bytes may be one.
+func TestDecompressCountsHeaders(t *testing.T) {
+	const headers = 1000
+	for key, most := range map[string]int64{"": 0, "x": 0, "traceparent": 16, "a name of seventeen": 32} {
+		body := []byte{0, 0, 0, 1, 1} // attributes, two deltas, no key, no value
+		body = binary.AppendVarint(body, headers)
+		for range headers {
+			body = append(binary.AppendVarint(body, int64(len(key))), key...)
+			body = binary.AppendVarint(body, -1)
+		}
+		record := append(binary.AppendVarint(nil, int64(len(body))), body...)
+		buffer := NewInputBuffer(0, 1)
+		d, err := newDecompressor(64<<20, buffer)
+		require.NoError(t, err)
+		src, kind := compress(t, kgo.ZstdCompression(), bytes.Repeat(record, 10))
+		data, err := d.Decompress(src, kind)
+		require.NoError(t, err)
+		require.Equal(t, int64(len(data))+10*(stable.RecordBytes+headers*(stable.HeaderBytes+most)), buffer.Used(), "key %q", key)
+		runtime.KeepAlive(&data[0])
+		d, err = newDecompressor(headers*int(stable.HeaderBytes), buffer)
+		require.NoError(t, err)
+		_, err = d.Decompress(src, kind)
+		require.ErrorIs(t, err, errTooLarge)
+	}
+}
+
+// Whatever is in a batch, what it is taken for is no less than what kgo takes for it, and nothing of it panics.
+func TestDecompressWeighsAnything(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		data := rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "data")
+		require.GreaterOrEqual(t, madeOf(data), int64(0))
+		require.GreaterOrEqual(t, headersOf(data), int64(0))
+	})
 }
 
 // What is decompressed takes room until nobody holds it, and only what finds room is: beside what is held, whatever is alone.

@@ -3,6 +3,7 @@ package eos
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -54,6 +55,9 @@ func (t *transaction) notCommitted(ctx context.Context) error {
 	if err == nil && !stable.Covers(t.batch.next) {
 		t.decide(Aborted)
 		_ = s.client.noteEpoch(bounded) // unknown, a fence is taken for another instance's
+		if s.isReplaced(bounded, t.member) {
+			return s.stop("commit", Aborted, fmt.Errorf("%w, or with the same instance id (%s): %w", ErrFenced, s.cfg.InstanceID, kerr.UnknownMemberID))
+		}
 		s.client.rebalanced.Store(false)
 		return &Error{Op: "commit", Outcome: Aborted, Next: PollAgain, Err: errNotCommitted}
 	}

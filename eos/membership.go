@@ -122,7 +122,7 @@ func (b countingBalancer) JoinGroupMetadata(interests []string, assignment map[s
 func (b countingBalancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
 	assigned, err := b.GroupBalancer.ParseSyncAssignment(assignment)
 	if err == nil {
-		b.c.s.tellAssigned(slices.Collect(eachPartition(assigned)))
+		b.c.tellAssigned(slices.Collect(eachPartition(assigned)))
 	}
 	return assigned, err
 }
@@ -140,10 +140,12 @@ func eachPartition(topics map[string][]int32) iter.Seq[offsets.Partition] {
 	}
 }
 
-func (s *Session) tellAssigned(partitions []offsets.Partition) {
-	if s.cfg.Observer.Assigned == nil {
+// tellAssigned is called when the group has answered, with all that it has assigned.
+func (c *client) tellAssigned(partitions []offsets.Partition) {
+	c.stopWaiting()
+	if c.s.cfg.Observer.Assigned == nil {
 		return
 	}
 	slices.SortFunc(partitions, offsets.Partition.Compare)
-	s.cfg.Observer.Assigned(Assignment{TransactionalID: s.cfg.TransactionalID, Partitions: partitions})
+	c.s.cfg.Observer.Assigned(Assignment{TransactionalID: c.s.cfg.TransactionalID, Partitions: partitions})
 }

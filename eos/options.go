@@ -14,15 +14,16 @@ import (
 // options returns the options of the session's client: defaults that the user may change, the user's own, and those
 // that the guarantee rests on, which come last and so win.
 func (s *Session) options(c *client) []kgo.Opt {
-	cfg := s.cfg
+	cfg, fetch := s.cfg, s.fetch.of(c)
 	opts := s.connection(
 		kgo.ProducerLinger(0),                                         // a batch is produced at once and flushed; lingering only adds latency
 		kgo.MaxBufferedRecords(cfg.MaxRecords*2),                      // Produce must not block on the count: bytes are the bound
 		kgo.MaxBufferedBytes(max(cfg.BufferMemory, s.largestBatch())), // a larger record would be refused
 		kgo.ProducerBatchMaxBytesFn(s.maxBatch),
-		kgo.UnknownTopicRetries(10), // a new topic may take a moment to be known to every broker
-		kgo.FetchMaxBytes(int32(s.fetch.now)),
-		kgo.FetchMaxPartitionBytes(int32(min(s.fetch.now, maxPartitionFetch))),
+		kgo.MetadataMaxAge(patternInterval), // partitions that are added are found by then, as topics are
+		kgo.UnknownTopicRetries(10),         // a new topic may take a moment to be known to every broker
+		kgo.FetchMaxBytes(int32(fetch)),
+		kgo.FetchMaxPartitionBytes(int32(min(fetch, maxPartitionFetch))),
 		kgo.FetchMaxWait(500*time.Millisecond), // as Kafka's own; a partition just taken over waits for the running fetch
 		kgo.WithDecompressor(s.decompressor),
 		kgo.RecordPartitioner(partitioner{&s.counts}),
@@ -43,7 +44,9 @@ func (s *Session) options(c *client) []kgo.Opt {
 		kgo.AdjustFetchOffsetsFn(c.startOffsets),
 		kgo.OnPartitionsRevoked(c.rebalancing),
 		kgo.OnPartitionsLost(c.rebalancing),
-		kgo.WithHooks(gate{s: s, c: c}, s.fetch, s.decompressor, &s.watch),
+		kgo.DialTLSConfig(nil),
+		kgo.Dialer(s.throttles.throttled(s.dial)),
+		kgo.WithHooks(s.throttles, gate{s: s, c: c}, s.fetch, s.decompressor, &s.watch),
 	)
 }
 
@@ -61,6 +64,7 @@ func (s *Session) connection(more ...kgo.Opt) []kgo.Opt {
 	opts := append([]kgo.Opt{
 		kgo.SeedBrokers(s.cfg.BootstrapServers...),
 		kgo.SoftwareNameAndVersion("eos-pipe", "1"),
+		kgo.ClientID(s.cfg.ClientID),
 		kgo.MetadataMinAge(50 * time.Millisecond), // the default of 5 s is how long a moved leader stalls a produce
 		kgo.AlwaysRetryEOF(),
 		kgo.MaxDecompressBatchBytes(maxDecompressed),

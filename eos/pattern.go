@@ -83,7 +83,8 @@ func (s *Session) listMatches(ctx context.Context) (all kadm.TopicDetails, found
 	return all, found, err
 }
 
-// patternInterval is how often new topics are looked for, where the client's metadata is not to be newer than that (kgo.MetadataMaxAge).
+// patternInterval is how often new topics, and new partitions of those that are read, are looked for, where the client's metadata is not to be newer
+// than that (kgo.MetadataMaxAge).
 const patternInterval = 30 * time.Second
 
 // watchTopics has the client read new topics that match the pattern, until it is closed. Other members find them by themselves: until they

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/eos-pipe/eos-pipe/internal/stable"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -22,6 +23,7 @@ type Batch struct {
 	Bytes int
 
 	most   int  // records, for this poll
+	weight int  // Bytes, and what the headers take
 	noRoom bool // some of the input was not decompressed because the InputBuffer is full
 
 	id   uint64
@@ -68,11 +70,12 @@ func (s *Session) PollRecords(ctx context.Context, most int) (Batch, error) {
 			return Batch{}, err
 		}
 		s.client.gts.AllowRebalance()
-		s.fetch.adjust(s.client.gts.Client())
+		s.fetch.adjust()
+		s.awaitProduce(ctx)
 		if why := s.client.standsStill.Load(); why != nil {
 			s.client.discard(*why)
 		}
-		b, err := s.gather(ctx, min(most, s.cfg.MaxRecords))
+		b, err := s.gather(ctx, s.paced(most))
 		if why := s.client.discarded(); why != nil && ctx.Err() == nil && !isDataLoss(err) {
 			err = why
 		}
@@ -101,6 +104,23 @@ func (s *Session) PollRecords(ctx context.Context, most int) (Batch, error) {
 		b.id, s.pending = s.polled, true
 		s.to(Preparing, nil)
 		return b, nil
+	}
+}
+
+// paced returns how many records a batch may have, of which the caller wants so many.
+func (s *Session) paced(most int) int {
+	if s.pace > 0 {
+		most = min(most, int(s.pace))
+	}
+	return min(most, s.cfg.MaxRecords)
+}
+
+// awaitProduce waits while the brokers throttle what is produced: here a rebalance is not kept waiting, and no transaction is open.
+func (s *Session) awaitProduce(ctx context.Context) {
+	ctx, unbind := s.client.bound(ctx)
+	defer unbind()
+	if left := s.throttles.produceLeft(); left > 0 {
+		sleep(ctx, left)
 	}
 }
 
@@ -182,14 +202,14 @@ func (s *Session) room(b *Batch) int {
 		most = min(most, narrowRecords)
 	}
 	n := most - len(b.Records)
-	left := s.cfg.MaxBytes - b.Bytes
+	left := s.cfg.MaxBytes - b.weight
 	if left <= 0 {
 		return 0
 	}
 	if len(b.Records) == 0 {
 		return min(n, 500) // of unknown size
 	}
-	size := b.Bytes/len(b.Records) + 1
+	size := b.weight/len(b.Records) + 1
 	return max(min(n, left/size), min(n, 1))
 }
 
@@ -199,7 +219,7 @@ func (s *Session) take(ctx context.Context, b *Batch) error {
 		return err
 	}
 	most := s.room(b)
-	s.watch.asks(s.fetch.now)
+	s.watch.asks(s.fetch.asked())
 	fetches := s.client.gts.PollRecords(ctx, most)
 	s.watch.gets(fetches.NumRecords() < most)
 	var failed, ended error
@@ -230,13 +250,19 @@ func (s *Session) takePartition(topic string, f *kgo.FetchPartition, b *Batch) e
 	if len(f.Records) > 0 {
 		p := offsets.Partition{Topic: topic, Number: f.Partition}
 		delete(s.troubles, p)
+		var headers int64
 		for _, r := range f.Records {
+			if len(r.Headers) == 0 {
+				continue
+			}
+			headers += stable.HeadersBytes(r.Headers)
 			if len(r.Headers) == 1 { // no more, if it stands for a batch
 				if err := s.standsFor(p, r); err != nil {
 					return err
 				}
 			}
 		}
+		s.fetch.headers(headers)
 		s.watch.do(func(x *standstill) { x.came(p, f.Records[len(f.Records)-1].Offset+1) })
 		s.hold(p, f)
 	}

@@ -243,7 +243,7 @@ func (h *holdings) assigned(_ context.Context, cl *kgo.Client, added map[string]
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.told = has
-	h.c.s.tellAssigned(slices.Collect(maps.Keys(has)))
+	h.c.tellAssigned(slices.Collect(maps.Keys(has)))
 }
 
 // fetched notes that kgo has offsets of partitions, and where those start that had none. A fetch that was cut short by a change is taken up
@@ -284,7 +284,7 @@ func (h *holdings) note(fetched map[string]map[int32]kgo.Offset, started offsets
 		h.starts[p] = pos.Offset
 	}
 	if len(h.told) > before {
-		h.c.s.tellAssigned(slices.Collect(maps.Keys(h.told)))
+		h.c.tellAssigned(slices.Collect(maps.Keys(h.told)))
 	}
 }
 

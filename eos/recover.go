@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -29,6 +30,7 @@ func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Err
 	member, _ := s.client.gts.Client().GroupMetadata()
 	last := s.client
 	last.close()
+	s.throttles.reconnected()
 	if t != nil && t.neverEnded {
 		t.decide(Aborted)
 	}
@@ -155,6 +157,22 @@ func (s *Session) takenOver(ctx context.Context, last *client, member string, jo
 			return false, ctx.Err()
 		}
 	}
+}
+
+// isReplaced says whether another instance has taken the place of this static member, which was in the group under this id, in the consumer
+// protocol. There a commit of the one that is replaced is answered with UNKNOWN_MEMBER_ID, as after a rebalance that it has missed; and
+// to join again would take the other one out of the group. A member of that protocol chooses its ids itself, so an id that the client
+// does not know is another instance's. Where it cannot be asked, it says no: the next commit asks again.
+func (s *Session) isReplaced(ctx context.Context, member string) bool {
+	if s.cfg.GroupProtocol != ConsumerProtocol {
+		return false
+	}
+	before, _ := s.client.gts.Client().GroupMetadata()
+	members, err := s.describeGroup(ctx)
+	after, _ := s.client.gts.Client().GroupMetadata()
+	return err == nil && slices.ContainsFunc(members, func(m groupMember) bool {
+		return m.instance == s.cfg.InstanceID && m.member != member && m.member != before && m.member != after
+	})
 }
 
 // isProducerElse says whether the transactional id has another producer id or epoch than the client last knew, or may have: where

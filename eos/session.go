@@ -1,7 +1,6 @@
 package eos
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eos-pipe/eos-pipe/internal/ask"
 	"github.com/eos-pipe/eos-pipe/internal/stable"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
@@ -52,6 +52,10 @@ type Session struct {
 
 	decompressor *decompressor
 	fetch        *fetchSize
+	throttles    *throttles
+	dial         dialFunc
+	hooks        []kgo.Hook // the user's, of whom kgo tells of everything but throttled fetches
+	pace         batchPace  // what quotas and the time allow
 	watch        watchdog
 	over         *PassedOverError // the batch that is passed over next
 	resume       func()           // has the client fetch all partitions again
@@ -75,6 +79,7 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 		return nil, &Error{Op: "open", Next: Stop, Err: err}
 	}
 	s.pattern, _ = compilePattern(s.cfg.TopicPattern) // validated
+	warnUntested(s.cfg.Logger)
 	if err := s.open(ctx); err != nil {
 		if s.plain != nil {
 			s.plain.Close()
@@ -89,6 +94,12 @@ func (s *Session) open(ctx context.Context) (err error) {
 		return fmt.Errorf("make the client: %w", err)
 	}
 	s.adm = kadm.NewClient(s.plain)
+	s.dial, _ = s.plain.OptValue(kgo.Dialer).(dialFunc)
+	s.hooks, _ = s.plain.OptValue(kgo.WithHooks).([]kgo.Hook)
+	s.throttles = newThrottles(s)
+	if id, ok := s.plain.OptValue(kgo.ClientID).(string); ok {
+		s.cfg.ClientID = id // the user's options go before
+	}
 	most, _ := s.plain.OptValue(kgo.MaxDecompressBatchBytes).(int)
 	if s.decompressor, err = newDecompressor(most, s.cfg.InputBuffer); err != nil {
 		return err
@@ -96,10 +107,13 @@ func (s *Session) open(ctx context.Context) (err error) {
 	if err := s.preflight(ctx); err != nil {
 		return err
 	}
+	asked := ask.Slow(s.cfg.Logger, "the coordinators of the group and of the transactional id; a new cluster has none before somebody asks", nil)
+	defer asked()
 	if err := s.checkCommitted(ctx); err != nil {
 		return err
 	}
 	s.inheritMarkers(ctx)
+	asked()
 	if s.client, err = s.renew(ctx, errMarkers, nil); err != nil {
 		return err
 	}
@@ -120,7 +134,7 @@ func (s *Session) openError(err error) *Error {
 func (s *Session) preflight(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
 	defer cancel()
-	if err := s.reach(ctx); err != nil {
+	if err := ask.For(ctx, s.cfg.ConnectTimeout, s.cfg.Logger, "a broker that answers", s.plain.Ping); err != nil {
 		return fmt.Errorf("%w at %v: %w", ErrUnreachable, s.cfg.BootstrapServers, err)
 	}
 	versions, err := s.adm.ApiVersions(ctx)
@@ -153,25 +167,6 @@ func (s *Session) preflight(ctx context.Context) error {
 	return s.matchTopics(ctx)
 }
 
-// reach asks until a broker answers, refuses the client for good, or ctx ends: one that starts again just now is worth some
-// seconds. Of a try that ctx has cut short the error says nothing; then it is that of the try before.
-func (s *Session) reach(ctx context.Context) error {
-	var last error
-	for {
-		err := s.plain.Ping(ctx)
-		switch {
-		case err == nil || actionFor(err, actReplay) == actStop:
-			return err
-		case ctx.Err() != nil:
-			return cmp.Or(last, err)
-		}
-		last = err
-		if !sleep(ctx, 200*time.Millisecond) {
-			return err
-		}
-	}
-}
-
 func (s *Session) checkTopics(ctx context.Context) error {
 	names := append(append([]string{}, s.cfg.Topics...), s.cfg.Outputs...)
 	topics, err := s.listTopics(ctx, names)
@@ -197,18 +192,21 @@ func (s *Session) checkTopics(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// newTopic is how long a broker may not know a topic that another one has just created.
-const newTopic = 3 * time.Second
-
-// listTopics asks for topics, and again for a while if some do not exist: they may have been created a moment ago.
-func (s *Session) listTopics(ctx context.Context, names []string) (kadm.TopicDetails, error) {
+// listTopics asks for topics, and again for a while if some do not exist: they may have been created a moment ago. Those that still do not are
+// in the answer.
+func (s *Session) listTopics(ctx context.Context, names []string) (topics kadm.TopicDetails, err error) {
 	missing := func(t kadm.TopicDetail) bool { return errors.Is(t.Err, kerr.UnknownTopicOrPartition) }
-	for began := time.Now(); ; {
-		topics, err := s.adm.ListTopics(ctx, names...)
-		if err != nil || !slices.ContainsFunc(topics.Sorted(), missing) || time.Since(began) > newTopic || !sleep(ctx, 200*time.Millisecond) {
-			return topics, err
+	err = ask.For(ctx, s.cfg.ConnectTimeout, s.cfg.Logger, "the topics", func(ctx context.Context) (err error) {
+		topics, err = s.adm.ListTopics(ctx, names...)
+		if err == nil && slices.ContainsFunc(topics.Sorted(), missing) {
+			return kerr.UnknownTopicOrPartition
 		}
+		return err
+	})
+	if slices.ContainsFunc(topics.Sorted(), missing) {
+		return topics, nil
 	}
+	return topics, err
 }
 
 // refusedTopics says which topics the client may not even see. kadm names none of them when it asks for several.
@@ -222,14 +220,14 @@ func (s *Session) refusedTopics(ctx context.Context, names []string) error {
 	return errors.Join(faults...)
 }
 
-// readLimits asks for max.message.bytes of the output topics, so that records above the client's own limit of 1 MB can be
+// readLimits asks for max.message.bytes of the topics, so that records above the client's own limit of 1 MB can be
 // produced where the topic takes them. Who may not ask (DESCRIBE_CONFIGS) goes on with 1 MB.
 func (s *Session) readLimits(ctx context.Context) {
 	s.limits = map[string]int32{}
 	if len(s.cfg.Outputs) == 0 {
 		return
 	}
-	configs, err := s.adm.DescribeTopicConfigs(ctx, s.cfg.Outputs...)
+	configs, err := s.adm.DescribeTopicConfigs(ctx, slices.Concat(s.cfg.Outputs, s.cfg.Topics)...)
 	if err != nil {
 		return
 	}
@@ -244,6 +242,13 @@ func (s *Session) readLimits(ctx context.Context) {
 	}
 }
 
+// MaxMessageBytes returns max.message.bytes of a topic of Config.Topics or Config.Outputs, as it was at Open. ok is false where it is not known: the client may not
+// ask for it (DESCRIBE_CONFIGS). It may be called at any time and by any goroutine.
+func (s *Session) MaxMessageBytes(topic string) (n int, ok bool) {
+	limit, ok := s.limits[topic]
+	return int(limit), ok
+}
+
 // maxBatch is the size of the largest batch that the client produces to topic. Where the topic takes less than the
 // client's default, the records may still fit when they are compressed: the broker decides, see narrow.
 func (s *Session) maxBatch(topic string) int32 { return max(defaultMaxBatch, s.limits[topic]) }
@@ -251,8 +256,8 @@ func (s *Session) maxBatch(topic string) int32 { return max(defaultMaxBatch, s.l
 // largestBatch is the size of the largest batch that any of the outputs may take.
 func (s *Session) largestBatch() int {
 	largest := int32(defaultMaxBatch)
-	for _, limit := range s.limits {
-		largest = max(largest, limit)
+	for _, topic := range s.cfg.Outputs {
+		largest = max(largest, s.limits[topic])
 	}
 	return int(largest)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eos-pipe/eos-pipe/internal/millis"
 	"github.com/eos-pipe/eos-pipe/internal/stable"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
@@ -62,34 +63,48 @@ func (s *Session) handOutOf(p offsets.Partition, records []*kgo.Record, b *Batch
 	b.next[p] = offsets.Position{Offset: last.Offset + 1, LeaderEpoch: last.LeaderEpoch}
 	for _, r := range records {
 		if !r.Attrs.IsControl() {
+			millis.Restore(r)
 			b.Records = append(b.Records, r)
-			b.Bytes += len(r.Key) + len(r.Value)
+			size := len(r.Key) + len(r.Value)
+			b.Bytes += size
+			b.weight += size + int(stable.HeadersBytes(r.Headers))
 		}
 	}
 	return nil
 }
 
-// trustTooMuch trusts what is held if it is more than a session may hold: its part of half of the InputBuffer.
+// trustTooMuch trusts what is held if more than a session may hold waits for the end of a transaction: its part of half of the InputBuffer.
+// What does not wait is handed out next, however large it is.
 func (s *Session) trustTooMuch() {
 	n := int64(0)
 	for _, q := range s.held {
 		n += q.Bytes()
 	}
-	if n > s.cfg.InputBuffer.max/s.cfg.InputBuffer.sessions/2 {
+	most := s.cfg.InputBuffer.max / s.cfg.InputBuffer.sessions / 2
+	if n <= most {
+		return
+	}
+	n = 0
+	for _, q := range s.held {
+		_, bytes := q.Waiting()
+		n += bytes
+	}
+	if n > most {
 		s.trust()
 	}
 }
 
-// trust has all that is held handed out: a transaction of the input does not fit into the InputBuffer, and its end is behind it. It returns
-// false if nothing is held.
+// trust has all that is held handed out: what waits for the end of transactions of the input does not fit into the InputBuffer. It returns
+// false if nothing waits.
 func (s *Session) trust() bool {
 	n := 0
 	for _, q := range s.held {
-		n += q.Len()
+		waiting, _ := q.Waiting()
+		n += waiting
 		q.Trust()
 	}
 	if n > 0 && s.saidTrust.allow(10*time.Second) {
-		s.cfg.Logger.Warn("a transaction of the input does not fit into the input buffer; its records are processed before its end is seen, since the broker says that they are committed",
+		s.cfg.Logger.Warn("what waits for the end of a transaction of the input does not fit into the input buffer; it is processed before that end is seen, since the broker says that it is committed",
 			"transactional_id", s.cfg.TransactionalID, "records", n, "used", s.cfg.InputBuffer.Used())
 	}
 	return n > 0

@@ -1,6 +1,8 @@
 package eos
 
 import (
+	"bytes"
+	"log/slog"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -87,4 +89,38 @@ func requestOf(set offsets.Set) *kmsg.TxnOffsetCommitRequest {
 		req.Topics = append(req.Topics, topic)
 	}
 	return req
+}
+
+// A record of message format v0, which has no timestamp, is handed out with Kafka's own "none", not with Go's.
+func TestRecordWithoutTimestamp(t *testing.T) {
+	var b Batch
+	b.from, b.next = offsets.Set{}, offsets.Set{}
+	s := &Session{}
+	require.NoError(t, s.handOutOf(offsets.Partition{Topic: "in"}, []*kgo.Record{{Value: []byte("v0")}}, &b))
+	require.EqualValues(t, -1, b.Records[0].Timestamp.UnixMilli())
+}
+
+// A record of no transaction that is larger than what a session may hold is not taken for one, and what is behind an open transaction still waits:
+// no warning is said. One that waits itself is trusted, and said.
+func TestTrustIsOfWhatWaits(t *testing.T) {
+	var log bytes.Buffer
+	cfg := Config{InputBuffer: NewInputBuffer(1<<20, 1), Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	of := func(q *stable.Queue) *Session {
+		log.Reset()
+		return &Session{cfg: cfg, held: map[offsets.Partition]*stable.Queue{{Topic: "in"}: q, {Topic: "in", Number: 1}: queueOf(4)}}
+	}
+	large := &kgo.Record{Value: make([]byte, 1<<20)}
+	plain := &stable.Queue{}
+	plain.Push([]*kgo.Record{large}, 1000)
+	s := of(plain)
+	s.trustTooMuch()
+	require.Empty(t, log.String())
+	require.Zero(t, s.held[offsets.Partition{Topic: "in", Number: 1}].Stable(), "it waits for its end")
+
+	behind := queueOf(1)
+	behind.Push([]*kgo.Record{{Offset: 2, Value: large.Value}}, 1000)
+	s = of(behind)
+	s.trustTooMuch()
+	require.Contains(t, log.String(), "records=3")
+	require.Equal(t, 2, behind.Stable())
 }

@@ -35,6 +35,7 @@ type standstill struct {
 type standing struct {
 	at        int64 // behind all that has come of it
 	committed int64 // where it goes on after an abort
+	known     bool  // to kgo, as one of which the group has a committed offset
 	silent    int   // points
 	patience  int
 }
@@ -46,12 +47,12 @@ type convicted struct {
 	patience int
 }
 
-// assigned notes that the client has p, and begins at an offset.
-func (x *standstill) assigned(p offsets.Partition, at int64) {
+// assigned notes that the client has p, and begins at an offset, which kgo knows to be committed or not.
+func (x *standstill) assigned(p offsets.Partition, at int64, known bool) {
 	if x.parts == nil {
 		x.parts, x.found = map[offsets.Partition]*standing{}, map[offsets.Partition]convicted{}
 	}
-	s := &standing{at: at, committed: at, patience: firstPatience}
+	s := &standing{at: at, committed: at, known: known, patience: firstPatience}
 	if before, ok := x.found[p]; ok && before.at == at {
 		s.patience = before.patience
 	}
@@ -80,7 +81,7 @@ func (x *standstill) excuse(p offsets.Partition) {
 func (x *standstill) committed(done offsets.Set) {
 	for p, pos := range done {
 		if s := x.parts[p]; s != nil {
-			s.committed = pos.Offset
+			s.committed, s.known = pos.Offset, true
 		}
 	}
 }
@@ -116,6 +117,9 @@ func (x *standstill) look() offsets.Set {
 	}
 	return suspects
 }
+
+// isKnown says whether kgo has p among the partitions with committed offsets, while the client has it.
+func (x *standstill) isKnown(p offsets.Partition) bool { return x.parts[p] != nil && x.parts[p].known }
 
 // convict says whether p has stood still at an offset until now, of which it is known that there is more to read.
 func (x *standstill) convict(p offsets.Partition, at int64) bool {

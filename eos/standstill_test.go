@@ -45,7 +45,7 @@ func TestStandstill(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var x standstill
-			x.assigned(p, 10)
+			x.assigned(p, 10, true)
 			var last offsets.Set
 			for _, word := range strings.Fields(tc.happens) {
 				last = happen(t, &x, p, word)
@@ -84,7 +84,7 @@ func happen(t *testing.T, x *standstill, p offsets.Partition, word string) (susp
 	case "gone":
 		x.gone(p)
 	case "assigned":
-		x.assigned(p, offsetIn(t, offset))
+		x.assigned(p, offsetIn(t, offset), true)
 	case "convict":
 		require.True(t, x.convict(p, offsetIn(t, offset)))
 	case "acquit":
@@ -120,7 +120,7 @@ func TestWatchdogRounds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var w watchdog
-			w.assigned(p, 10)
+			w.assigned(p, 10, true)
 			tc.round(&w)
 			w.suspects(time.Now().Add(lookInterval))
 			require.Equal(t, tc.silent, w.parts[p].silent)

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eos-pipe/eos-pipe/internal/ask"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -49,7 +50,7 @@ func (c *client) startOffsets(ctx context.Context, fetched map[string]map[int32]
 		}
 	}
 	c.has.fetched(c.gts.Client(), fetched, missing)
-	c.watchFrom(fetched)
+	c.watchFrom(fetched, missing)
 	return fetched, nil
 }
 
@@ -65,13 +66,13 @@ func (c *client) start(ctx context.Context, missing offsets.Set, as membership) 
 	return nil
 }
 
-// watchFrom tells the watchdog where partitions just assigned begin.
-func (c *client) watchFrom(fetched map[string]map[int32]kgo.Offset) {
+// watchFrom tells the watchdog where partitions just assigned begin. Of those that have started now kgo does not know a committed offset.
+func (c *client) watchFrom(fetched map[string]map[int32]kgo.Offset, started offsets.Set) {
 	for topic, parts := range fetched {
 		for number, o := range parts {
-			c.s.watch.do(func(x *standstill) {
-				x.assigned(offsets.Partition{Topic: topic, Number: number}, o.EpochOffset().Offset)
-			})
+			p := offsets.Partition{Topic: topic, Number: number}
+			_, isNew := started[p]
+			c.s.watch.do(func(x *standstill) { x.assigned(p, o.EpochOffset().Offset, !isNew) })
 		}
 	}
 }
@@ -103,7 +104,7 @@ func (c *client) commitStarts(ctx context.Context, starts offsets.Set, as member
 			err = fmt.Errorf("%w: %w", errStart, err)
 			c.discard(err)
 			return err
-		case !isWorthAgain(err) || ctx.Err() != nil || !sleep(bounded, wait):
+		case ask.IsFinal(err) || ctx.Err() != nil || !sleep(bounded, wait):
 			return fmt.Errorf("commit start offsets %s: %w", starts, err)
 		}
 		c.s.retrying("commit where the group starts", err)
@@ -126,12 +127,6 @@ func (c *client) sendStarts(ctx context.Context, req *kmsg.OffsetCommitRequest) 
 		}
 	}
 	return false, err
-}
-
-// isWorthAgain says that the same request may succeed when it is sent again: it was not answered, or not for good.
-func isWorthAgain(err error) bool {
-	answered, ok := errors.AsType[*kerr.Error](err)
-	return !ok || answered.Retriable
 }
 
 // isNotSent says that a request without an answer was never sent: there was no connection to send it on.
@@ -239,7 +234,7 @@ func (s *Session) resolveStarts(ctx context.Context, missing offsets.Set) error 
 	}
 	ends := starts
 	if s.cfg.Start == StartLatest {
-		ends, err = s.adm.ListCommittedOffsets(ctx, topicsOf(missing)...)
+		ends, err = ask.StableEnds(ctx, s.adm, topicsOf(missing)...)
 		if err := errors.Join(err, ends.Error()); err != nil {
 			return fmt.Errorf("list last stable offsets: %w", err)
 		}

@@ -98,7 +98,7 @@ func TestSlowProducerIDIsSaid(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.produce(3)
-	var said spotted
+	said := spotted{text: "still waiting for the producer id"}
 	b.ControlKey(kmsg.InitProducerID.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		b.KeepControl()
 		if said.Load() {
@@ -114,11 +114,35 @@ func TestSlowProducerIDIsSaid(t *testing.T) {
 	b.requireOnce(3)
 }
 
-// spotted is a log that is set when the wait for a producer id is said.
-type spotted struct{ atomic.Bool }
+// A group that does not assign anything is said: on a new cluster, or where members come and go, its coordinator lets a member wait.
+func TestSlowGroupIsSaid(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.produce(3)
+	said := spotted{text: "waiting for the group to assign partitions"}
+	b.ControlKey(kmsg.JoinGroup.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.KeepControl()
+		if said.Load() {
+			return nil, nil, false
+		}
+		resp := req.ResponseKind().(*kmsg.JoinGroupResponse)
+		resp.ErrorCode = kerr.CoordinatorLoadInProgress.Code
+		return resp, nil, true
+	})
+	cfg := b.config()
+	cfg.Logger = slog.New(slog.NewTextHandler(&said, nil))
+	require.Empty(t, run(t, b.open(cfg), 3))
+	b.requireOnce(3)
+}
+
+// spotted is a log that is set when it says a text.
+type spotted struct {
+	atomic.Bool
+	text string
+}
 
 func (s *spotted) Write(p []byte) (int, error) {
-	if strings.Contains(string(p), "still waiting for the producer id") {
+	if strings.Contains(string(p), s.text) {
 		s.Store(true)
 	}
 	return len(p), nil

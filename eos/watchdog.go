@@ -109,8 +109,10 @@ func (c *client) inspect(suspects offsets.Set) {
 	excuse := func(p offsets.Partition) { c.s.watch.do(func(x *standstill) { x.excuse(p) }) }
 	has := c.gts.Client().CommittedOffsets()
 	for p := range suspects {
-		if _, ok := has[p.Topic][p.Number]; !ok { // kgo does not always tell what is taken away
-			c.s.watch.do(func(x *standstill) { x.gone(p) })
+		known := false
+		c.s.watch.do(func(x *standstill) { known = x.isKnown(p) })
+		if _, ok := has[p.Topic][p.Number]; known && !ok { // kgo does not always tell what is taken away
+			excuse(p)
 			delete(suspects, p)
 		}
 	}

@@ -3,6 +3,8 @@ package integration
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"strconv"
 	"testing"
 	"time"
 
@@ -125,4 +127,50 @@ func TestFaultGroupDeletedBetweenRuns(t *testing.T) {
 	require.NoError(t, p.adm.CommitAllOffsets(t.Context(), p.group, again))
 	require.Zero(t, p.start("a", "--start", "none").wait(time.Minute))
 	p.requireExactlyOnce(150, 150)
+}
+
+// A transaction of another producer that stays open on the input is said in a warning, while the session waits at it: where it is, whose it is, since
+// when, and who ends it. A run with --until-end ends beside it, and says how many offsets it leaves.
+func TestFaultOpenTransactionIsSaid(t *testing.T) {
+	t.Parallel()
+	b := newSessionBench(t)
+	cfg, log := b.config("a"), &linesOf{}
+	cfg.Logger = slog.New(slog.NewMultiHandler(cfg.Logger.Handler(), slog.NewTextHandler(log, nil)))
+	w := b.work(b.open(cfg))
+	b.write(30)
+	b.caughtUp()
+	foreign := b.kafka.Client(t, kgo.TransactionalID(b.group+"-foreign"), kgo.TransactionTimeout(10*time.Minute), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	require.NoError(t, foreign.BeginTransaction())
+	require.NoError(t, foreign.ProduceSync(t.Context(), &kgo.Record{Topic: b.in, Partition: 1, Value: []byte("never")}).FirstErr())
+	id, _, err := foreign.ProducerID(t.Context())
+	require.NoError(t, err)
+	b.write(30)
+
+	p := newPipe(t, b.kafka, shape{to: []int32{1}}, "--until-end")
+	p.from = []string{b.in}
+	pr := p.start("a")
+	require.Zero(t, pr.wait(time.Minute), "%q", pr.said())
+	require.Contains(t, pr.stderr(), `"left":11,`, "the record of the transaction, and ten behind it")
+
+	said := time.After(quotaDeadline)
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	line := ""
+	for line == "" {
+		line = log.with("a transaction of another producer is open on the input", "since=")
+		select {
+		case <-again.C:
+		case <-said:
+			require.FailNow(t, "it is not said")
+		}
+	}
+	for _, text := range []string{
+		"level=WARN", "partition=" + b.in + "-1", "offset=10", "producer_id=" + strconv.FormatInt(id, 10), "open_transactional_id=" + b.group + "-foreign",
+		"behind=11", `ends="its producer, or the coordinator at `,
+	} {
+		require.Contains(t, line, text)
+	}
+	require.NoError(t, foreign.EndTransaction(t.Context(), kgo.TryAbort))
+	b.requireOnce()
+	w.stop(t)
 }

@@ -36,6 +36,7 @@ type load struct {
 	value      func(rng *rand.Rand, size int) []byte
 	flags      []string
 	outputs    int // of each record
+	headers    int // of each record, all of them empty
 	slow       time.Duration
 }
 
@@ -67,12 +68,18 @@ var loads = []load{
 		name: "1 to 1000", partitions: 6, records: 100, size: 2500, value: text, outputs: 1000,
 		flags: []string{"--map", `. as $r | range(1000) as $i | $r | .value.i = $i`},
 	},
+	{
+		name: "headers", partitions: 4, limit: "10000000", records: 16 * 100, batch: 100, size: 100, codecs: everyCodec, value: zeros, headers: 10_000,
+		flags: []string{"--lanes", "2"},
+	},
+	{name: "headers as they are", partitions: 6, records: 600, size: 100, value: noise, headers: 100_000},
 	{name: "a slow sink", partitions: 6, records: 60_000, size: 5000, value: noise, slow: 100 * time.Millisecond},
 	{name: "200 partitions", partitions: 200, records: 150_000, size: 2000, value: noise},
 }
 
 // A process that may take 256 MiB copies what is much more, whatever it is: many records, large ones, batches of kilobytes that hold 60 MB,
-// records of which each becomes a thousand, more partitions than there is room to fetch of, and faster than the sink takes it.
+// records with
+// thousands of headers that take no bytes, records of which each becomes a thousand, more partitions than there is room to fetch of, and faster than the sink takes it.
 func TestFaultLittleMemory(t *testing.T) {
 	t.Setenv("GOMEMLIMIT", goMemory)
 	for _, l := range loads {
@@ -109,6 +116,7 @@ func (l load) fill(p *pipe) {
 	}
 	p.cluster.CreateTopic(t, p.from[0], l.partitions, configs...)
 	rng := seeded(t)
+	headers := make([]kgo.RecordHeader, l.headers)
 	codecs := l.codecs
 	if codecs == nil {
 		codecs = []kgo.CompressionCodec{kgo.NoCompression()}
@@ -129,7 +137,8 @@ func (l load) fill(p *pipe) {
 				at = n / l.batch
 			}
 			key := be.BigEndian.AppendUint32(nil, uint32(n))
-			cl.Produce(t.Context(), &kgo.Record{Key: key, Value: l.value(rng, l.size), Partition: int32(at) % l.partitions}, func(_ *kgo.Record, err error) {
+			r := &kgo.Record{Key: key, Value: l.value(rng, l.size), Partition: int32(at) % l.partitions, Headers: headers}
+			cl.Produce(t.Context(), r, func(_ *kgo.Record, err error) {
 				if err != nil {
 					select {
 					case failed <- err:

@@ -229,12 +229,20 @@ func (pr *process) stderr() string {
 	return string(text)
 }
 
-// said returns the lines of stderr that are for the user and not the log: "error: …" and "hint: …".
+// said returns what stderr says of how the process ended, and lines that are not of the log's form: "error: …" and "hint: …", as a person at a terminal
+// reads them.
 func (pr *process) said() []string {
 	var lines []string
 	for line := range strings.Lines(pr.stderr()) {
-		if !strings.HasPrefix(line, "{") {
+		var last struct {
+			Err, Hint string
+			ExitCode  int `json:"exit_code"`
+		}
+		switch err := json.Unmarshal([]byte(line), &last); {
+		case err != nil:
 			lines = append(lines, strings.TrimSpace(line))
+		case last.ExitCode > 0:
+			lines = append(lines, "error: "+last.Err, "hint: "+last.Hint)
 		}
 	}
 	return lines
@@ -255,8 +263,8 @@ func (pr *process) requireSaid(code int, texts ...string) {
 
 // result is what `run --json` prints at its end.
 type result struct {
-	In, Out, Transactions, Aborted int64
-	Seconds                        float64
+	In, Out, Skipped, Transactions, Aborted int64
+	Seconds                                 float64
 }
 
 func (pr *process) result() (r result) {

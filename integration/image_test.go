@@ -146,6 +146,22 @@ func TestImageCopies(t *testing.T) {
 	p.requireExactlyOnce(total, total)
 }
 
+// A container that may take 256 MiB, and is killed if it takes more, copies records with thousands of headers that take next to no bytes on their way.
+func TestImageCopiesHeaders(t *testing.T) {
+	for _, l := range loads {
+		if l.headers == 0 {
+			continue
+		}
+		t.Run(l.name, func(t *testing.T) {
+			p := newPipe(t, kafkatest.Shared(t), shape{from: []int32{1}, to: []int32{6}}, l.flags...)
+			l.fill(p)
+			pr, _ := p.contain("a", "--until-end")
+			require.Zero(t, pr.wait(2*time.Minute), "137: it was killed for its memory; %q", pr.said())
+			l.requireCopied(p)
+		})
+	}
+}
+
 // SIGTERM in the middle of the work drains one of two containers, which exits with 0; SIGKILL of the other is as harmless. New containers
 // with the same instance ids, as Kubernetes starts them, go on where the brokers stand. Neither gets more from the machine than it was given.
 func TestImageStops(t *testing.T) {

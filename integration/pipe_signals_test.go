@@ -53,6 +53,8 @@ func TestSecondSigterm(t *testing.T) {
 	}
 	a.signal(syscall.SIGTERM)
 	p.await("it drains", 20*time.Second, logs("draining"))
+	drains := time.Now()
+	p.await("another signal is another wish", 20*time.Second, func(context.Context) (bool, error) { return time.Since(drains) > time.Second, nil })
 	require.True(t, a.alive(), "it has something to finish")
 	a.doomed = true
 	a.signal(syscall.SIGTERM)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eos-pipe/eos-pipe/eos"
@@ -119,4 +120,71 @@ func TestSessionLateCommitAnswer(t *testing.T) {
 	require.NoError(t, <-ended)
 	require.Empty(t, b.copy(s, 300-len(batch.Records)))
 	b.requireOnce()
+}
+
+// A commit that meets the abort of its transaction, which has timed out, is answered with PRODUCER_FENCED, or, in releases to come, with
+// INVALID_TXN_STATE (KAFKA-20785): whatever this broker answers, both are put into its reply. A second session with the same ids brings about
+// both answers as well. The session tells one from the other by asking the brokers who has its ids: after the time-out it makes a new client
+// and the records come again, and after the second session it stops, and does not fence back.
+func TestSessionCommitMeetsAbort(t *testing.T) {
+	for _, code := range []*kerr.Error{kerr.ProducerFenced, kerr.InvalidTxnState, kerr.InvalidProducerEpoch} {
+		t.Run(code.Message+" after the time-out", func(t *testing.T) {
+			protocols(t, func(b *sessionBench) {
+				_, s, err := b.commitLate(code, 2*time.Second, func(cfg eos.Config) {
+					b.eventually("the broker aborts the transaction", func() bool { return b.aborted(cfg) })
+				})
+				var e *eos.Error
+				require.ErrorAs(t, err, &e)
+				require.NotErrorIs(t, err, eos.ErrFenced)
+				require.Equal(t, eos.Aborted, e.Outcome, "%v", err)
+				require.Equal(t, eos.PollAgain, e.Next, "%v", err)
+				require.Empty(t, b.copy(s, 300))
+				b.requireOnce()
+				b.requireNoneMarked("the transaction that timed out is committed")
+			})
+		})
+		t.Run(code.Message+" after a second session", func(t *testing.T) {
+			protocols(t, func(b *sessionBench) {
+				var second *sessionWorker
+				tap, s, err := b.commitLate(code, 0, func(eos.Config) {
+					second = b.work(b.open(b.config("a")))
+					b.caughtUp()
+				})
+				err = b.untilStopped(s, err)
+				require.ErrorIs(t, err, eos.ErrFenced)
+				require.Equal(t, eos.Stop, sessionNext(err))
+				asked := tap.Count(kmsg.InitProducerID)
+				b.requireOnce()
+				b.requireNoneMarked("the first has committed")
+				require.Empty(t, second.stop(t))
+				require.Equal(t, asked, tap.Count(kmsg.InitProducerID), "the first fences back")
+			})
+		})
+	}
+}
+
+// commitLate holds up the commit of a session's transaction, whose produce was slow, until meanwhile returns; then the answer to it says code.
+// The transaction times out after slow and a second; the session waits longer for the answer.
+func (b *sessionBench) commitLate(code *kerr.Error, slow time.Duration, meanwhile func(eos.Config)) (*wiretap.Tap, *eos.Session, error) {
+	t := b.t
+	t.Helper()
+	b.write(300)
+	cfg, tap := b.tapped("a")
+	if slow > 0 {
+		cfg.TransactionTimeout = slow + time.Second
+		tap.Add(wiretap.Rule{API: kmsg.Produce, Action: wiretap.DelayReply, Delay: slow})
+	}
+	s := b.open(cfg)
+	batch := b.poll(s)
+	held := tap.Hold(wiretap.Rule{API: kmsg.EndTxn, Action: wiretap.HoldRequest})
+	said := tap.Add(wiretap.Rule{API: kmsg.EndTxn, Action: wiretap.RewriteError, ErrorCode: code.Code})
+	ended := make(chan error, 1)
+	go func() { ended <- s.Commit(t.Context(), batch, b.marked(batch)) }()
+	b.await(held.Reached(), "the commit")
+	meanwhile(cfg)
+	held.Release()
+	err := <-ended
+	t.Logf("it was told: %v", err)
+	require.Equal(t, 1, said.Hits())
+	return tap, s, err
 }

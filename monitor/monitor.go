@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/warnings"
 	"github.com/eos-pipe/eos-pipe/processor"
 )
 
@@ -27,7 +28,7 @@ type Config struct {
 	// Address is where to listen, as host:port. Without a host it is 127.0.0.1: to be reached from elsewhere, name an
 	// address of this machine, or 0.0.0.0 for all. Port 0 takes a free one. Default: no server; see Monitor.Handler.
 	Address string
-	// LagInterval is how often the brokers are asked for the lag: one OffsetFetch and two ListOffsets each time.
+	// LagInterval is how often the brokers are asked for the lag: one OffsetFetch and three ListOffsets each time.
 	// Default: DefaultLagInterval.
 	LagInterval time.Duration
 	// StuckAfter is how long a lane may have input in front of it and commit nothing, and how long the brokers may leave it open what the
@@ -36,7 +37,7 @@ type Config struct {
 	// TracerProvider takes the spans: one of each transaction, and those of franz-go's kotel for each record, whose context comes and
 	// goes in the records' headers (W3C trace context). Default: nothing is traced.
 	TracerProvider trace.TracerProvider
-	// Logger takes the log. Default: nothing is logged.
+	// Logger takes the log. Default: warnings and errors go to slog.Default().
 	Logger *slog.Logger
 }
 
@@ -67,9 +68,7 @@ func New(cfg Config) *Monitor {
 	if cfg.LagInterval <= 0 {
 		cfg.LagInterval = DefaultLagInterval
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
+	cfg.Logger = warnings.Logger(cfg.Logger)
 	m := &Monitor{cfg: cfg, registry: prometheus.NewRegistry(), phases: newPhases()}
 	m.state = state{started: time.Now(), stuckAfter: cfg.StuckAfter, lanes: map[string]*lane{}}
 	if m.state.stuckAfter <= 0 {

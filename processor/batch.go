@@ -90,11 +90,14 @@ func (w way[In, Out]) together(ctx context.Context, units []unit[In]) (made Resu
 		if err != nil {
 			return Result{}, "encode", err
 		}
-		if size += sizeOf(1, value); !w.opts.room.fits(size) {
-			return Result{}, "encode", &OutputsTooLargeError{w.opts.room.max}
+		if err := w.refusal(out, value, w.opts); err != nil {
+			return Result{}, "produce", err
 		}
 		from := sources[i]
 		u := units[from]
+		if size += w.opts.room.sizeOf(1, value, out.Headers, u.raw.Headers); !w.opts.room.fits(size) {
+			return Result{}, "encode", &OutputsTooLargeError{w.opts.room.max}
+		}
 		r := &kgo.Record{Partition: u.raw.Partition, Context: u.raw.Context}
 		w.fill(r, out, value)
 		if w.opts.Provenance {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/warnings"
 )
 
 // InstanceIDEnv is the environment variable that names this instance where Config.InstanceID does not.
@@ -27,7 +28,8 @@ type Config struct {
 	// given.
 	ApplicationID string
 	// InstanceID names this instance among them. It must be stable over restarts: only then does an instance that
-	// comes back end its dead predecessor's transaction at once. Default: $EOS_PIPE_INSTANCE_ID, then the host name.
+	// comes back end its dead predecessor's transaction at once. Default: $EOS_PIPE_INSTANCE_ID, then the host name, which
+	// two processes of one host must not share: the newer one fences the older.
 	InstanceID string
 	// Group is the consumer group. Default: ApplicationID.
 	Group string
@@ -46,6 +48,8 @@ type Config struct {
 	BufferMemory int
 	// DeadLetterTopic takes the records that are given up as dead letters. Default: none.
 	DeadLetterTopic string
+	// DeadLetterHeaders says whose headers dead letters have beside those of eos-pipe. Default: OwnHeaders.
+	DeadLetterHeaders DeadLetterHeaders
 	// Errors says what is done about records that cannot be processed. Default: the processor stops at the first one.
 	Errors Errors
 	// Parallel is how many records of a lane's batch are handled at once; those of one key, and those of a partition that have no key,
@@ -65,7 +69,7 @@ type Config struct {
 	// Observe is told when a lane starts and when it ends for good. It is called from several goroutines, and holds its lane up.
 	// What happens in between, Session.Observer is told. Optional.
 	Observe func(LaneEvent)
-	// Logger takes the log. Default: nothing is logged.
+	// Logger takes the log. Default: warnings and errors go to slog.Default().
 	Logger *slog.Logger
 	// Session tunes the lanes' sessions: bounds of a batch, timeouts, franz-go options. What is set above
 	// (servers, group, ids, topics, buffers, logger) must not be set in it.
@@ -116,9 +120,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.DrainTimeout == 0 {
 		c.DrainTimeout = DefaultDrainTimeout
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Logger = warnings.Logger(c.Logger)
 	return c, nil
 }
 
@@ -137,6 +139,9 @@ func (c Config) validate(topics []string, pattern string, outputs []string) erro
 	var faults []error
 	if err := c.Errors.validate(c.DeadLetterTopic); err != nil {
 		faults = append(faults, err)
+	}
+	if c.DeadLetterHeaders < OwnHeaders || c.DeadLetterHeaders > StreamsHeaders {
+		faults = append(faults, fmt.Errorf("there are no dead-letter headers %v", c.DeadLetterHeaders))
 	}
 	if c.Parallel < 1 {
 		faults = append(faults, fmt.Errorf("%d handlers at once are too few", c.Parallel))

@@ -26,6 +26,7 @@ func (e *OutputsTooLargeError) Error() string {
 // room is how much the outputs of a batch may still take. Several goroutines take of it.
 type room struct {
 	max            int64 // 0: there is no bound
+	marked         bool  // each output gets one more header, and with it headers of its own
 	bytes, records atomic.Int64
 }
 
@@ -56,12 +57,26 @@ func (m *room) enough() int {
 	return int(max(1, min(float64(m.max)*3/4/float64(bytes)*float64(records), math.MaxInt32)))
 }
 
-// sizeOf returns what an output takes; the first of an input is the fetched record itself, most often.
-func sizeOf(i int, value []byte) int64 {
-	if i == 0 {
-		return int64(len(value))
+// sizeOf returns what an output takes beside the fetched record source; the first of an input is that record itself, most often.
+func (m *room) sizeOf(i int, value []byte, headers, source []Header) int64 {
+	size := int64(len(value))
+	if i > 0 {
+		size += outputBytes
 	}
-	return int64(len(value)) + outputBytes
+	if own := len(headers) > 0 && (m.marked || len(source) == 0 || &headers[0] != &source[0]); own {
+		size += headersSize(headers)
+	}
+	return size
+}
+
+// headerBytes is what a header takes beside its bytes.
+const headerBytes = int64(unsafe.Sizeof(Header{}))
+
+func headersSize(headers []Header) (n int64) {
+	for _, h := range headers {
+		n += headerBytes + int64(len(h.Key)+len(h.Value))
+	}
+	return n
 }
 
 func isTooLarge(err error) bool {

@@ -21,6 +21,7 @@ import (
 
 type broker struct {
 	t       *testing.T
+	fake    *kfake.Cluster
 	servers []string
 	cl      *kgo.Client
 }
@@ -33,7 +34,7 @@ func setup(t *testing.T) *broker {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	require.NoError(t, err)
 	t.Cleanup(cl.Close)
-	return &broker{t: t, servers: cluster.ListenAddrs(), cl: cl}
+	return &broker{t: t, fake: cluster, servers: cluster.ListenAddrs(), cl: cl}
 }
 
 func (b *broker) produce(n int) {

@@ -58,7 +58,7 @@ type Config struct {
 	TLS      TLS
 	SASL     SASL
 	// Logger takes warnings: a check that is switched off, a file that others can read, a file that cannot be read
-	// again. Default: nothing is logged.
+	// again. Default: slog.Default().
 	Logger *slog.Logger
 }
 

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/eos-pipe/eos-pipe/internal/warnings"
 )
 
 // Options returns the options of a client that connects to the brokers as c says; they go into eos.Config.Client. All
@@ -16,9 +18,7 @@ func (c Config) Options() ([]kgo.Opt, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Logger = warnings.Logger(c.Logger)
 	c.warn()
 	var opts []kgo.Opt
 	if c.protocol().hasTLS() {

@@ -19,6 +19,8 @@ type Properties struct {
 	Config Config
 	// BootstrapServers are bootstrap.servers, which such a file may have.
 	BootstrapServers []string
+	// ClientID is client.id.
+	ClientID string
 	// Ignored are the keys that have no meaning here and nothing to do with security, in order.
 	Ignored []string
 	// Open says that every user of the machine may read the file, though it holds a secret.
@@ -144,6 +146,7 @@ var settings = map[string]func(*Properties, string) error{
 		}
 		return nil
 	},
+	"client.id":         func(p *Properties, v string) error { p.ClientID = v; return nil },
 	"security.protocol": func(p *Properties, v string) error { p.Config.Protocol = Protocol(strings.ToUpper(v)); return nil },
 	"sasl.mechanism":    func(p *Properties, v string) error { p.Config.SASL.Mechanism = Mechanism(v); return nil },
 	"sasl.jaas.config":  func(p *Properties, v string) error { return p.Config.SASL.login(v) },

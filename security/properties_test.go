@@ -34,7 +34,8 @@ request.timeout.ms=1
 `))
 	require.NoError(t, err)
 	require.Equal(t, []string{"a:9092", "b:9092"}, p.BootstrapServers)
-	require.Equal(t, []string{"client.id", "request.timeout.ms"}, p.Ignored)
+	require.Equal(t, []string{"request.timeout.ms"}, p.Ignored)
+	require.Equal(t, "me", p.ClientID)
 	c := p.Config
 	require.NoError(t, c.Validate())
 	require.Equal(t, security.SASLSSL, c.Protocol)

@@ -34,6 +34,7 @@ func newConfigCheckCommand(a *app) *cobra.Command {
 	var o runOptions
 	cmd := &cobra.Command{Use: "check", Short: "Check the settings of a pipe without connecting", Long: configCheckLong, Example: configCheckExample}
 	check := o.define(cmd.Flags())
+	groupFlags(cmd, runGroups)
 	return a.command(cmd, action{check: check, do: func(_ context.Context, s streams) error {
 		if _, err := o.options(s.Log); err != nil {
 			return err

@@ -2,13 +2,19 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 
 	"github.com/spf13/pflag"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/ask"
 	"github.com/eos-pipe/eos-pipe/security"
 )
 
@@ -18,6 +24,7 @@ import (
 // connection is what a command was given to connect by.
 type connection struct {
 	BootstrapServers []string
+	ClientID         string
 
 	given         security.Config // by flags
 	protocol      string
@@ -31,7 +38,8 @@ type connection struct {
 // addConnection defines the flags by which a command finds the cluster.
 func addConnection(f *pflag.FlagSet, c *connection) {
 	f.StringSliceVarP(&c.BootstrapServers, "bootstrap-server", "b", nil, "`host:port` of one or more brokers, with commas; also --brokers (required)")
-	f.StringVar(&c.commandConfig, "command-config", "", "client.properties `file`, as Kafka's tools take it: TLS, SASL, bootstrap.servers; flags go before it")
+	f.StringVar(&c.commandConfig, "command-config", "", "client.properties `file`, as Kafka's tools take it: TLS, SASL, bootstrap.servers, client.id; flags go before it")
+	f.StringVar(&c.ClientID, "client-id", "", "`name` by which the brokers' quotas and logs know the clients, client.id (default eos-pipe)")
 }
 
 // addSecurity defines the flags of TLS and SASL. They come last in a command's help.
@@ -63,6 +71,7 @@ func (c *connection) checkConnection(all *faults) {
 	if len(c.BootstrapServers) == 0 {
 		c.BootstrapServers = c.file.BootstrapServers
 	}
+	c.ClientID = cmp.Or(c.ClientID, c.file.ClientID, eos.DefaultClientID)
 	checkServers(all, c.BootstrapServers)
 	if unread != nil { // what the flags are to go with is not known
 		return
@@ -123,16 +132,46 @@ func (c *connection) options(log *slog.Logger) ([]kgo.Opt, error) {
 	if err != nil {
 		return nil, usageError(err.Error(), "nothing was started; docs/security.md says what each file must hold")
 	}
-	return opts, nil
+	return append(opts, kgo.ClientID(c.ClientID)), nil
 }
 
-// client makes a client that connects as c says.
-func (c *connection) client(log *slog.Logger, more ...kgo.Opt) (*kgo.Client, error) {
+// client makes a client that connects as c says, and returns it when a broker has answered.
+func (c *connection) client(ctx context.Context, log *slog.Logger) (*kgo.Client, error) {
 	opts, err := c.options(log)
 	if err != nil {
 		return nil, err
 	}
-	return kgo.NewClient(append(append(opts, kgo.SeedBrokers(c.BootstrapServers...)), more...)...)
+	cl, err := kgo.NewClient(append(append(opts, kgo.SeedBrokers(c.BootstrapServers...)), ask.Options()...)...)
+	if err != nil {
+		return nil, err
+	}
+	if err := ask.For(ctx, eos.DefaultConnectTimeout, log, "a broker that answers", cl.Ping); err != nil {
+		cl.Close()
+		return nil, fmt.Errorf("%w at %v: %w", eos.ErrUnreachable, c.BootstrapServers, err)
+	}
+	return cl, nil
+}
+
+// settled asks until what is asked for is there, or its absence is certain: a cluster that has just been made or started has no coordinator
+// and no leaders yet. topic is what a topic that does not exist is called by.
+func settled(ctx context.Context, log *slog.Logger, topic string, try func(context.Context) error) error {
+	err := ask.For(ctx, ask.Settle, log, "the brokers to know "+topic, try)
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return fmt.Errorf("%w: %s", eos.ErrNoTopic, topic)
+	}
+	return err
+}
+
+// listOffsets asks for one kind of offset of topic until the leaders of all its partitions have answered.
+func listOffsets(ctx context.Context, log *slog.Logger, topic string, list func(context.Context, ...string) (kadm.ListedOffsets, error)) (listed kadm.ListedOffsets, err error) {
+	err = settled(ctx, log, topic, func(ctx context.Context) (err error) {
+		listed, err = list(ctx, topic)
+		return errors.Join(err, listed.Error())
+	})
+	if err != nil && !errors.Is(err, eos.ErrNoTopic) {
+		err = fmt.Errorf("list the offsets of %s: %w", topic, err)
+	}
+	return listed, err
 }
 
 // secretValue is a flag's reference to a secret.

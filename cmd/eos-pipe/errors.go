@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strconv"
 	"strings"
 
@@ -43,6 +44,18 @@ var outcomes = []outcome{
 	as(exitOperator, func(e *eos.PartitionsChangedError) string {
 		return "nothing is lost or doubled: a restart goes on with " + strconv.Itoa(e.Now) + " partitions; before it, see that whoever reads the output copes with keys that have moved, " +
 			"or write to a new topic"
+	}),
+	as(exitOperator, func(e *processor.DeadLetterError) string {
+		if errors.Is(e, kerr.MessageTooLarge) || errors.Is(e, kerr.RecordListTooLarge) {
+			return "nothing of its batch is committed: raise max.message.bytes of the dead-letter topic, by 8 KB above that of the input: a dead letter has its record and some headers"
+		}
+		return "nothing of its batch is committed: see that the dead-letter topic takes every record of the input (cleanup.policy, max.message.bytes), or let --filter leave the record out"
+	}),
+	as(exitOperator, func(*eos.DestinationError) string {
+		return "nothing of its batch is committed: create the topic, or give the user WRITE on it, if it is the right one; let --map or --filter deal with the record; or choose --on-error dead-letter or skip"
+	}),
+	as(exitOperator, func(*eos.TimestampError) string {
+		return "nothing of its batch is committed: mend the record's producer, let --filter leave the record out, or choose --on-error dead-letter or skip"
 	}),
 	as(exitOperator, func(*eos.RejectedError) string {
 		return "nothing of its batch is committed: raise the output topic's limit (max.message.bytes), let --map or --filter deal with the record, or choose --on-error dead-letter or skip"
@@ -130,19 +143,23 @@ func (e *exitError) Error() string { return e.err.Error() }
 // Unwrap makes errors.Is and errors.As see the cause.
 func (e *exitError) Unwrap() error { return e.err }
 
-// report prints err as lines "error: …" and "hint: …", and returns the exit code. No error prints nothing.
-func report(stderr io.Writer, err error) int {
+// report says err, and returns the exit code. No error says nothing.
+func (a *app) report(err error) int {
 	if err == nil {
 		return exitDone
 	}
+	say := sayJSON
+	if a.isText() {
+		say = sayText
+	}
 	if usage, ok := errors.AsType[faults](err); ok {
 		for _, f := range usage {
-			printError(stderr, f.message, f.hint)
+			say(a.stderr, exitUsage, f)
 		}
 		return exitUsage
 	}
 	code, hint := classify(err)
-	printError(stderr, err.Error(), hint)
+	say(a.stderr, code, fault{err.Error(), hint})
 	return code
 }
 
@@ -158,15 +175,29 @@ func classify(err error) (code int, hint string) {
 	return exitFailure, ""
 }
 
-func printError(w io.Writer, message, hint string) {
-	fmt.Fprintln(w, "error: "+strings.ReplaceAll(strings.TrimSpace(message), "\n", "; "))
-	if hint != "" {
-		fmt.Fprintln(w, "hint: "+hint)
+// sayText writes the lines "error: …" and "hint: …".
+func sayText(w io.Writer, _ int, f fault) {
+	fmt.Fprintln(w, "error: "+f.line())
+	if f.hint != "" {
+		fmt.Fprintln(w, "hint: "+f.hint)
 	}
+}
+
+// sayJSON writes one line of the log, whatever its level. Its form is a contract with what collects logs: a line with an exit_code is the last
+// word of the process, or one of several about how it was called.
+func sayJSON(w io.Writer, code int, f fault) {
+	log := slog.New(slog.NewJSONHandler(w, nil))
+	if f.hint != "" {
+		log = log.With("hint", f.hint)
+	}
+	log.Error("eos-pipe failed", "err", f.line(), "exit_code", code)
 }
 
 // fault is one thing that is wrong with how eos-pipe was called.
 type fault struct{ message, hint string }
+
+// line is the message on one line.
+func (f fault) line() string { return strings.ReplaceAll(strings.TrimSpace(f.message), "\n", "; ") }
 
 // faults are all of them; as an error they end the process with exitUsage.
 type faults []fault

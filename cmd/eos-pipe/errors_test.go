@@ -4,14 +4,20 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/processor"
@@ -37,8 +43,29 @@ func TestReport(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			var stderr bytes.Buffer
-			require.Equal(t, test.code, report(&stderr, test.err))
+			require.Equal(t, test.code, (&app{stderr: &stderr, logFormat: "text"}).report(test.err))
 			require.Equal(t, test.stderr, stderr.String())
+
+			stderr.Reset() // where no person reads it, it is a line of the log
+			require.Equal(t, test.code, (&app{stderr: &stderr, logFormat: "auto"}).report(test.err))
+			require.Equal(t, strings.Count(test.stderr, "error: "), strings.Count(stderr.String(), "\n"))
+			said := ""
+			for line := range strings.Lines(stderr.String()) {
+				var e struct {
+					Level, Err, Hint string
+					Time             time.Time
+					ExitCode         int `json:"exit_code"`
+				}
+				require.NoError(t, json.Unmarshal([]byte(line), &e))
+				require.Equal(t, "ERROR", e.Level)
+				require.Equal(t, test.code, e.ExitCode)
+				require.False(t, e.Time.IsZero())
+				said += "error: " + e.Err + "\n"
+				if e.Hint != "" {
+					said += "hint: " + e.Hint + "\n"
+				}
+			}
+			require.Equal(t, test.stderr, said)
 		})
 	}
 }
@@ -73,6 +100,33 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// What becomes of one record has a hint that fits the reason; where its dead letter is refused, none that says to make dead letters.
+func TestHintsOfRecords(t *testing.T) {
+	t.Parallel()
+	rejected := func(err error) error {
+		return &eos.RejectedError{Record: &kgo.Record{Topic: "t"}, Err: err}
+	}
+	for _, test := range []struct {
+		err       error
+		hint, not string
+	}{
+		{rejected(kerr.MessageTooLarge), "raise the output topic's limit", "dead-letter topic"},
+		{rejected(eos.CheckOutput("bad name!", time.Time{})), "create the topic, or give the user WRITE on it", "max.message.bytes"},
+		{rejected(eos.CheckOutput("t", time.UnixMilli(1<<50))), "mend the record's producer", "max.message.bytes"},
+		{&processor.DeadLetterError{Err: rejected(kerr.MessageTooLarge)}, "raise max.message.bytes of the dead-letter topic", "--on-error"},
+		{&processor.DeadLetterError{Err: rejected(kerr.InvalidRecord)}, "cleanup.policy", "--on-error"},
+	} {
+		code, hint := classify(&processor.RecordError{Stage: "produce", Err: test.err})
+		require.Equal(t, exitOperator, code)
+		require.Contains(t, hint, test.hint)
+		require.NotContains(t, hint, test.not)
+	}
+	code, hint := classify(replayError(&processor.RecordError{Err: errors.New("it came from elsewhere")}))
+	require.Equal(t, exitOperator, code)
+	require.Contains(t, hint, "--to")
+	require.NotContains(t, hint, "--on-error")
+}
+
 func hintOf(t *testing.T, err error) string {
 	t.Helper()
 	_, hint := classify(err)
@@ -103,7 +157,7 @@ func TestNearest(t *testing.T) {
 	names := []string{"run", "verify", "version", "bootstrap-server", "from", "lanes"}
 	for word, want := range map[string]string{
 		"rnu": "run", "verfy": "verify", "vers": "version", "boot": "bootstrap-server", "bootstrap-servers": "bootstrap-server",
-		"FORM": "from", "lane": "lanes", "x": "", "completely-else": "",
+		"FORM": "from", "lane": "lanes", "x": "", "completely-else": "", "txn": "", "fro": "from",
 	} {
 		require.Equal(t, want, nearest(word, names), word)
 	}
@@ -123,6 +177,32 @@ func TestSizeValue(t *testing.T) {
 	}
 	for _, text := range []string{"", "x", "MiB", "16Mb/s", "16T", "1.5MiB", "0x10", "9223372036854775807GiB"} {
 		require.Error(t, new(sizeValue).Set(text), text)
+	}
+}
+
+// Every flag of a pipe is in a group of the help, and every group names flags that there are; so do the values that the shell completes.
+func TestHelpGroups(t *testing.T) {
+	t.Parallel()
+	root := newRoot(&app{})
+	run, _, err := root.Find([]string{"run"})
+	require.NoError(t, err)
+	grouped := map[string]bool{}
+	for _, g := range append(slices.Clone(runGroups), connectionGroup(run.Flags())) {
+		for _, name := range g.flags {
+			require.NotNil(t, run.Flags().Lookup(name), name)
+			require.False(t, grouped[name], "%s is in two groups", name)
+			grouped[name] = true
+		}
+	}
+	run.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		require.True(t, grouped[f.Name] || f.Name == "help", "%s is in no group", f.Name)
+	})
+	known := settingNames(root)
+	for name := range flagValues() {
+		require.Contains(t, known, name)
+	}
+	for _, name := range fileFlags {
+		require.True(t, name == "config" || slices.Contains(known, name), name)
 	}
 }
 

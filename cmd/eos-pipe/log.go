@@ -6,10 +6,27 @@ import (
 	"log/slog"
 )
 
-// newLogger logs to w: text for a person at a terminal, JSON for what collects logs.
-func newLogger(w io.Writer, level slog.Level, terminal bool) *slog.Logger {
+var (
+	logLevels  = []string{"debug", "info", "warn", "error"}
+	logFormats = []string{"auto", "text", "json"}
+)
+
+// isText says whether the log, and with it a fatal error, is text: for a person at a terminal, and not for what collects logs, unless --log-format
+// says otherwise.
+func (a *app) isText() bool {
+	switch a.logFormat {
+	case "text":
+		return true
+	case "json":
+		return false
+	}
+	return isTerminal(a.stderr)
+}
+
+// newLogger logs to w, as text or as JSON.
+func newLogger(w io.Writer, level slog.Level, text bool) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
-	if terminal {
+	if text {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(w, options))
@@ -22,7 +39,8 @@ func (a *app) level(all *faults) slog.Level {
 		fallback = "warn"
 	}
 	name := cmp.Or(a.logLevel, fallback)
-	checkOneOf(all, "log-level", name, "debug", "info", "warn", "error")
+	checkOneOf(all, "log-format", a.logFormat, logFormats...)
+	checkOneOf(all, "log-level", name, logLevels...)
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(name)) // names that it does not know are a fault already
 	return level

@@ -20,6 +20,10 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
+		Setup: func(env *testscript.Env) error { // the scripts read what a person would
+			env.Setenv("EOS_PIPE_LOG_FORMAT", "text")
+			return nil
+		},
 		Dir: "testdata", RequireExplicitExec: true, UpdateScripts: os.Getenv("EOS_TESTSCRIPT_UPDATE") != "",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exec-code": execCode},
 	})

@@ -19,10 +19,9 @@ type streams struct {
 }
 
 func newStreams(a *app, level slog.Level) streams {
-	terminal := isTerminal(a.stderr)
 	return streams{
-		Out: a.stdout, Err: a.stderr, ErrTerminal: terminal, JSON: a.json, Quiet: a.quiet,
-		Log: newLogger(a.stderr, level, terminal),
+		Out: a.stdout, Err: a.stderr, ErrTerminal: isTerminal(a.stderr), JSON: a.json, Quiet: a.quiet,
+		Log: newLogger(a.stderr, level, a.isText()),
 	}
 }
 

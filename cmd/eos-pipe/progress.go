@@ -2,16 +2,19 @@ package main
 
 import (
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 )
 
-// progressInterval is how often work reports itself to a log.
-const progressInterval = 5 * time.Second
+const (
+	progressInterval = 5 * time.Second // how often work that goes on reports itself to a log
+	aliveInterval    = 5 * time.Minute // how often it does while nothing changes
+)
 
-// progress shows how far long work is: a bar on a terminal, a log line every few seconds otherwise, nothing with
+// progress shows how far long work is: a bar on a terminal, a log line every few seconds otherwise while there is something new to say, nothing with
 // --quiet. Any number of goroutines may add at once. A nil *progress shows nothing.
 type progress struct {
 	mu      sync.Mutex
@@ -19,6 +22,7 @@ type progress struct {
 	log     *slog.Logger
 	what    string
 	done    int64
+	said    int64 // done, when it was logged last
 	total   int64 // negative: not known
 	started time.Time
 	shown   time.Time
@@ -30,11 +34,12 @@ func newProgress(s streams, what string, total int64) *progress {
 		return nil
 	}
 	now := time.Now()
+	things, _, _ := strings.Cut(what, " ")
 	p := &progress{log: s.Log, what: what, total: total, started: now, shown: now}
 	if s.ErrTerminal {
 		p.bar = progressbar.NewOptions64(total,
 			progressbar.OptionSetWriter(s.Err), progressbar.OptionSetDescription(what),
-			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString(things), progressbar.OptionShowTotalBytes(total >= 0), progressbar.OptionThrottle(100*time.Millisecond),
 			progressbar.OptionClearOnFinish(), progressbar.OptionFullWidth())
 	}
 	return p
@@ -52,8 +57,9 @@ func (p *progress) add(n int64) {
 		_ = p.bar.Add64(n) // a bar that cannot be drawn is no reason to stop the work
 		return
 	}
-	if now := time.Now(); now.Sub(p.shown) >= progressInterval {
-		p.shown = now
+	now := time.Now()
+	if since := now.Sub(p.shown); since >= aliveInterval || since >= progressInterval && p.done != p.said {
+		p.shown, p.said = now, p.done
 		p.line("progress")
 	}
 }

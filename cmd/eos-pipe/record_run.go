@@ -19,8 +19,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/eos/trace"
+	"github.com/eos-pipe/eos-pipe/internal/ask"
 	"github.com/eos-pipe/eos-pipe/internal/batches"
 )
 
@@ -28,7 +28,7 @@ import (
 func runRecord(ctx context.Context, s streams, o recordOptions) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	cl, err := o.client(s.Log)
+	cl, err := o.client(ctx, s.Log)
 	if err != nil {
 		return err
 	}
@@ -96,12 +96,7 @@ type recorder struct {
 }
 
 func (r *recorder) run(ctx context.Context, to io.Writer) (recordResult, error) {
-	bounded, cancel := context.WithTimeout(ctx, eos.DefaultConnectTimeout)
-	defer cancel()
-	if err := r.cl.Ping(bounded); err != nil {
-		return recordResult{}, fmt.Errorf("%w at %v: %w", eos.ErrUnreachable, r.opts.BootstrapServers, err)
-	}
-	if err := r.describe(ctx); err != nil {
+	if err := settled(ctx, r.s.Log, r.opts.Topic, r.describe); err != nil {
 		return recordResult{}, err
 	}
 	numbers, err := r.numbers()
@@ -205,35 +200,23 @@ func abortedIn(answer *kmsg.FetchResponseTopicPartition) []trace.Aborted {
 }
 
 const (
-	fetchBytes   = 1 << 20 // of a fetch; a larger batch comes alone
-	fetchWait    = 500 * time.Millisecond
-	fetchRetries = 30 * time.Second // how long a partition may be without a leader that answers
+	fetchBytes = 1 << 20 // of a fetch; a larger batch comes alone
+	fetchWait  = 500 * time.Millisecond
 )
 
 // fetch asks the leader of a partition until it answers.
 func (r *recorder) fetch(ctx context.Context, number int32, at int64, isCommitted bool) (*kmsg.FetchResponseTopicPartition, error) {
-	retries, cancel := context.WithTimeout(ctx, fetchRetries)
-	defer cancel()
-	again := time.NewTicker(200 * time.Millisecond)
-	defer again.Stop()
-	for {
-		answer, err := r.fetchOnce(retries, number, at, isCommitted)
-		if err == nil {
-			return answer, nil
+	var answer *kmsg.FetchResponseTopicPartition
+	err := settled(ctx, r.s.Log, r.opts.Topic, func(ctx context.Context) (err error) {
+		if answer, err = r.fetchOnce(ctx, number, at, isCommitted); err != nil && !ask.IsFinal(err) {
+			_ = r.describe(ctx) // another broker may lead it now
 		}
-		if errors.Is(err, kerr.OffsetOutOfRange) {
-			return nil, &exitError{exitFailure, fmt.Errorf("offset %d is no longer in the log: %w", at, err), "records were deleted while they were read (retention?): start again"}
-		}
-		if !kgo.IsRetryableBrokerErr(err) && !kerr.IsRetriable(err) {
-			return nil, err
-		}
-		select {
-		case <-again.C:
-		case <-retries.Done():
-			return nil, err
-		}
-		_ = r.describe(retries) // another broker may lead it now
+		return err
+	})
+	if errors.Is(err, kerr.OffsetOutOfRange) {
+		return nil, &exitError{exitFailure, fmt.Errorf("offset %d is no longer in the log: %w", at, err), "records were deleted while they were read (retention?): start again"}
 	}
+	return answer, err
 }
 
 func (r *recorder) fetchOnce(ctx context.Context, number int32, at int64, isCommitted bool) (*kmsg.FetchResponseTopicPartition, error) {
@@ -257,7 +240,7 @@ func (r *recorder) fetchOnce(ctx context.Context, number int32, at int64, isComm
 		return nil, err
 	}
 	if len(fetched.Topics) != 1 || len(fetched.Topics[0].Partitions) != 1 {
-		return nil, errors.New("the broker's answer is not about the partition that was asked for")
+		return nil, ask.Final(errors.New("the broker's answer is not about the partition that was asked for"))
 	}
 	answer := &fetched.Topics[0].Partitions[0]
 	return answer, kerr.ErrorForCode(answer.ErrorCode)
@@ -270,8 +253,8 @@ func (r *recorder) describe(ctx context.Context) error {
 		return fmt.Errorf("ask for topic %s: %w", r.opts.Topic, err)
 	}
 	topic, isThere := topics[r.opts.Topic]
-	if !isThere || errors.Is(topic.Err, kerr.UnknownTopicOrPartition) {
-		return fmt.Errorf("%w: %s", eos.ErrNoTopic, r.opts.Topic)
+	if !isThere {
+		return kerr.UnknownTopicOrPartition
 	}
 	if topic.Err != nil {
 		return fmt.Errorf("ask for topic %s: %w", r.opts.Topic, topic.Err)
@@ -295,12 +278,9 @@ func (r *recorder) numbers() ([]int32, error) {
 }
 
 func (r *recorder) offsets(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error)) (map[int32]int64, error) {
-	listed, err := list(ctx, r.opts.Topic)
-	if err == nil {
-		err = listed.Error()
-	}
+	listed, err := listOffsets(ctx, r.s.Log, r.opts.Topic, list)
 	if err != nil {
-		return nil, fmt.Errorf("list the offsets of %s: %w", r.opts.Topic, err)
+		return nil, err
 	}
 	byNumber := map[int32]int64{}
 	listed.Each(func(o kadm.ListedOffset) { byNumber[o.Partition] = o.Offset })

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -28,10 +30,11 @@ var commands = []func(*app) *cobra.Command{
 type app struct {
 	stdout, stderr io.Writer
 
-	config   string
-	logLevel string
-	json     bool
-	quiet    bool
+	config    string
+	logLevel  string
+	logFormat string
+	json      bool
+	quiet     bool
 
 	faults faults // values on the command line that could not be read
 }
@@ -42,9 +45,9 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRoot(a)
 	root.SetArgs(args)
 	if err := checkCommand(root, args); err != nil {
-		return report(stderr, err)
+		return a.report(err)
 	}
-	return report(stderr, root.ExecuteContext(ctx))
+	return a.report(root.ExecuteContext(ctx))
 }
 
 const rootLong = `eos-pipe moves records from Kafka topics to others, exactly once: every committed
@@ -56,13 +59,15 @@ key of the YAML file that --config names (session-timeout: 45s). A flag goes bef
 environment, that before the file. One file may serve several commands.
 
 Output. stdout has the result (with --json: one JSON object a line), stderr the log:
-text on a terminal, JSON otherwise.
+text on a terminal, JSON otherwise. The last line of a process that fails says why:
+"error: …" and "hint: …", or in JSON an object with level ERROR, err, hint and exit_code.
 
 Exit codes.
   0  done
   1  a failure, or a finding (of verify or validate)
   2  usage: a flag, a setting or an expression is wrong; nothing was started
-  3  fenced: another instance with the same transactional id has taken over
+  3  fenced: another instance with the same transactional id has taken over, or runs
+     on this host already
   4  stopped for an operator: a poison record, lost offsets, a changed topic,
      or brokers that refuse who it is or what it may do`
 
@@ -88,6 +93,10 @@ func newRoot(a *app) *cobra.Command {
 	f.BoolVar(&a.json, "json", false, "print results as JSON, one object a line")
 	f.BoolVar(&a.quiet, "quiet", false, "no progress, and only warnings and errors in the log")
 	f.StringVar(&a.logLevel, "log-level", "", "least `level` to log: debug, info, warn or error (default info; warn with --quiet)")
+
+	f.StringVar(&a.logFormat, "log-format", "auto", "`auto|text|json`: of the log and of a fatal error; auto is text on a terminal, and JSON otherwise")
+	a.logFormat = cmp.Or(os.Getenv(envName("log-format")), a.logFormat) // also for what is wrong before settings are read
+	completeFlags(root, f)
 
 	for _, command := range commands {
 		root.AddCommand(command(a))
@@ -117,6 +126,7 @@ type action struct {
 func (a *app) command(cmd *cobra.Command, act action) *cobra.Command {
 	cmd.Flags().SortFlags = false
 	cmd.Args = noArguments
+	completeFlags(cmd, cmd.Flags())
 	a.deferFaults(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		all := a.faults

@@ -17,7 +17,7 @@ import (
 // When a run is to drain, /readyz says so before the lanes are told, and until they have ended; then nobody listens any more.
 func TestReadyIsOffBeforeTheDrain(t *testing.T) {
 	t.Parallel()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "in", "out"), kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
+	cluster, err := kfake.NewCluster(kfake.ClusterID(t.Name()), kfake.NumBrokers(1), kfake.SeedTopics(1, "in", "out"), kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	s := streams{Log: slog.New(slog.DiscardHandler)}

@@ -47,6 +47,13 @@ func runPipe(ctx context.Context, s streams, opts runOptions) error {
 		return err
 	}
 	defer hide()
+	if opts.ByHost {
+		release, err := opts.hold(drain, s, opts.TransactionalID)
+		if err != nil {
+			return unlessStopped(drain, err)
+		}
+		defer release()
+	}
 	s.Log.Info("starting", "from", opts.From, "pattern", opts.FromPattern, "to", opts.To, "group", opts.Group, "transactional_id", opts.laneID(0), "lanes", opts.Lanes)
 	began := time.Now()
 	var reporting func()
@@ -86,6 +93,7 @@ func (o runOptions) config(log *slog.Logger) processor.Config {
 		BootstrapServers: o.BootstrapServers, Group: o.Group,
 		InstanceID: o.InstanceID, TransactionalID: o.TransactionalID,
 		DeadLetterTopic: o.DeadLetterTopic, Parallel: o.Parallel,
+		DeadLetterHeaders:   processor.DeadLetterHeaders(max(slices.Index(processor.DeadLetterHeadersNames(), o.DeadLetterHeaders), 0)),
 		InputBufferMaxBytes: o.InputBuffer, BufferMemory: o.BufferMemory,
 		Errors: processor.Errors{Policy: processor.Policy(slices.Index(processor.PolicyNames(), o.OnError)), HandlerTimeout: o.HandlerTimeout},
 		Lanes:  o.Lanes, Provenance: o.Provenance, UntilEnd: o.UntilEnd, Logger: log,

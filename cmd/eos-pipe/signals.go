@@ -8,18 +8,31 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // errDrain is the cause of a drain context that the first signal ended.
 var errDrain = errors.New("asked to stop by a signal")
 
+// sameSignal is within what time of the first signal another one is the same wish, told twice: timeout(1), a shell or a supervisor sends it to the
+// process and to its group.
+const sameSignal = time.Second
+
 // drainOnSignal returns a context that the first SIGTERM or SIGINT ends, with the cause errDrain: take no new work and
-// finish what is open. A second signal calls abort, once; a third ends the process as if nobody listened. stop ends the
+// finish what is open. A second signal, sameSignal later or more, calls abort, once; a third ends the process as if nobody listened. stop ends the
 // listening and waits for it; it may be called twice.
 func drainOnSignal(ctx context.Context, log *slog.Logger, abort func()) (drain context.Context, stop func()) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	return drainOn(ctx, log, abort, signals, func() { signal.Stop(signals) })
+}
+
+// unlessStopped returns err, or nil if a signal has ended drain: what was not begun is drained.
+func unlessStopped(drain context.Context, err error) error {
+	if errors.Is(context.Cause(drain), errDrain) {
+		return nil
+	}
+	return err
 }
 
 func drainOn(ctx context.Context, log *slog.Logger, abort func(), signals <-chan os.Signal, release func()) (context.Context, func()) {
@@ -34,12 +47,18 @@ func drainOn(ctx context.Context, log *slog.Logger, abort func(), signals <-chan
 		case <-stopped:
 			return
 		}
-		select {
-		case s := <-signals:
-			log.Warn("aborting what is open", "signal", s.String())
-			release()
-			abort()
-		case <-stopped:
+		for first := time.Now(); ; {
+			select {
+			case s := <-signals:
+				if time.Since(first) < sameSignal {
+					continue
+				}
+				log.Warn("aborting what is open", "signal", s.String())
+				release()
+				abort()
+			case <-stopped:
+			}
+			return
 		}
 	})
 	return drain, sync.OnceFunc(func() {

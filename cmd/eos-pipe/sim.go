@@ -27,12 +27,13 @@ const simLong = `Simulate brokers, writers, readers and an application that read
 network that loses, delays, doubles and reorders, processes that die or stand still, and
 brokers that crash and move. One goroutine, a virtual clock, one seed: the same seed gives the
 same run, to the byte, on every machine. No Kafka is needed, and none is asked: brokers answer
-by the model of Kafka 4.3.1 that eos-pipe validate judges by.
+by the model of Kafka 4.4 that eos-pipe validate judges by.
 
 Without --mode the same seed and faults are run in three modes, side by side: at least once,
 with an idempotent producer, and exactly once. What a mode loses or doubles without having
 promised otherwise is shown; a promise that is broken is a finding, which is shrunk to a short
-run, told in plain words, and printed with the command that repeats it.
+run, told in plain words, and printed with the command that repeats it. --trace, --explain and
+--html tell of one run: exactly once, or that of --mode.
 
 It exits 0 if all promises are kept and 1 with a finding. docs/simulation.md says what is
 simulated, what is not, and how to read the output.`

@@ -44,6 +44,28 @@ func TestProgressWithoutTerminal(t *testing.T) {
 	quiet.finish()
 }
 
+// A pipe that has nothing to do says so every few minutes, and not every few seconds; when records come it says so in seconds.
+func TestProgressWithoutWork(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var stderr bytes.Buffer
+		p := newProgress(streams{Err: &stderr, Log: newLogger(&stderr, slog.LevelInfo, false)}, "records committed", -1)
+		wait := func(seconds int, records int64) (lines int) {
+			stderr.Reset()
+			for range seconds {
+				time.Sleep(time.Second) //nolint:forbidigo // virtual time
+				p.add(records)
+				records = 0
+			}
+			return bytes.Count(stderr.Bytes(), []byte(`"progress"`))
+		}
+		require.Equal(t, 1, wait(10, 7))
+		require.Equal(t, 0, wait(60, 0))
+		require.Equal(t, 3, wait(900, 0))
+		require.Equal(t, 1, wait(60, 7))
+	})
+}
+
 // On a terminal it is a bar that many goroutines may move, and it is gone at the end.
 func TestProgressOnTerminal(t *testing.T) {
 	t.Parallel()
@@ -53,28 +75,41 @@ func TestProgressOnTerminal(t *testing.T) {
 	p.add(1)
 	p.finish()
 	require.Contains(t, stderr.String(), "records read")
+	require.Contains(t, stderr.String(), "1/2")
+	require.Contains(t, stderr.String(), " records/s")
+
+	stderr.Reset()
+	p = newProgress(streams{Err: &stderr, ErrTerminal: true}, "records committed", -1) // of how many is not known
+	p.add(1)
+	p.finish()
+	require.NotContains(t, stderr.String(), "/-")
 }
 
-// The first signal ends the drain context with its cause and aborts nothing; the second aborts.
+// The first signal ends the drain context with its cause and aborts nothing, and what follows at once is the same signal, as timeout(1) sends it to
+// the process and its group. One that comes later aborts.
 func TestSignalsDrainThenAbort(t *testing.T) {
 	t.Parallel()
-	signals, aborted := make(chan os.Signal), make(chan struct{})
-	drain, stop := drainOn(t.Context(), slog.New(slog.DiscardHandler), func() { close(aborted) }, signals, func() {})
-	defer stop()
-	require.NoError(t, drain.Err())
+	synctest.Test(t, func(t *testing.T) {
+		signals, aborted := make(chan os.Signal), false
+		drain, stop := drainOn(t.Context(), slog.New(slog.DiscardHandler), func() { aborted = true }, signals, func() {})
+		defer stop()
+		require.NoError(t, drain.Err())
 
-	signals <- syscall.SIGTERM
-	<-drain.Done()
-	require.ErrorIs(t, context.Cause(drain), errDrain)
-	select {
-	case <-aborted:
-		t.Fatal("the first signal aborted")
-	default:
-	}
-	signals <- os.Interrupt
-	<-aborted
-	stop()
-	stop()
+		signals <- syscall.SIGTERM
+		<-drain.Done()
+		require.ErrorIs(t, context.Cause(drain), errDrain)
+		signals <- syscall.SIGTERM
+		time.Sleep(sameSignal / 2) //nolint:forbidigo // virtual time
+		signals <- os.Interrupt
+		synctest.Wait()
+		require.False(t, aborted)
+		time.Sleep(sameSignal) //nolint:forbidigo // virtual time
+		signals <- os.Interrupt
+		synctest.Wait()
+		require.True(t, aborted)
+		stop()
+		stop()
+	})
 }
 
 // The process really listens: a SIGTERM sent to it ends the drain context instead of the process.

@@ -4,7 +4,7 @@ import "strings"
 
 // nearest is the candidate that word was most likely meant to be, or "".
 func nearest(word string, candidates []string) string {
-	best, bestDistance := "", max(2, len(word)/3)+1
+	best, bestDistance := "", max(1, len(word)/3)+1
 	for _, c := range candidates {
 		d := distance(strings.ToLower(word), c)
 		if len(word) >= 3 && strings.HasPrefix(c, strings.ToLower(word)) {
@@ -24,22 +24,26 @@ func didYouMean(name string) string {
 	return "did you mean " + name + "?"
 }
 
-// distance is Levenshtein's: the edits of one letter that lead from a to b.
+// distance is the number of edits of one letter, or of two neighbours that change places, that lead from a to b (optimal string alignment).
 func distance(a, b string) int {
-	row := make([]int, len(b)+1)
+	before, row := make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
+		next := make([]int, len(b)+1)
+		next[0] = i + 1
 		for j := range len(b) {
 			cost := 1
 			if a[i] == b[j] {
 				cost = 0
 			}
-			diagonal, row[j+1] = row[j+1], min(row[j]+1, row[j+1]+1, diagonal+cost)
+			next[j+1] = min(row[j+1]+1, next[j]+1, row[j]+cost)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				next[j+1] = min(next[j+1], before[j-1]+1)
+			}
 		}
+		before, row = row, next
 	}
 	return row[len(b)]
 }

@@ -38,6 +38,8 @@ const validateExample = `  eos-pipe record -b localhost:9092 --topic orders | eo
   # fail on records that were sent twice, too
   eos-pipe validate orders.trace --duplicates error --json`
 
+var duplicateNames = []string{"note", "error", "ignore"}
+
 func newValidateCommand(a *app) *cobra.Command {
 	o := validateOptions{}
 	var version string
@@ -49,7 +51,7 @@ func newValidateCommand(a *app) *cobra.Command {
 
 	a.command(cmd, action{
 		check: func(all *faults) {
-			checkOneOf(all, "duplicates", o.Duplicates, "note", "error", "ignore")
+			checkOneOf(all, "duplicates", o.Duplicates, duplicateNames...)
 			atLeast(all, "hanging-after", o.HangingAfter, 0)
 			o.Rules = rulesOf(all, version)
 		},

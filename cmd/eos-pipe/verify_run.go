@@ -14,8 +14,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/ask"
 	"github.com/eos-pipe/eos-pipe/internal/checker"
 	"github.com/eos-pipe/eos-pipe/internal/jq"
+	"github.com/eos-pipe/eos-pipe/internal/millis"
 	"github.com/eos-pipe/eos-pipe/internal/stable"
 	"github.com/eos-pipe/eos-pipe/offsets"
 	"github.com/eos-pipe/eos-pipe/processor"
@@ -27,18 +29,24 @@ func runVerify(ctx context.Context, s streams, opts verifyOptions) error {
 	if err := opts.open(&opts.ID, &opts.Filter, &opts.Map); err != nil {
 		return err
 	}
-	cl, err := opts.client(s.Log)
+	cl, err := opts.client(ctx, s.Log)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
 	v := &verifier{opts: opts, s: s, connect: cl.Opts(), adm: kadm.NewClient(cl), check: checker.New(), lateIDs: map[string]bool{}, topics: map[string]bool{opts.To: true}, pass: transform{filter: opts.Filter, mapping: opts.Map}}
-	result, err := v.run(ctx, cl)
+	result, err := v.run(ctx)
 	if err != nil {
 		return err
 	}
 	if err := s.print(result); err != nil {
 		return err
+	}
+	if result.Incomparable {
+		return &exitError{
+			exitFailure, errors.New("nothing can be said of the output: none of its records says, by the header " + processor.ProvenanceHeader + ", that it comes from the input"),
+			"give --id, a jq program that gives the same text for an input record and its output; or run the pipe with --provenance",
+		}
 	}
 	if !result.OK() {
 		return &exitError{
@@ -58,12 +66,12 @@ type verifier struct {
 	connect []kgo.Opt // of every client
 	check   *checker.Checker
 	pass    transform
-	prog    *progress
 
 	until, later offsets.Set     // what the group had committed before, and after, the output's end was asked for
 	lateIDs      map[string]bool // of input records between the two
 	topics       map[string]bool // that the pipe writes to
 	givenUp      map[place]bool  // input records that are dead letters
+	ours, others int64           // records of the output with the header of this pipe, and without or with another's
 }
 
 // place is where a record stands.
@@ -80,12 +88,16 @@ func (v *verifier) late(p offsets.Partition, offset int64) bool {
 // verifyResult is what verify prints.
 type verifyResult struct {
 	checker.Report
-	Open int `json:"open"` // output partitions in which a transaction is open
+	Open         int  `json:"open"`                   // output partitions in which a transaction is open
+	Incomparable bool `json:"incomparable,omitempty"` // no record of the output says that it comes from the input: nothing counts as lost
 }
 
 // String returns the counts, and an example of each kind of finding.
 func (r verifyResult) String() string {
 	lines := append([]string{fmt.Sprintf("%s open=%d", r.Report, r.Open)}, r.Examples...)
+	if r.Incomparable {
+		lines[0] = "nothing could be compared: " + lines[0]
+	}
 	return strings.Join(lines, "\n  ")
 }
 
@@ -94,12 +106,7 @@ func (r verifyResult) String() string {
 // The pipe may go on meanwhile. All that the group has committed at first is below the output's end, which is asked for
 // next; and all that is below that end is committed when the group is asked again. What comes from between the two
 // answers of the group is not judged.
-func (v *verifier) run(ctx context.Context, cl *kgo.Client) (verifyResult, error) {
-	bounded, cancel := context.WithTimeout(ctx, eos.DefaultConnectTimeout)
-	defer cancel()
-	if err := cl.Ping(bounded); err != nil {
-		return verifyResult{}, fmt.Errorf("%w at %v: %w", eos.ErrUnreachable, v.opts.BootstrapServers, err)
-	}
+func (v *verifier) run(ctx context.Context) (verifyResult, error) {
 	if err := v.match(ctx); err != nil {
 		return verifyResult{}, err
 	}
@@ -112,12 +119,10 @@ func (v *verifier) run(ctx context.Context, cl *kgo.Client) (verifyResult, error
 	if v.until, err = v.committed(ctx); err != nil {
 		return verifyResult{}, err
 	}
-	v.prog = newProgress(v.s, "offsets read", total(v.until))
-	defer v.prog.finish()
 	if err := v.deadLetters(ctx); err != nil {
 		return verifyResult{}, err
 	}
-	if err := v.read(ctx, nil, v.until, v.input); err != nil {
+	if err := v.read(ctx, "offsets of the input read", nil, v.until, v.input); err != nil {
 		return verifyResult{}, fmt.Errorf("read the input: %w", err)
 	}
 	result := verifyResult{}
@@ -133,14 +138,14 @@ func (v *verifier) run(ctx context.Context, cl *kgo.Client) (verifyResult, error
 		return verifyResult{}, err
 	}
 	if v.opts.ID != nil {
-		if err := v.read(ctx, v.until, v.later, v.lateInput); err != nil {
+		if err := v.read(ctx, "offsets of the newest input read", v.until, v.later, v.lateInput); err != nil {
 			return verifyResult{}, fmt.Errorf("read the input: %w", err)
 		}
 	}
-	if err := v.read(ctx, nil, ends, v.output); err != nil {
+	if err := v.read(ctx, "offsets of the output read", nil, ends, v.output); err != nil {
 		return verifyResult{}, fmt.Errorf("read the output: %w", err)
 	}
-	result.Report = v.check.Report()
+	v.judge(&result)
 	return result, nil
 }
 
@@ -150,7 +155,11 @@ func (v *verifier) match(ctx context.Context) error {
 	if v.opts.FromPattern == "" {
 		return nil
 	}
-	all, err := v.adm.ListTopics(ctx)
+	var all kadm.TopicDetails
+	err := settled(ctx, v.s.Log, "all topics", func(ctx context.Context) (err error) {
+		all, err = v.adm.ListTopics(ctx)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("ask for all topics: %w", err)
 	}
@@ -181,11 +190,11 @@ func (v *verifier) deadLetters(ctx context.Context) error {
 		return nil
 	}
 	v.topics[v.opts.DeadLetterTopic] = true
-	ends, err := v.ends(ctx, v.opts.DeadLetterTopic, v.adm.ListCommittedOffsets)
+	ends, err := v.stableEnds(ctx, v.opts.DeadLetterTopic)
 	if err != nil {
 		return err
 	}
-	err = v.read(ctx, nil, ends, func(_ context.Context, r *kgo.Record) error {
+	err = v.read(ctx, "offsets of the dead letters read", nil, ends, func(_ context.Context, r *kgo.Record) error {
 		for _, at := range v.deadLetter(r) {
 			v.givenUp[at] = true
 		}
@@ -212,7 +221,7 @@ func (v *verifier) deadLetter(r *kgo.Record) (at []place) {
 // outputEnds adds the last stable offsets of topic to ends, and returns in how many of its partitions a transaction is
 // open.
 func (v *verifier) outputEnds(ctx context.Context, topic string, ends offsets.Set) (open int, err error) {
-	stable, err := v.ends(ctx, topic, v.adm.ListCommittedOffsets)
+	stable, err := v.stableEnds(ctx, topic)
 	if err != nil {
 		return 0, err
 	}
@@ -237,7 +246,7 @@ func (v *verifier) committed(ctx context.Context) (offsets.Set, error) {
 	}
 	set := offsets.Set{}
 	for _, topic := range v.opts.From {
-		ends, err := v.ends(ctx, topic, v.adm.ListCommittedOffsets)
+		ends, err := v.stableEnds(ctx, topic)
 		if err != nil {
 			return nil, err
 		}
@@ -255,49 +264,26 @@ func (v *verifier) committed(ctx context.Context) (offsets.Set, error) {
 	return set, nil
 }
 
-// settleTimeout bounds how long verify waits for a coordinator, and for the end of transactions that are committing offsets.
-const settleTimeout = 30 * time.Second
-
 // stableOffsets asks for all offsets of the group until they are stable and the group has a coordinator: a new cluster has
 // none before somebody asks.
-func (v *verifier) stableOffsets(ctx context.Context) (kadm.OffsetResponses, error) {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
-	defer cancel()
-	again := time.NewTicker(200 * time.Millisecond)
-	defer again.Stop()
-	for {
-		resp, err := v.adm.FetchOffsets(kadm.RequireStable(ctx), v.opts.Group)
-		if errors.Is(err, kerr.GroupIDNotFound) { // it has committed nothing
-			return nil, nil
-		}
-		if err == nil {
-			err = resp.Error()
-		}
-		if err == nil {
-			return resp, nil
-		}
-		ke, ok := errors.AsType[*kerr.Error](err)
-		if err = fmt.Errorf("fetch the offsets of group %s: %w", v.opts.Group, err); !ok || !ke.Retriable {
-			return nil, err
-		}
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return nil, err
-		}
+func (v *verifier) stableOffsets(ctx context.Context) (resp kadm.OffsetResponses, err error) {
+	err = settled(ctx, v.s.Log, "the offsets of group "+v.opts.Group, func(ctx context.Context) (err error) {
+		resp, err = v.adm.FetchOffsets(kadm.RequireStable(ctx), v.opts.Group)
+		return errors.Join(err, resp.Error())
+	})
+	switch {
+	case errors.Is(err, kerr.GroupIDNotFound): // it has committed nothing
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("fetch the offsets of group %s: %w", v.opts.Group, err)
 	}
+	return resp, nil
 }
 
 func (v *verifier) ends(ctx context.Context, topic string, list func(context.Context, ...string) (kadm.ListedOffsets, error)) (offsets.Set, error) {
-	listed, err := list(ctx, topic)
-	if err == nil {
-		err = listed.Error()
-	}
-	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return nil, fmt.Errorf("%w: %s", eos.ErrNoTopic, topic)
-	}
+	listed, err := listOffsets(ctx, v.s.Log, topic, list)
 	if err != nil {
-		return nil, fmt.Errorf("list the offsets of %s: %w", topic, err)
+		return nil, err
 	}
 	set := offsets.Set{}
 	listed.Each(func(o kadm.ListedOffset) {
@@ -306,18 +292,28 @@ func (v *verifier) ends(ctx context.Context, topic string, list func(context.Con
 	return set, nil
 }
 
+// stableEnds are how far a reader can come in topic.
+func (v *verifier) stableEnds(ctx context.Context, topic string) (offsets.Set, error) {
+	return v.ends(ctx, topic, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
+		return ask.StableEnds(ctx, v.adm, topics...)
+	})
+}
+
 // read gives every read_committed record from from (nil: the beginning) up to until to each, those of a partition in
-// the order of their offsets.
-func (v *verifier) read(ctx context.Context, from, until offsets.Set, each func(context.Context, *kgo.Record) error) error {
+// the order of their offsets. what is what the progress calls them.
+func (v *verifier) read(ctx context.Context, what string, from, until offsets.Set, each func(context.Context, *kgo.Record) error) error {
 	begin := map[string]map[int32]kgo.Offset{}
-	left := map[offsets.Partition]int64{}
+	left := map[offsets.Partition]span{}
+	total := int64(0)
+	starts := map[string]offsets.Set{}
 	for p, end := range until {
-		starts, err := v.adm.ListStartOffsets(ctx, p.Topic)
-		if err != nil {
-			return fmt.Errorf("list the start offsets of %s: %w", p.Topic, err)
+		if starts[p.Topic] == nil {
+			var err error
+			if starts[p.Topic], err = v.ends(ctx, p.Topic, v.adm.ListStartOffsets); err != nil {
+				return err
+			}
 		}
-		start, _ := starts.Lookup(p.Topic, p.Number)
-		at := max(start.Offset, from[p].Offset)
+		at := max(starts[p.Topic][p].Offset, from[p].Offset)
 		if at >= end.Offset {
 			continue
 		}
@@ -325,7 +321,8 @@ func (v *verifier) read(ctx context.Context, from, until offsets.Set, each func(
 			begin[p.Topic] = map[int32]kgo.Offset{}
 		}
 		begin[p.Topic][p.Number] = kgo.NewOffset().At(at)
-		left[p] = end.Offset
+		left[p] = span{at, end.Offset}
+		total += end.Offset - at
 	}
 	if len(left) == 0 {
 		return nil
@@ -336,12 +333,17 @@ func (v *verifier) read(ctx context.Context, from, until offsets.Set, each func(
 		return err
 	}
 	defer cl.Close()
-	return v.drain(ctx, cl, left, each)
+	prog := newProgress(v.s, what, total)
+	defer prog.finish()
+	return v.drain(ctx, cl, left, prog, each)
 }
+
+// span is what is left to read of a partition.
+type span struct{ next, end int64 }
 
 // drain reads until every partition of left has come to its end. What lies before an end may be nothing but aborted
 // records whose marker is behind it, which never show: a partition that stays silent for a while is at its end.
-func (v *verifier) drain(ctx context.Context, cl *kgo.Client, left map[offsets.Partition]int64, each func(context.Context, *kgo.Record) error) error {
+func (v *verifier) drain(ctx context.Context, cl *kgo.Client, left map[offsets.Partition]span, prog *progress, each func(context.Context, *kgo.Record) error) error {
 	held := stable.Reader{Unlisted: func(topic string, partition int32, a stable.Aborted) {
 		v.s.Log.Warn("the broker gives records of an aborted transaction for committed ones, as its marker says; they do not count here. "+
 			"Other readers of this topic may get them: the leader's transaction index is wrong",
@@ -361,14 +363,19 @@ func (v *verifier) drain(ctx context.Context, cl *kgo.Client, left map[offsets.P
 		}
 		for _, r := range held.Records(fetches) {
 			p := offsets.Partition{Topic: r.Topic, Number: r.Partition}
-			end, reading := left[p]
-			if reading && r.Offset < end && !r.Attrs.IsControl() {
+			of, reading := left[p]
+			if !reading {
+				continue
+			}
+			if r.Offset < of.end && !r.Attrs.IsControl() {
+				millis.Restore(r)
 				if err := each(ctx, r); err != nil {
 					return err
 				}
 			}
-			v.prog.add(1)
-			if reading && r.Offset >= end-1 {
+			next := min(r.Offset+1, of.end) // what stands behind the end is not counted
+			prog.add(next - of.next)
+			if left[p] = (span{next, of.end}); next == of.end {
 				delete(left, p)
 			}
 		}
@@ -388,21 +395,16 @@ func (v *verifier) input(ctx context.Context, r *kgo.Record) error {
 		case err != nil && v.opts.OnError == processor.SkipOnError.String():
 			outs = nil
 		case err != nil:
-			return fmt.Errorf("%s@%d: %w", p, r.Offset, err)
+			return &exitError{
+				exitFailure, fmt.Errorf("%s@%d: %w; the group has committed this record, and nothing is compared", p, r.Offset, err),
+				"the pipe has left it out or made a dead letter of it, or ran another program: give verify the --on-error, --dead-letter-topic, --filter and --map of the pipe",
+			}
 		}
 	}
 	for _, out := range outs {
 		v.topics[cmp.Or(out.To, v.opts.To)] = true
 	}
-	if v.opts.ID == nil {
-		v.check.Input(p, r.Offset, len(outs))
-		return nil
-	}
-	id, err := v.id(ctx, r)
-	for range outs {
-		v.check.InputID(id, p, r.Offset)
-	}
-	return err
+	return v.tellInput(ctx, r, p, len(outs))
 }
 
 // lateInput notes the id of an input record whose output is not judged.
@@ -420,49 +422,10 @@ func (v *verifier) id(ctx context.Context, r *kgo.Record) (string, error) {
 	return id, nil
 }
 
-// output tells the checker of one output record.
-func (v *verifier) output(ctx context.Context, r *kgo.Record) error {
-	out := offsets.Partition{Topic: r.Topic, Number: r.Partition}
-	of := v.deadLetter(r)
-	if r.Topic == v.opts.DeadLetterTopic && of == nil {
-		return nil // another pipe's
-	}
-	if v.opts.ID != nil {
-		id, err := v.id(ctx, r)
-		if err == nil && !v.lateIDs[id] {
-			v.check.OutputID(id, out, r.Offset)
-		}
-		return err
-	}
-	var made []processor.Provenance
-	for _, at := range of {
-		made = append(made, processor.Provenance{Partition: at.partition, Offset: at.offset, Count: 1})
-	}
-	if from, ok := processor.ProvenanceOf(r); ok && made == nil {
-		made = append(made, from)
-	}
-	if made == nil {
-		v.check.Foreign(out, r.Offset)
-	}
-	for _, from := range made {
-		if !v.late(from.Partition, from.Offset) {
-			v.check.Output(out, r.Offset, from.Partition, from.Offset, from.Index, from.Count)
-		}
-	}
-	return nil
-}
-
 func rawToJQ(r *kgo.Record) jq.Record {
 	out := jq.Record{Key: r.Key, Value: r.Value, Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp}
 	for _, h := range r.Headers {
 		out.Headers = append(out.Headers, jq.Header{Key: h.Key, Value: h.Value})
 	}
 	return out
-}
-
-func total(s offsets.Set) (n int64) {
-	for _, p := range s {
-		n += p.Offset
-	}
-	return n
 }

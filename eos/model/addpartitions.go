@@ -85,7 +85,7 @@ func (b *Broker) AddOffsets(q AddOffsetsRequest) PartitionAnswer {
 	if !b.rules.offers(apiAddOffsets, q.Version) {
 		return PartitionAnswer{trace.NoReply, VersionNotOffered}
 	}
-	code, why := b.txns.add(q.TxnID, q.Producer, b.OffsetsPartition(q.Group), 0, b.nowMs, &b.rules)
+	code, why := b.txns.add(q.TxnID, q.Producer, b.logOfOffsets(q.Group).Name, 0, b.nowMs, &b.rules)
 	if q.Version < 2 {
 		code = oldFence(code)
 	}

@@ -27,7 +27,7 @@
 //   - produce.go, fetch.go: requests to partitions; steps.go: what happens unasked; broker.go: all of it together
 //   - validator.go, worlds.go, judge.go, checks.go, senttwice.go, findings.go, reasons.go: judging traces
 //
-// Each file names the classes of Kafka that it mirrors, the KIPs, and in what it is simpler. What Kafka 4.3.1 was seen to answer is in
+// Each file names the classes of Kafka that it mirrors, the KIPs, and in what it is simpler. What Kafka was seen (4.3.1 and 4.4.0) to answer is in
 // testdata/traces; where this package and a broker differ, the broker is right.
 //
 // # Words

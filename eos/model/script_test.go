@@ -10,7 +10,7 @@ import (
 	"github.com/eos-pipe/eos-pipe/internal/brokerscript"
 )
 
-// The files in testdata/traces are worked traces: what a broker of Kafka 4.3.1 was seen to answer, request by request. Those in
+// The files in testdata/traces are worked traces: what brokers of Kafka 4.3.1 and 4.4.0 were seen to answer, request by request. Those in
 // testdata/tables are the rules cell by cell. The language is that of internal/brokerscript, which other brokers speak too.
 //
 // `go test ./eos/model -run TestScripts -rewrite` writes the answers anew. For the traces that is no way to make them pass:

@@ -97,7 +97,7 @@ func newStage(ctx context.Context, cfg Config) (*stage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded broker: %w", err)
 	}
-	s := &stage{broker: b, log: cfg.Logger, teller: cfg.Tell, chunks: split(cfg.Records, len(acts))}
+	s := &stage{broker: b, log: cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)), teller: cfg.Tell, chunks: split(cfg.Records, len(acts))}
 	s.ctx, s.fail = context.WithCancelCause(ctx)
 	s.sides = []*side{exactlyOnce(s), atLeastOnce(s)}
 	for _, side := range s.sides {

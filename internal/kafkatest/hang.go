@@ -71,7 +71,7 @@ func endHanging() {
 }
 
 var (
-	inTest = regexp.MustCompile(`/(integration|internal/kafkatest)\.`)
+	inTest = regexp.MustCompile(`/(integration|integration/interop|internal/kafkatest)\.`)
 	place  = regexp.MustCompile(`/([^/\n]+\.go:[0-9]+)`)
 )
 

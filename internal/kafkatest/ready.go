@@ -36,8 +36,12 @@ func (c *Cluster) waitBroker(ctx context.Context, address string, topics []strin
 	again := time.NewTicker(100 * time.Millisecond)
 	defer again.Stop()
 	for {
-		if err = c.askBroker(ctx, cl.SeedBrokers()[0], topics); err == nil {
+		last := c.askBroker(ctx, cl.SeedBrokers()[0], topics)
+		if last == nil {
 			return nil
+		}
+		if err == nil || ctx.Err() == nil { // of a try that ctx has cut short the error says nothing
+			err = last
 		}
 		select {
 		case <-ctx.Done():

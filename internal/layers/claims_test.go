@@ -39,12 +39,12 @@ func allTests(t *testing.T) map[string]bool {
 	return tests
 }
 
-var namedTest = regexp.MustCompile("`((?:Test|Fuzz)\\w+)`")
+var namedTest = regexp.MustCompile("`((?:Test|Fuzz)\\w+)(?:/[^`]*)?`")
 
-// Every test that docs/guarantees.md and docs/faults.md name as the proof of a claim exists.
+// Every test that docs/guarantees.md, docs/faults.md, docs/franz-go.md and docs/neighbours.md name as the proof of a claim exists.
 func TestClaimsNameTests(t *testing.T) {
 	tests := allTests(t)
-	for _, doc := range []string{"guarantees.md", "faults.md"} {
+	for _, doc := range []string{"guarantees.md", "faults.md", "franz-go.md", "neighbours.md"} {
 		text, err := os.ReadFile(filepath.Join(root(t), "docs", doc))
 		require.NoError(t, err)
 		named := namedTest.FindAllSubmatch(text, -1)

@@ -115,7 +115,7 @@ var (
 		},
 		kmsg.TxnOffsetCommit: {
 			kerr.NotCoordinator, kerr.CoordinatorLoadInProgress, kerr.IllegalGeneration, kerr.UnknownMemberID, kerr.TransactionAbortable,
-			kerr.InvalidProducerEpoch, kerr.FencedInstanceID, kerr.RebalanceInProgress,
+			kerr.InvalidProducerEpoch, kerr.FencedInstanceID, kerr.RebalanceInProgress, kerr.StaleMemberEpoch, kerr.GroupIDNotFound,
 		},
 		kmsg.InitProducerID: {kerr.NotCoordinator, kerr.CoordinatorLoadInProgress, kerr.ConcurrentTransactions},
 		kmsg.Fetch:          {kerr.NotLeaderForPartition, kerr.UnknownLeaderEpoch, kerr.KafkaStorageError, kerr.OffsetNotAvailable, kerr.OffsetOutOfRange},

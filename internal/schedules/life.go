@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -101,6 +102,7 @@ func (l *life) session() error {
 	cfg := l.config()
 	cfg.BootstrapServers, cfg.Group, cfg.TransactionalID = l.m.w.addresses(), group, l.m.id+"-0"
 	cfg.Topics, cfg.Outputs = []string{input}, []string{output, dead}
+	cfg.Logger = slog.New(slog.DiscardHandler)
 	s, err := eos.Open(l.ctx, cfg)
 	if err != nil {
 		return err
@@ -178,6 +180,7 @@ func (l *life) handle() error {
 func (l *life) processor() error {
 	p, err := processor.New(processor.Config{
 		BootstrapServers: l.m.w.addresses(), Group: group, TransactionalID: l.m.id, InstanceID: l.m.id, DeadLetterTopic: dead,
+		Logger:  slog.New(slog.DiscardHandler),
 		Session: l.config(),
 	}, processor.Pipe[[]byte, []byte]{
 		Source: processor.From(processor.Bytes(), input),

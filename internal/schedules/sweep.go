@@ -32,6 +32,7 @@ var (
 		kerr.TransactionalIDAuthorizationFailed, kerr.OperationNotAttempted, kerr.KafkaStorageError, kerr.UnknownProducerID, kerr.FencedLeaderEpoch,
 		kerr.UnknownLeaderEpoch, kerr.StaleMemberEpoch, kerr.FencedInstanceID, kerr.InvalidRecord, kerr.UnstableOffsetCommit, kerr.ProducerFenced,
 		kerr.UnknownTopicID, kerr.TransactionAbortable, kerr.FencedMemberEpoch, kerr.UnreleasedInstanceID, kerr.UnsupportedAssignor,
+		kerr.GroupIDNotFound, kerr.OffsetMetadataTooLarge, kerr.GroupMaxSizeReached,
 	}
 )
 

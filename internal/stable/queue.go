@@ -132,10 +132,32 @@ func (q *Queue) Len() int { return len(q.records) }
 // Bytes returns how much memory they take: their keys, values and what the client makes of each.
 func (q *Queue) Bytes() int64 { return q.bytes }
 
-func sizeOf(r *kgo.Record) int64 { return RecordBytes + int64(len(r.Key)+len(r.Value)) }
+// Waiting returns how many records wait for the end of a transaction, and how much memory they take: those that may not be taken yet.
+func (q *Queue) Waiting() (records int, bytes int64) {
+	for _, r := range q.records[q.Stable():] {
+		records++
+		bytes += sizeOf(r)
+	}
+	return records, bytes
+}
+
+func sizeOf(r *kgo.Record) int64 {
+	return RecordBytes + int64(len(r.Key)+len(r.Value)) + HeadersBytes(r.Headers)
+}
 
 // RecordBytes is what the client makes of a fetched record beside its bytes.
 const RecordBytes = int64(unsafe.Sizeof(kgo.Record{}) + unsafe.Sizeof(uintptr(0)))
+
+// HeaderBytes is what the client makes of a header beside its bytes: two of these may be all that is fetched.
+const HeaderBytes = int64(unsafe.Sizeof(kgo.RecordHeader{}))
+
+// HeadersBytes returns how much memory headers take.
+func HeadersBytes(headers []kgo.RecordHeader) (n int64) {
+	for _, h := range headers {
+		n += HeaderBytes + int64(len(h.Key)+len(h.Value))
+	}
+	return n
+}
 
 // First returns the first record that is there; nil: none.
 func (q *Queue) First() *kgo.Record {

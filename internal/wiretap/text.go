@@ -196,7 +196,7 @@ func parseWord[T any](words []string, want string, value *T, parse func(string) 
 	return words[1:], nil
 }
 
-// maxErrorCode is above every code of Kafka's Errors enum (4.3 ends at 133).
+// maxErrorCode is above every code of Kafka's Errors enum (the client knows 136).
 const maxErrorCode = 512
 
 // errorName returns a code as Kafka's Errors spells it, or the number if kerr does not know it.

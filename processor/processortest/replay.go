@@ -3,6 +3,7 @@ package processortest
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func Replay[In, Out any](t testing.TB, pipe processor.Pipe[In, Out], onError pro
 	seen := observe(&pipe)
 	cfg := processor.Config{
 		BootstrapServers: b.servers, ApplicationID: "replay", InstanceID: "a", DeadLetterTopic: DeadLetterTopic, Errors: onError,
-		Provenance: true, UntilEnd: true,
+		Provenance: true, UntilEnd: true, Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Session: eos.Config{MaxRecords: max(len(records)/4, 1), SessionTimeout: 10 * time.Second, TransactionTimeout: 10 * time.Second},
 	}
 	dieInTransaction(t, cfg, pipe)
