@@ -33,11 +33,12 @@ func (c *resolver) step(w, r *node) step {
 	}
 	s := new(step)
 	c.steps[pair{w, r}] = s
-	*s = c.make(w, r)
+	*s = c.choose(w, r)
 	return *s
 }
 
-func (c *resolver) make(w, r *node) step {
+// choose returns the step of a pair of types.
+func (c *resolver) choose(w, r *node) step {
 	switch {
 	case w.kind == "union":
 		return c.writersUnion(w, r)

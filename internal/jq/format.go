@@ -2,6 +2,7 @@ package jq
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 )
 
@@ -80,7 +81,7 @@ func (f codedFormat) Read(data []byte) (any, error) {
 
 func (f codedFormat) Write(v any, was []byte) ([]byte, error) {
 	if was == nil {
-		return nil, fmt.Errorf("the record came without one, and so without a schema to write it with")
+		return nil, errors.New("the record came without one, and so without a schema to write it with")
 	}
 	return f.fromJSON(marshal(v), was)
 }
