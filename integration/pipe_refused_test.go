@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
 )
@@ -49,30 +50,34 @@ func (p *pipe) join(consumer bool) *kgo.Client {
 	return cl
 }
 
-// A group id that a share group has stops the process at once, in both protocols; nothing of the input is processed, and with another id
-// it is.
+// A group id that a share group or a group of Kafka Streams has stops the process at once, in both protocols; nothing of the input is
+// processed, and with another id it is.
 func TestGroupOfAnotherKind(t *testing.T) {
 	p := newPipe(t, kafkatest.Shared(t), shape{from: []int32{1}, to: []int32{1}})
 	p.fill(1)
-	cl := p.cluster.Client(t)
+	all := kversion.Stable()
+	all.SetMaxKeyVersion(kmsg.StreamsGroupHeartbeat.Int16(), 0) // which kgo does not send by default
+	cl := p.cluster.Client(t, kgo.MaxVersions(all))
 	versions, err := p.adm.ApiVersions(t.Context())
 	require.NoError(t, err)
-	for _, v := range versions {
-		if n, known := v.KeyMaxVersion(kmsg.ShareGroupHeartbeat.Int16()); !known || n < 1 {
-			t.Skip("these brokers know no share groups")
-		}
-	}
 	own := p.group
-	p.group = kafkatest.Name(t, "other")
-	p.await("a share group", 30*time.Second, func(ctx context.Context) (bool, error) {
-		err := joinShare(ctx, cl, p.group, p.from)
-		return err == nil, err
-	})
-	for _, protocol := range []string{"classic", "consumer"} {
-		t.Run(protocol, func(t *testing.T) {
-			hint := p.start("a", "--group-protocol", protocol).requireFails(30*time.Second, 4, "the group is of another kind")
-			require.Contains(t, hint, "--group")
+	for kind, join := range map[kmsg.Key]func(context.Context, *kgo.Client, string, []string) error{kmsg.ShareGroupHeartbeat: joinShare, kmsg.StreamsGroupHeartbeat: joinStreams} {
+		for _, v := range versions {
+			if n, known := v.KeyMaxVersion(kind.Int16()); !known || kind == kmsg.ShareGroupHeartbeat && n < 1 {
+				t.Skipf("these brokers do not know %s", kind.Name())
+			}
+		}
+		p.group = kafkatest.Name(t, "other")
+		p.await("a group of another kind", 30*time.Second, func(ctx context.Context) (bool, error) {
+			err := join(ctx, cl, p.group, p.from)
+			return err == nil, err
 		})
+		for _, protocol := range []string{"classic", "consumer"} {
+			t.Run(kind.Name()+" "+protocol, func(t *testing.T) {
+				hint := p.start("a", "--group-protocol", protocol).requireFails(30*time.Second, 4, "the group is of another kind")
+				require.Contains(t, hint, "--group")
+			})
+		}
 	}
 	p.group = own
 	require.Zero(t, p.start("a", "--until-end").wait(time.Minute))
@@ -90,4 +95,18 @@ func joinShare(ctx context.Context, cl *kgo.Client, group string, topics []strin
 		return err
 	}
 	return kerr.ErrorForCode(resp.ErrorCode)
+}
+
+func joinStreams(ctx context.Context, cl *kgo.Client, group string, topics []string) error {
+	req := kmsg.NewPtrStreamsGroupHeartbeatRequest()
+	req.Group, req.MemberID, req.ProcessID, req.RebalanceTimeoutMillis = group, memberOfAnotherKind, new("p"), 60_000
+	req.ActiveTasks, req.StandbyTasks, req.WarmupTasks = []kmsg.TaskIDs{}, []kmsg.TaskIDs{}, []kmsg.TaskIDs{}
+	req.Topology = &kmsg.StreamsGroupHeartbeatRequestTopology{
+		Subtopologies: []kmsg.StreamsGroupHeartbeatRequestTopologySubtopology{{SubtopologyID: "0", SourceTopics: topics}},
+	}
+	resp, err := cl.SeedBrokers()[0].Request(ctx, req) // kgo does not know where to send it; there is one broker
+	if err != nil {
+		return err
+	}
+	return kerr.ErrorForCode(resp.(*kmsg.StreamsGroupHeartbeatResponse).ErrorCode)
 }
