@@ -99,7 +99,7 @@ func TestVerifyTheHeaderOfAnotherPipe(t *testing.T) {
 	require.Zero(t, code, stdout)
 	require.Contains(t, stdout, "in=25 out=25 lost=0")
 
-	code, stdout, stderr = call(t, "run", "-b", addr, "--from", "c", "--to", "d", "--group", "d2", "--until-end", "--provenance")
+	code, _, stderr = call(t, "run", "-b", addr, "--from", "c", "--to", "d", "--group", "d2", "--until-end", "--provenance")
 	require.Zero(t, code, stderr)
 	code, stdout, _ = call(t, "verify", "-b", addr, "--from", "c", "--to", "d", "--group", "d2")
 	require.Equal(t, exitFailure, code)

@@ -18,11 +18,18 @@ func TestRestore(t *testing.T) {
 		ms       int64
 		canWrite bool
 	}{
-		{0, true}, {None, true}, {-2, true}, {1_764_500_000_000, true},
-		{last, true}, {-last, true}, {last + 1, false}, {-last - 1, false},
+		{0, true},
+		{None, true},
+		{-2, true},
+		{1_764_500_000_000, true},
+		{last, true},
+		{-last, true},
+		{last + 1, false},
+		{-last - 1, false},
 		{1_764_500_000_000_000, false}, // microseconds
 		{-1_764_500_000_000_000, false},
-		{1<<57 - 1, false}, {-1 << 57, false},
+		{1<<57 - 1, false},
+		{-1 << 57, false},
 	} {
 		r := &kgo.Record{Timestamp: fetched(c.ms)}
 		Restore(r)
