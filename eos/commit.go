@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,8 +33,9 @@ var errTooOld = errors.New("the transaction came close to its timeout")
 // if and only if the transaction is committed. b must be the batch of the last Poll, and can be committed once: any other
 // is refused with ErrMisuse, and stays what it was (Unchanged).
 //
-// A record without a topic, or for an input topic, is refused. A record with a key goes to the partition that Kafka's
-// clients choose by default (murmur2), one without a key to partition Record.Partition modulo their number.
+// A record that cannot go where it says is refused, and so is one whose timestamp the client cannot write: see RejectedError, DestinationError and
+// TimestampError. A record with a key goes to the partition that Kafka's clients choose by default (murmur2), one without a key to partition
+// Record.Partition modulo their number; to a topic of Config.Placed it goes to Record.Partition.
 //
 // On an error nothing of b will ever be seen by a read_committed reader, unless the error's Outcome says otherwise:
 // Poll gives the records again. An answer that was lost is not guessed: Commit makes a new client with the same ids,
@@ -102,7 +102,7 @@ type transaction struct {
 	mu      sync.Mutex
 	acked   int64
 	failed  error                       // the first produce that failed
-	refused int                         // how many records were refused for what they are
+	refused int                         // how many records were refused for what they are, not for where they go
 	outputs map[offsets.Partition]int64 // last offset of each partition that records were produced to; see dueMarkers
 	at      offsets.Partition           // where the newest confirmed record is; its offset is not in outputs yet
 	last    int64
@@ -215,8 +215,8 @@ func (t *transaction) produce(ctx, own context.Context, outs iter.Seq[*kgo.Recor
 	cl := t.s.client.gts.Client()
 	group := 0
 	for r := range outs {
-		if err := t.s.checkOutput(r); err != nil {
-			return err
+		if err := t.s.CheckOutput(r.Topic, r.Timestamp); err != nil {
+			return &RejectedError{r, err}
 		}
 		t.sent++
 		t.bytes += int64(len(r.Key) + len(r.Value))
@@ -240,17 +240,6 @@ func (t *transaction) produce(ctx, own context.Context, outs iter.Seq[*kgo.Recor
 	return nil
 }
 
-// checkOutput refuses a record that is not to be produced.
-func (s *Session) checkOutput(r *kgo.Record) error {
-	if r.Topic == "" {
-		return &RejectedError{Record: r, Err: errors.New("it names no topic")}
-	}
-	if _, input := s.inputs.get(r.Topic); input || isMatch(s.pattern, r.Topic) && !slices.Contains(s.cfg.Outputs, r.Topic) {
-		return &RejectedError{Record: r, Err: fmt.Errorf("%s is an input topic: a pipe that reads what it writes never ends", r.Topic)}
-	}
-	return nil
-}
-
 // promise takes the answer for one record. It is called by the client's goroutines.
 func (t *transaction) promise(r *kgo.Record, err error) {
 	t.mu.Lock()
@@ -270,11 +259,15 @@ func (t *transaction) promise(r *kgo.Record, err error) {
 	if refused := t.s.counts.refusal(r.Topic); refused != nil {
 		err = refused
 	}
-	if actionFor(err, actReplay) == actRejected {
-		err = &RejectedError{Record: r, Err: err}
-		t.refused++
+	if rejected := t.s.rejected(r, err); rejected != nil {
+		err = rejected
+		if !isMisdirected(err) {
+			t.refused++
+		}
 	}
-	if t.failed == nil {
+	if t.failed == nil || isMisdirected(err) && isDestination(t.failed) {
+		// Before transaction.version 2 the client fails all records for a topic that cannot be added to the transaction. The one that names it is to blame: if that is
+		// wrong, the next attempt fails without it.
 		if !isRejected(err) { // that names it
 			err = fmt.Errorf("topic %s: %w", r.Topic, err)
 		}
@@ -423,6 +416,10 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 		if ok, cause = s.confirm(ctx, met); ok {
 			act = actStop
 		}
+		t.cause = cause
+	}
+	if s.isThere(ctx, cause) {
+		cause = fmt.Errorf("%w (%v)", errOldMetadata, cause) //nolint:errorlint // the record is not to blame
 		t.cause = cause
 	}
 	switch {

@@ -88,6 +88,9 @@ type Config struct {
 	// Unordered are outputs in which the order of the records of a key is of no matter. The session goes on when partitions are added to
 	// them, and stops with a PartitionsChangedError when they are added to others. Default: none.
 	Unordered []string
+	// Placed are topics to which a record goes to the partition that Record.Partition says, with a key or without. One that is not there is
+	// an error of the record (DestinationError). The session goes on when partitions are added. They need not be among Outputs. Default: none.
+	Placed []string
 
 	// PassOver is for batches of the input that are larger when decompressed than they may be. With it such a batch, whose records are not
 	// known but whose offsets are, is handed out as one record without key and value, for which PassedOver returns the batch. It stands
@@ -166,6 +169,11 @@ func (c Config) Validate() error {
 	}
 	if slices.Contains(c.Topics, "") || slices.Contains(c.Outputs, "") {
 		fault("a topic name is empty")
+	}
+	for _, t := range slices.Concat(c.Topics, c.Outputs, c.Placed) {
+		if why := topicFault(t); why != "" && t != "" {
+			fault("topic %q: %s", t, why)
+		}
 	}
 	if c.MaxRecords < 0 || c.MaxBytes < 0 || c.MaxAge < 0 || c.BufferMemory < 0 {
 		fault("MaxRecords, MaxBytes, MaxAge and BufferMemory must not be negative")

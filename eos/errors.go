@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -119,8 +120,8 @@ func (e *LostOffsetsError) Error() string {
 		e.From, e.To-1, e.Partition, e.To-e.From)
 }
 
-// RejectedError is the cause when the broker or the client refuses a record for what it is: too large, without a key
-// in a compacted topic, a timestamp out of bounds. To produce it again gives the same.
+// RejectedError is the cause when the broker, the client or the session refuses a record for what it is: too large, without a key
+// in a compacted topic, a timestamp out of bounds (TimestampError), or a topic that it cannot go to (DestinationError). To produce it again gives the same.
 type RejectedError struct {
 	// Record is the refused record, as it was handed to Commit.
 	Record *kgo.Record
@@ -129,7 +130,11 @@ type RejectedError struct {
 
 // Error names the output topic and size of the record, and why it was refused.
 func (e *RejectedError) Error() string {
-	return fmt.Sprintf("a record of %d bytes for topic %s is refused: %v", len(e.Record.Key)+len(e.Record.Value), e.Record.Topic, e.Err)
+	topic := e.Record.Topic
+	if topicFault(topic) != "" {
+		topic = strconv.Quote(topic[:min(len(topic), longTopic+1)])
+	}
+	return fmt.Sprintf("a record of %d bytes for topic %s is refused: %v", len(e.Record.Key)+len(e.Record.Value), topic, e.Err)
 }
 
 // Unwrap returns the reason.

@@ -182,6 +182,9 @@ var rows = map[*kerr.Error]row{
 
 // actionFor looks err up in the table; passing is the action for what passes, and for what is no error of Kafka.
 func actionFor(err error, passing action) action {
+	if isRejected(err) {
+		return actRejected
+	}
 	if errors.Is(err, ErrTopicChanged) || errors.Is(err, ErrOtherGroup) {
 		return actStop
 	}

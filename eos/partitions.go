@@ -30,7 +30,7 @@ func (e *PartitionsChangedError) Error() string {
 // partitioner sends a record with a key where every Kafka client by default sends it (murmur2 of the key), and one
 // without a key to the partition of Record.Partition, modulo the number of partitions: so the order of an input
 // partition is kept when its records are handed on. Where the number is not the expected one it sends a record nowhere,
-// and the client fails it.
+// and the client fails it. A record for a topic of Config.Placed goes to Record.Partition, or nowhere if that is not there.
 type partitioner struct{ counts *partitionCounts }
 
 // ForTopic implements kgo.Partitioner.
@@ -51,6 +51,8 @@ func (p topicPartitioner) Partition(r *kgo.Record, n int) int {
 	switch {
 	case !p.count.admits(n):
 		return -1
+	case p.count.placed:
+		return p.count.place(r.Partition, n)
 	case r.Key != nil:
 		return p.keyed.Partition(r, n)
 	}
@@ -84,11 +86,16 @@ func (s *Session) expectPartitions(found kadm.TopicDetails) {
 	for _, topic := range s.cfg.Unordered {
 		s.counts.of(topic).anyNumber = true
 	}
+	for _, topic := range s.cfg.Placed {
+		count := s.counts.of(topic)
+		count.anyNumber, count.placed = true, true
+	}
 }
 
-// partitionCount is how many partitions a topic has. It is used by many goroutines; anyNumber and id are set before.
+// partitionCount is how many partitions a topic has. It is used by many goroutines; anyNumber, placed and id are set before.
 type partitionCount struct {
 	anyNumber bool
+	placed    bool         // records say themselves where they go
 	id        kadm.TopicID // all zero: not known
 
 	mu       sync.Mutex
@@ -124,6 +131,24 @@ func (c *partitionCount) admits(n int) bool {
 	}
 	c.used = true
 	return true
+}
+
+// place returns where a placed record goes, of n partitions: -1 if it cannot go there.
+func (c *partitionCount) place(partition int32, n int) int {
+	if 0 <= partition && int(partition) < n {
+		return int(partition)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.expected = n
+	return -1
+}
+
+// misses says whether place has refused that partition, and of how many.
+func (c *partitionCount) misses(partition int32) (n int, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.expected, c.placed && c.expected > 0 && (partition < 0 || int(partition) >= c.expected)
 }
 
 // other returns the number that was met and is not the expected one.

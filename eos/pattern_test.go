@@ -1,7 +1,6 @@
 package eos_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"slices"
@@ -38,7 +37,7 @@ func (b *testBench) write(topic string, partition int32, value string) {
 func TestTopicPattern(t *testing.T) {
 	t.Parallel()
 	b := setup(t, kfake.SeedTopics(2, "orders-a", "orders-b", "orders-out", "old-orders-a", "orders"))
-	var log bytes.Buffer
+	var log logged
 	cfg := b.patterned("orders-.*")
 	cfg.Outputs, cfg.Start = []string{"out", "orders-out"}, eos.StartLatest
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))

@@ -220,14 +220,14 @@ func (s *Session) refusedTopics(ctx context.Context, names []string) error {
 	return errors.Join(faults...)
 }
 
-// readLimits asks for max.message.bytes of the output topics, so that records above the client's own limit of 1 MB can be
+// readLimits asks for max.message.bytes of the topics, so that records above the client's own limit of 1 MB can be
 // produced where the topic takes them. Who may not ask (DESCRIBE_CONFIGS) goes on with 1 MB.
 func (s *Session) readLimits(ctx context.Context) {
 	s.limits = map[string]int32{}
 	if len(s.cfg.Outputs) == 0 {
 		return
 	}
-	configs, err := s.adm.DescribeTopicConfigs(ctx, s.cfg.Outputs...)
+	configs, err := s.adm.DescribeTopicConfigs(ctx, slices.Concat(s.cfg.Outputs, s.cfg.Topics)...)
 	if err != nil {
 		return
 	}
@@ -242,6 +242,13 @@ func (s *Session) readLimits(ctx context.Context) {
 	}
 }
 
+// MaxMessageBytes returns max.message.bytes of a topic of Config.Topics or Config.Outputs, as it was at Open. ok is false where it is not known: the client may not
+// ask for it (DESCRIBE_CONFIGS). It may be called at any time and by any goroutine.
+func (s *Session) MaxMessageBytes(topic string) (n int, ok bool) {
+	limit, ok := s.limits[topic]
+	return int(limit), ok
+}
+
 // maxBatch is the size of the largest batch that the client produces to topic. Where the topic takes less than the
 // client's default, the records may still fit when they are compressed: the broker decides, see narrow.
 func (s *Session) maxBatch(topic string) int32 { return max(defaultMaxBatch, s.limits[topic]) }
@@ -249,8 +256,8 @@ func (s *Session) maxBatch(topic string) int32 { return max(defaultMaxBatch, s.l
 // largestBatch is the size of the largest batch that any of the outputs may take.
 func (s *Session) largestBatch() int {
 	largest := int32(defaultMaxBatch)
-	for _, limit := range s.limits {
-		largest = max(largest, limit)
+	for _, topic := range s.cfg.Outputs {
+		largest = max(largest, s.limits[topic])
 	}
 	return int(largest)
 }

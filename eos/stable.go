@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eos-pipe/eos-pipe/internal/millis"
 	"github.com/eos-pipe/eos-pipe/internal/stable"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
@@ -62,6 +63,7 @@ func (s *Session) handOutOf(p offsets.Partition, records []*kgo.Record, b *Batch
 	b.next[p] = offsets.Position{Offset: last.Offset + 1, LeaderEpoch: last.LeaderEpoch}
 	for _, r := range records {
 		if !r.Attrs.IsControl() {
+			millis.Restore(r)
 			b.Records = append(b.Records, r)
 			size := len(r.Key) + len(r.Value)
 			b.Bytes += size

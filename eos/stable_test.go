@@ -91,6 +91,15 @@ func requestOf(set offsets.Set) *kmsg.TxnOffsetCommitRequest {
 	return req
 }
 
+// A record of message format v0, which has no timestamp, is handed out with Kafka's own "none", not with Go's.
+func TestRecordWithoutTimestamp(t *testing.T) {
+	var b Batch
+	b.from, b.next = offsets.Set{}, offsets.Set{}
+	s := &Session{}
+	require.NoError(t, s.handOutOf(offsets.Partition{Topic: "in"}, []*kgo.Record{{Value: []byte("v0")}}, &b))
+	require.EqualValues(t, -1, b.Records[0].Timestamp.UnixMilli())
+}
+
 // A record of no transaction that is larger than what a session may hold is not taken for one, and what is behind an open transaction still waits:
 // no warning is said. One that waits itself is trusted, and said.
 func TestTrustIsOfWhatWaits(t *testing.T) {

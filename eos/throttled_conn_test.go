@@ -34,8 +34,8 @@ func throttledPair(t *testing.T) (conn *throttledConn, broker net.Conn, told *[]
 	return conn, broker, told
 }
 
-// exchange has the connection write a request, and the broker write the answer.
-func exchange(t *testing.T, conn, broker net.Conn, key kmsg.Key, version int16, answer []byte) {
+// ask has the connection write a request, and the broker write the answer.
+func question(t *testing.T, conn, broker net.Conn, key kmsg.Key, version int16, answer []byte) {
 	t.Helper()
 	go func() {
 		request := binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16([]byte{0, 0, 0, 4}, uint16(key)), uint16(version))
@@ -73,7 +73,7 @@ func TestThrottledConnHoldsFetches(t *testing.T) {
 					*told = nil
 					began, answer := time.Now(), answerTo(c.version, c.flexible, c.millis)
 					require.NoError(t, conn.SetReadDeadline(began.Add(time.Second)), "that of kgo for the answer")
-					exchange(t, conn, broker, c.key, c.version, answer)
+					question(t, conn, broker, c.key, c.version, answer)
 					got := make([]byte, len(answer))
 					_, err := io.ReadFull(conn, got)
 					require.NoError(t, err)
@@ -107,7 +107,7 @@ func TestThrottledConnLetsGo(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				conn, broker, _ := throttledPair(t)
 				began := time.Now()
-				exchange(t, conn, broker, kmsg.Fetch, 17, answerTo(17, true, 60_000))
+				question(t, conn, broker, kmsg.Fetch, 17, answerTo(17, true, 60_000))
 				time.AfterFunc(time.Second, func() { _ = c.end(conn) })
 				_, err := io.ReadAll(conn)
 				require.ErrorIs(t, err, c.want)

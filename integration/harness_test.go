@@ -263,8 +263,8 @@ func (pr *process) requireSaid(code int, texts ...string) {
 
 // result is what `run --json` prints at its end.
 type result struct {
-	In, Out, Transactions, Aborted int64
-	Seconds                        float64
+	In, Out, Skipped, Transactions, Aborted int64
+	Seconds                                 float64
 }
 
 func (pr *process) result() (r result) {

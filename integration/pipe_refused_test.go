@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
 )
@@ -54,7 +55,9 @@ func (p *pipe) join(consumer bool) *kgo.Client {
 func TestGroupOfAnotherKind(t *testing.T) {
 	p := newPipe(t, kafkatest.Shared(t), shape{from: []int32{1}, to: []int32{1}})
 	p.fill(1)
-	cl := p.cluster.Client(t, kgo.MaxVersions(nil)) // by default kgo sends no StreamsGroupHeartbeat
+	all := kversion.Stable()
+	all.SetMaxKeyVersion(kmsg.StreamsGroupHeartbeat.Int16(), 0) // which kgo does not send by default
+	cl := p.cluster.Client(t, kgo.MaxVersions(all))
 	versions, err := p.adm.ApiVersions(t.Context())
 	require.NoError(t, err)
 	own := p.group

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -56,7 +57,7 @@ func (b *sessionBench) fencedBySecond(at string) {
 	b.write(300)
 	b.caughtUp()
 	release()
-	err := <-ended
+	err := b.untilStopped(first, <-ended)
 	require.ErrorIs(t, err, eos.ErrFenced)
 	require.Equal(t, eos.Stop, sessionNext(err))
 	_, again := first.Poll(t.Context())
@@ -70,6 +71,21 @@ func (b *sessionBench) fencedBySecond(at string) {
 	require.Equal(t, began, tap.Count(kmsg.InitProducerID), "the first fences back")
 	require.Equal(t, asked, tap2.Count(kmsg.InitProducerID), "the second was fenced")
 	t.Logf("the first was told: %v", err)
+}
+
+// untilStopped goes on with a session that was told err, until it stops: it may be told first that it has lost its partitions.
+func (b *sessionBench) untilStopped(s *eos.Session, err error) error {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), sessionDeadline)
+	defer cancel()
+	for sessionNext(err) == eos.PollAgain {
+		var batch eos.Batch
+		if batch, err = s.Poll(ctx); err == nil {
+			err = s.Commit(ctx, batch, b.marked(batch))
+			require.Error(b.t, err, "it commits")
+		}
+	}
+	return err
 }
 
 // An operator ends the session's transaction, as kafka-transactions.sh does: with an InitProducerId of its id by somebody

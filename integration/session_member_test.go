@@ -165,14 +165,7 @@ func (b *sessionBench) replacedMember(most *kversion.Versions, done bool) {
 	held.Release()
 	err := <-ended
 	t.Logf("it was told: %v", err)
-	for sessionNext(err) == eos.PollAgain {
-		if batch, err = first.Poll(t.Context()); err == nil {
-			err = first.Commit(t.Context(), batch, b.marked(batch))
-			require.Error(t, err, "the first commits")
-		}
-		t.Logf("then: %v", err)
-	}
-	require.ErrorIs(t, err, eos.ErrFenced)
+	require.ErrorIs(t, b.untilStopped(first, err), eos.ErrFenced)
 	if !done {
 		require.NoError(t, second.Commit(t.Context(), its, b.copies(its)))
 	}

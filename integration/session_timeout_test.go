@@ -146,10 +146,11 @@ func TestSessionCommitMeetsAbort(t *testing.T) {
 		t.Run(code.Message+" after a second session", func(t *testing.T) {
 			protocols(t, func(b *sessionBench) {
 				var second *sessionWorker
-				tap, _, err := b.commitLate(code, 0, func(eos.Config) {
+				tap, s, err := b.commitLate(code, 0, func(eos.Config) {
 					second = b.work(b.open(b.config("a")))
 					b.caughtUp()
 				})
+				err = b.untilStopped(s, err)
 				require.ErrorIs(t, err, eos.ErrFenced)
 				require.Equal(t, eos.Stop, sessionNext(err))
 				asked := tap.Count(kmsg.InitProducerID)

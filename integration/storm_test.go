@@ -54,7 +54,7 @@ func stormPlanted(t *testing.T) *pipe {
 	p.requireNothingOpen()
 	got, err := p.examine()
 	require.NoError(t, err)
-	require.Equal(t, "in=100 out=100 lost=0 doubled=0 phantom=0 reordered=0 torn=0 foreign=0", got.String())
+	require.Equal(t, "in=100 out=100 lost=0 doubled=0 phantom=0 reordered=0 torn=0 foreign=0 retimed=0", got.String())
 	require.Positive(t, got.commits.Commits)
 	require.EqualValues(t, 100, got.commits.Outputs)
 	return p

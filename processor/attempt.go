@@ -38,7 +38,7 @@ func (e Errors) attempts(ctx context.Context, f func(context.Context) error) (ca
 	for pause := e.Backoff; ; pause = min(2*pause, e.MaxBackoff) {
 		calls++
 		err = e.once(ctx, f)
-		if err == nil || calls > e.Retries || ctx.Err() != nil || isVerdict(err) || isTooLarge(err) {
+		if err == nil || calls > e.Retries || ctx.Err() != nil || isVerdict(err) || isTooLarge(err) || isRejected(err) {
 			return calls, err
 		}
 		if !rest(ctx, pause/2+rand.N(pause/2+1)) {

@@ -90,6 +90,9 @@ func (w way[In, Out]) together(ctx context.Context, units []unit[In]) (made Resu
 		if err != nil {
 			return Result{}, "encode", err
 		}
+		if err := w.refusal(out, value, w.opts); err != nil {
+			return Result{}, "produce", err
+		}
 		from := sources[i]
 		u := units[from]
 		if size += w.opts.room.sizeOf(1, value, out.Headers, u.raw.Headers); !w.opts.room.fits(size) {

@@ -48,6 +48,8 @@ type Config struct {
 	BufferMemory int
 	// DeadLetterTopic takes the records that are given up as dead letters. Default: none.
 	DeadLetterTopic string
+	// DeadLetterHeaders says whose headers dead letters have beside those of eos-pipe. Default: OwnHeaders.
+	DeadLetterHeaders DeadLetterHeaders
 	// Errors says what is done about records that cannot be processed. Default: the processor stops at the first one.
 	Errors Errors
 	// Parallel is how many records of a lane's batch are handled at once; those of one key, and those of a partition that have no key,
@@ -137,6 +139,9 @@ func (c Config) validate(topics []string, pattern string, outputs []string) erro
 	var faults []error
 	if err := c.Errors.validate(c.DeadLetterTopic); err != nil {
 		faults = append(faults, err)
+	}
+	if c.DeadLetterHeaders < OwnHeaders || c.DeadLetterHeaders > StreamsHeaders {
+		faults = append(faults, fmt.Errorf("there are no dead-letter headers %v", c.DeadLetterHeaders))
 	}
 	if c.Parallel < 1 {
 		faults = append(faults, fmt.Errorf("%d handlers at once are too few", c.Parallel))

@@ -2,7 +2,7 @@ package processor
 
 import (
 	"errors"
-	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/millis"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -19,7 +20,7 @@ const (
 	DeadLetterTopicHeader     = "eos-pipe-dlq-topic"
 	DeadLetterPartitionHeader = "eos-pipe-dlq-partition"
 	DeadLetterOffsetHeader    = "eos-pipe-dlq-offset"
-	DeadLetterTimestampHeader = "eos-pipe-dlq-timestamp" // of the record, in ms
+	DeadLetterTimestampHeader = "eos-pipe-dlq-timestamp" // of the record, in ms; -1 if it has none
 	DeadLetterErrorHeader     = "eos-pipe-dlq-error"     // its class: decode, handle, panic, timeout, encode, too-large, produce, unreadable
 	DeadLetterMessageHeader   = "eos-pipe-dlq-message"
 	DeadLetterAttemptHeader   = "eos-pipe-dlq-attempt" // how often its handler was called
@@ -34,36 +35,48 @@ const maxMessage = 1024
 type DeadLetterInfo struct {
 	Partition offsets.Partition
 	Offset    int64
-	First     int64 // Offset, or if it stands for a batch that was not read the first offset of it, while Offset is the last
-	Timestamp time.Time
+	First     int64     // Offset, or if it stands for a batch that was not read the first offset of it, while Offset is the last
+	Timestamp time.Time // time.UnixMilli(-1) if the record had none
 	Class     string
 	Message   string
 	Attempts  int
 }
 
 // NewDeadLetter returns the record that goes into topic in the place of r: key, value and headers as they came, and the headers that say
-// where it stood and why it was given up. What is in r's headers from an earlier time as a dead letter is left out.
+// where it stood and why it was given up. What is in r's headers from an earlier time as a dead letter is left out. Its timestamp is that of r, or where
+// the client cannot write that, the time at which it is produced.
 func NewDeadLetter(r *kgo.Record, topic string, failed *RecordError) *kgo.Record {
+	return newDeadLetter(r, topic, failed, OwnHeaders, "")
+}
+
+// newDeadLetter is NewDeadLetter with the headers of another program before ours, for the consumer group.
+func newDeadLetter(r *kgo.Record, topic string, failed *RecordError, more DeadLetterHeaders, group string) *kgo.Record {
 	cause := failed.Err
 	if v, ok := errors.AsType[*verdict](cause); ok {
 		cause = v.err
 	}
 	message := strings.ToValidUTF8(cause.Error()[:min(len(cause.Error()), maxMessage)], "")
 	header := func(key, value string) Header { return Header{Key: key, Value: []byte(value)} }
-	letter := &kgo.Record{
-		Topic: topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp, Context: r.Context,
-		Headers: append(withoutDeadLetter(r.Headers),
-			header(DeadLetterTopicHeader, failed.Partition.Topic),
-			header(DeadLetterPartitionHeader, strconv.Itoa(int(failed.Partition.Number))),
-			header(DeadLetterOffsetHeader, strconv.FormatInt(failed.Offset, 10)),
-			header(DeadLetterTimestampHeader, strconv.FormatInt(r.Timestamp.UnixMilli(), 10)),
-			header(DeadLetterErrorHeader, failed.Class()),
-			header(DeadLetterMessageHeader, message),
-			header(DeadLetterAttemptHeader, strconv.Itoa(failed.Attempts)),
-		),
+	partition, offset := strconv.Itoa(int(failed.Partition.Number)), strconv.FormatInt(failed.Offset, 10)
+	headers := withoutDeadLetter(r.Headers)
+	for _, h := range more.headers(failed, group, message) {
+		headers = append(headers, header(h[0], h[1]))
 	}
+	headers = append(headers,
+		header(DeadLetterTopicHeader, failed.Partition.Topic),
+		header(DeadLetterPartitionHeader, partition),
+		header(DeadLetterOffsetHeader, offset),
+		header(DeadLetterTimestampHeader, strconv.FormatInt(millis.Of(r.Timestamp), 10)),
+		header(DeadLetterErrorHeader, failed.Class()),
+		header(DeadLetterMessageHeader, message),
+		header(DeadLetterAttemptHeader, strconv.Itoa(failed.Attempts)),
+	)
 	if over, ok := errors.AsType[*eos.PassedOverError](cause); ok {
-		letter.Headers = append(letter.Headers, header(DeadLetterFirstHeader, strconv.FormatInt(over.From, 10)))
+		headers = append(headers, header(DeadLetterFirstHeader, strconv.FormatInt(over.From, 10)))
+	}
+	letter := &kgo.Record{Topic: topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Context: r.Context, Headers: headers}
+	if millis.CanWrite(r.Timestamp) {
+		letter.Timestamp = r.Timestamp
 	}
 	return letter
 }
@@ -77,44 +90,51 @@ func withoutDeadLetter(headers []Header) []Header {
 	return slices.DeleteFunc(slices.Clone(headers), func(h Header) bool { return slices.Contains(deadLetterHeaders, h.Key) })
 }
 
-// DeadLetterOf reads the headers of a dead letter. ok is false where not all of them are there.
+// DeadLetterOf reads the headers of a dead letter. ok is false where not all of them are there, or one cannot be.
 func DeadLetterOf(headers []Header) (info DeadLetterInfo, ok bool) {
 	text := map[string]string{}
 	for _, h := range headers {
 		text[h.Key] = string(h.Value)
 	}
-	number := func(key string) int64 {
-		n, err := strconv.ParseInt(text[key], 10, 64)
-		ok = ok && err == nil
+	number := func(key string, least int64, bits int) int64 {
+		n, err := strconv.ParseInt(text[key], 10, bits)
+		ok = ok && err == nil && n >= least
 		return n
 	}
 	ok = text[DeadLetterTopicHeader] != ""
-	info.Partition = offsets.Partition{Topic: text[DeadLetterTopicHeader], Number: int32(number(DeadLetterPartitionHeader))}
-	info.Offset = number(DeadLetterOffsetHeader)
+	info.Partition = offsets.Partition{Topic: text[DeadLetterTopicHeader], Number: int32(number(DeadLetterPartitionHeader, 0, 32))}
+	info.Offset = number(DeadLetterOffsetHeader, 0, 64)
 	info.First = info.Offset
 	if text[DeadLetterFirstHeader] != "" {
-		info.First = number(DeadLetterFirstHeader)
+		info.First = number(DeadLetterFirstHeader, 0, 64)
 	}
-	info.Timestamp = time.UnixMilli(number(DeadLetterTimestampHeader))
-	info.Attempts = int(number(DeadLetterAttemptHeader))
+	info.Timestamp = time.UnixMilli(number(DeadLetterTimestampHeader, math.MinInt64, 64))
+	info.Attempts = int(number(DeadLetterAttemptHeader, 0, 64))
 	info.Class, info.Message = text[DeadLetterErrorHeader], text[DeadLetterMessageHeader]
 	return info, ok
 }
 
-// ErrNotRead is the cause when a dead letter cannot be revived because it stands for a batch that was not read.
-var ErrNotRead = errors.New("it stands for a batch that was not read; there is nothing to put back")
+// DeadLetterError is the cause when the dead letter of a record is refused: there is nowhere to put the record.
+type DeadLetterError struct{ Err error }
 
-// Revive returns the output by which the dead letter in becomes the record again that it was: with its own headers only, for the topic and
-// the partition that it came from.
-func Revive[T any](in Record[T]) (Record[T], error) {
-	info, ok := DeadLetterOf(in.Headers)
-	if !ok {
-		return in, fmt.Errorf("it has not the headers of a dead letter (%s and others)", DeadLetterTopicHeader)
-	}
-	if slices.ContainsFunc(in.Headers, func(h Header) bool { return h.Key == DeadLetterFirstHeader }) {
-		return in, fmt.Errorf("%w: that of %s@%d..%d", ErrNotRead, info.Partition, info.First, info.Offset)
-	}
-	out := With(in, in.Value)
-	out.To, out.Partition, out.Headers = info.Partition.Topic, info.Partition.Number, withoutDeadLetter(in.Headers)
-	return out, nil
+// Error says why.
+func (e *DeadLetterError) Error() string {
+	return "its dead letter cannot be written: " + e.Err.Error()
+}
+
+// Unwrap returns why.
+func (e *DeadLetterError) Unwrap() error { return e.Err }
+
+// compareLimits warns, once, where the dead-letter topic takes smaller records than an input: the dead letter of a large one would be refused, and stop the
+// processor.
+func (p *Processor) compareLimits(s *eos.Session) {
+	p.limits.Do(func() {
+		most, known := s.MaxMessageBytes(p.cfg.DeadLetterTopic)
+		for _, topic := range p.topics {
+			if limit, ok := s.MaxMessageBytes(topic); ok && known && limit > most {
+				p.cfg.Logger.Warn("the dead-letter topic takes smaller records than an input: a dead letter of a larger one would stop the pipe; raise its max.message.bytes, by 8 KB above that of the input",
+					"topic", topic, "max_message_bytes", limit, "dead_letter_topic", p.cfg.DeadLetterTopic, "dead_letter_max_message_bytes", most)
+			}
+		}
+	})
 }

@@ -1,15 +1,20 @@
 package processor
 
 import (
+	"cmp"
+	"errors"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/millis"
 )
 
 // encode is the third stage: the typed outputs of one input record are appended to made as records to produce. The fetched record itself
-// is used for the first output made of it, which saves the client much work. If one output cannot be encoded, or there is no room for all, there is none at
+// is used for the first output made of it, which saves the client much work. If one output cannot be encoded or produced, or there is no room for all, there is none at
 // all, and the fetched record is as it was. The context that a hook of the client has put into the fetched record, with a trace, goes on to all outputs.
-func (p Pipe[In, Out]) encode(source *kgo.Record, outs []Record[Out], made []*kgo.Record, m *room) ([]*kgo.Record, error) {
+func (p Pipe[In, Out]) encode(source *kgo.Record, outs []Record[Out], made []*kgo.Record, opts Options) ([]*kgo.Record, error) {
 	var few [4][]byte
 	values, size := few[:0], int64(0)
 	for i, out := range outs {
@@ -17,12 +22,15 @@ func (p Pipe[In, Out]) encode(source *kgo.Record, outs []Record[Out], made []*kg
 		if err != nil {
 			return made, err
 		}
-		if size += m.sizeOf(i, v, out.Headers, source.Headers); !m.fits(size) {
-			return made, &OutputsTooLargeError{m.max}
+		if err := p.refusal(out, v, opts); err != nil {
+			return made, err
+		}
+		if size += opts.room.sizeOf(i, v, out.Headers, source.Headers); !opts.room.fits(size) {
+			return made, &OutputsTooLargeError{opts.room.max}
 		}
 		values = append(values, v)
 	}
-	m.take(1, size)
+	opts.room.take(1, size)
 	free := true // the fetched record is not used for an output yet
 	for i, out := range outs {
 		r := source
@@ -42,10 +50,28 @@ func (p Pipe[In, Out]) fill(r *kgo.Record, out Record[Out], value []byte) {
 	if out.Topic != "" {
 		r.Partition = out.Partition
 	}
-	r.Topic = p.Sink.Topic
-	if out.To != "" {
-		r.Topic = out.To
+	r.Topic = cmp.Or(out.To, p.Sink.Topic)
+}
+
+// refusal returns why out can never be produced, as far as it is known before; nil if it may be.
+func (p Pipe[In, Out]) refusal(out Record[Out], value []byte, opts Options) error {
+	if out.To == "" && millis.CanWrite(out.Timestamp) {
+		return nil // the sink's topic was checked before
 	}
+	topic := cmp.Or(out.To, p.Sink.Topic)
+	err := opts.refused.topics[topic]
+	if err == nil {
+		err = opts.check(topic, out.Timestamp)
+	}
+	if err == nil {
+		return nil
+	}
+	return &eos.RejectedError{Record: &kgo.Record{Topic: topic, Key: out.Key, Value: value}, Err: err}
+}
+
+func isRejected(err error) bool {
+	_, ok := errors.AsType[*eos.RejectedError](err)
+	return ok
 }
 
 func (p Pipe[In, Out]) encodeValue(v Out) (data []byte, err error) {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/eos-pipe/eos-pipe/eos"
 )
 
@@ -21,8 +23,15 @@ type lane struct {
 	soft   context.Context // ends when no more batches are to be begun
 	opened func()          // is called when the first session is open
 
-	most    int             // records of the next batch, so that there is room for their outputs; 0: as many as there may be
-	refused map[place]error // records of the batch that comes again whose output the broker has refused
+	most    int // records of the next batch, so that there is room for their outputs; 0: as many as there may be
+	refused refusals
+}
+
+// refusals are what was refused of the batch that comes again, so that it is not produced a second time.
+type refusals struct {
+	records map[place]error  // input records whose output was refused
+	topics  map[string]error // topics to which no record can go
+	untimed map[place]bool   // input records whose dead letter was refused for its timestamp, and has none of its own
 }
 
 // run opens the lane's session, and another whenever one says so, until soft ends.
@@ -59,6 +68,7 @@ func (l *lane) session() (again bool, err error) {
 			l.p.cfg.Logger.Warn("closing the session", "lane", l.number, "err", closed)
 		}
 	}()
+	l.p.compareLimits(s)
 	for failures := 0; ; {
 		done, err := l.batch(s)
 		switch {
@@ -86,7 +96,7 @@ func (l *lane) batch(s *eos.Session) (done bool, err error) {
 		return false, err
 	}
 	m := &room{max: int64(l.p.cfg.share(l.p.cfg.BufferMemory))}
-	res, err := l.p.process(l.p.hard, batch.Records, l.refused, m)
+	res, err := l.p.process(l.p.hard, batch.Records, Options{refused: l.refused, check: s.CheckOutput, room: m})
 	switch {
 	case errors.Is(err, errNoRoom):
 		l.most = min(m.enough(), len(batch.Records)/2)
@@ -131,20 +141,36 @@ func (l *lane) widen(m *room, records int) {
 }
 
 // refuse decides on an output that the broker refuses. With a policy for such records the batch is polled again, and the input of this
-// output is given up then: nil. Without, or if it is a dead letter that is refused, the error names the input.
+// output is given up then, with all others for a topic to which no record can go: nil. Without, or if it is a dead letter that is refused, the
+// error names the input. A dead letter that is refused for its timestamp, which it has from its record, is made again without.
 func (l *lane) refuse(res Result, r *eos.RejectedError) error {
 	at, givenUp, ok := res.blame(r.Record)
 	switch {
 	case !ok:
 		return r
-	case l.p.cfg.Errors.Policy == StopOnError || givenUp:
+	case givenUp && errors.Is(r, kerr.InvalidTimestamp) && !l.refused.untimed[at]:
+		for _, g := range res.GivenUp {
+			set(&l.refused.untimed, place{g.Partition, g.Offset}, true)
+		}
+		return nil
+	case givenUp:
+		return at.fail("produce", &DeadLetterError{r})
+	case l.p.cfg.Errors.Policy == StopOnError:
 		return at.fail("produce", r)
 	}
-	if l.refused == nil {
-		l.refused = map[place]error{}
+	if d, ok := errors.AsType[*eos.DestinationError](r); ok && d.Partition < 0 {
+		set(&l.refused.topics, d.Topic, error(d))
+		return nil
 	}
-	l.refused[at] = r
+	set(&l.refused.records, at, error(r))
 	return nil
+}
+
+func set[K comparable, V any](m *map[K]V, key K, value V) {
+	if *m == nil {
+		*m = map[K]V{}
+	}
+	(*m)[key] = value
 }
 
 func (l *lane) count(in int, res Result) {
@@ -155,8 +181,11 @@ func (l *lane) count(in int, res Result) {
 	c.deadLetters.Add(int64(res.DeadLetters))
 	c.retries.Add(int64(res.Retries))
 	c.transactions.Add(1)
+	clear(l.refused.topics) // the next batch asks again: a topic may have been created
 	for _, g := range res.GivenUp {
-		delete(l.refused, place{g.Partition, g.Offset})
+		at := place{g.Partition, g.Offset}
+		delete(l.refused.records, at)
+		delete(l.refused.untimed, at)
 		l.logGivenUp(g)
 	}
 }

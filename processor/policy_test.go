@@ -297,6 +297,8 @@ func TestRunStopsAtARefusedDeadLetter(t *testing.T) {
 	require.ErrorAs(t, err, &failed)
 	require.Equal(t, "produce", failed.Stage)
 	require.ErrorIs(t, err, kerr.InvalidRecord)
+	var dead *processor.DeadLetterError
+	require.ErrorAs(t, err, &dead)
 	require.Zero(t, p.Stats().In)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -15,6 +16,9 @@ import (
 type Options struct {
 	// DeadLetterTopic takes the records that are given up as dead letters.
 	DeadLetterTopic string
+	// DeadLetterHeaders says whose headers dead letters have beside our own, and Group is the consumer group that they name.
+	DeadLetterHeaders DeadLetterHeaders
+	Group             string
 	// Provenance adds ProvenanceHeader to every output.
 	Provenance bool
 	// Errors says what is done about records that cannot be processed.
@@ -25,8 +29,9 @@ type Options struct {
 	// BufferMemory bounds what the outputs of the batch take, in bytes; a record whose own outputs are more has failed. 0: no bound.
 	BufferMemory int
 
-	refused map[place]error // records whose output the broker has refused
-	room    *room           // told what the outputs take
+	refused refusals                                      // what was refused of the batch when it came before
+	check   func(topic string, timestamp time.Time) error // why there can be no such output; nil: eos.CheckOutput
+	room    *room                                         // told what the outputs take
 }
 
 // Result is what Process has made of a batch.
@@ -101,6 +106,9 @@ func (e *RecordError) Class() string {
 // of several records are more than BufferMemory.
 func (p Pipe[In, Out]) Process(ctx context.Context, in []*kgo.Record, opts Options) (Result, error) {
 	opts.Errors = opts.Errors.withDefaults()
+	if opts.check == nil {
+		opts.check = eos.CheckOutput
+	}
 	through, _ := any(func(r Record[In]) Record[In] { return r }).(func(Record[In]) Record[Out])
 	if opts.room == nil {
 		opts.room = &room{max: int64(opts.BufferMemory)}
@@ -153,11 +161,15 @@ func (w way[In, Out]) one(ctx context.Context, r *kgo.Record, res *Result) error
 	}
 	res.Retries += calls - 1
 	from := len(res.Records)
-	if res.Records, err = w.encode(r, outs, res.Records, w.opts.room); err != nil {
+	if res.Records, err = w.encode(r, outs, res.Records, w.opts); err != nil {
 		if isTooLarge(err) && !w.alone {
 			return errNoRoom
 		}
-		return w.giveUp(ctx, r, at.fail("encode", err), res)
+		stage := "encode"
+		if isRejected(err) {
+			stage = "produce"
+		}
+		return w.giveUp(ctx, r, at.fail(stage, err), res)
 	}
 	for i, made := range res.Records[from:] {
 		if w.opts.Provenance {
@@ -170,7 +182,7 @@ func (w way[In, Out]) one(ctx context.Context, r *kgo.Record, res *Result) error
 
 // enter decodes a record that is to be handled. One whose output the broker has refused is not.
 func (w way[In, Out]) enter(r *kgo.Record, at place) (in Record[In], failed *RecordError) {
-	if err := w.opts.refused[at]; err != nil {
+	if err := w.opts.refused.records[at]; err != nil {
 		return in, at.fail("produce", err)
 	}
 	if over := eos.PassedOver(r); over != nil {
@@ -207,8 +219,13 @@ func (w way[In, Out]) giveUp(ctx context.Context, r *kgo.Record, failed *RecordE
 		}
 		w.opts.room.take(1, size)
 		res.DeadLetters++
-		res.Records = append(res.Records, NewDeadLetter(r, w.opts.DeadLetterTopic, failed))
-		res.sources = append(res.sources, place{failed.Partition, failed.Offset})
+		at := place{failed.Partition, failed.Offset}
+		letter := newDeadLetter(r, w.opts.DeadLetterTopic, failed, w.opts.DeadLetterHeaders, w.opts.Group)
+		if w.opts.refused.untimed[at] {
+			letter.Timestamp = time.Time{}
+		}
+		res.Records = append(res.Records, letter)
+		res.sources = append(res.sources, at)
 	default:
 		return failed
 	}

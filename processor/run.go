@@ -23,13 +23,14 @@ type Processor struct {
 	topics  []string
 	pattern string // of further topics; "": none
 	outputs []string
-	process func(context.Context, []*kgo.Record, map[place]error, *room) (Result, error)
-	input   *eos.InputBuffer // of all lanes
+	process func(context.Context, []*kgo.Record, Options) (Result, error) // with the options that are of one batch
+	input   *eos.InputBuffer                                              // of all lanes
 
 	started atomic.Bool
 	abort   context.CancelFunc
 	hard    context.Context // ends when batches under way are to be left
 	stats   counters
+	limits  sync.Once // compareLimits
 }
 
 // Stats counts what has been committed since Run began. Records of aborted transactions are not in it.
@@ -56,13 +57,16 @@ func New[In, Out any](cfg Config, p Pipe[In, Out]) (*Processor, error) {
 	if err := cfg.validate(p.Source.Topics, p.Source.Pattern, p.Sink.Topics()); err != nil {
 		return nil, err
 	}
-	opts := Options{DeadLetterTopic: cfg.DeadLetterTopic, Provenance: cfg.Provenance, Errors: cfg.Errors, Parallel: cfg.Parallel}
+	opts := Options{
+		DeadLetterTopic: cfg.DeadLetterTopic, DeadLetterHeaders: cfg.DeadLetterHeaders, Group: cfg.Group,
+		Provenance: cfg.Provenance, Errors: cfg.Errors, Parallel: cfg.Parallel,
+	}
 	pr := &Processor{
 		cfg: cfg, topics: p.Source.Topics, pattern: p.Source.Pattern, outputs: p.Sink.Topics(), input: eos.NewInputBuffer(cfg.InputBufferMaxBytes, cfg.Lanes),
 	}
-	pr.process = func(ctx context.Context, in []*kgo.Record, refused map[place]error, m *room) (Result, error) {
+	pr.process = func(ctx context.Context, in []*kgo.Record, batch Options) (Result, error) {
 		opts := opts
-		opts.refused, opts.room = refused, m
+		opts.refused, opts.check, opts.room = batch.refused, batch.check, batch.room
 		return p.Process(ctx, in, opts)
 	}
 	pr.hard, pr.abort = context.WithCancel(context.Background())

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,9 +27,12 @@ type replayOptions struct {
 }
 
 const replayLong = `Put dead letters back into the topics they came from, exactly once: each becomes the
-record that it was (key, value, own headers, timestamp), in the partition that it was in.
-Then the pipe processes it again, after whatever has come meanwhile: mend what it failed
-for first, or it comes back.
+record that it was (key, value, own headers, timestamp), in the partition that it was in,
+with a key or without. Then the pipe processes it again, after whatever has come meanwhile:
+mend what it failed for first, or it comes back.
+
+It takes dead letters of eos-pipe, Kafka Streams, share groups, Kafka Connect (if it writes
+context headers) and Spring Kafka, and logs what of the record some of them do not hold.
 
 --to names the topics that records may go back to. A dead letter of another topic stops
 it (exit code 4) before anything of its batch is put back.
@@ -70,10 +75,11 @@ func replay(ctx context.Context, s streams, o replayOptions) error {
 	if err != nil {
 		return err
 	}
+	var said missingParts
 	host := faults{}
 	cfg := processor.Config{
 		BootstrapServers: o.BootstrapServers, Group: o.Group, TransactionalID: o.Group + "-" + hostName(&host), UntilEnd: !o.Follow, Logger: s.Log,
-		Session: eos.Config{Client: client},
+		Session: eos.Config{Client: client, Placed: o.To},
 	}
 	if err := host.err(); err != nil {
 		return err
@@ -81,6 +87,7 @@ func replay(ctx context.Context, s streams, o replayOptions) error {
 	p, err := processor.New(cfg, processor.Pipe[[]byte, []byte]{
 		Source: processor.From(processor.Bytes(), o.From),
 		Handle: func(_ context.Context, in processor.Record[[]byte]) ([]processor.Record[[]byte], error) {
+			said.say(s.Log, in)
 			return o.revive(in)
 		},
 		Sink: processor.To(processor.Bytes(), o.To[0]),
@@ -97,16 +104,25 @@ func replay(ctx context.Context, s streams, o replayOptions) error {
 	defer release()
 	began := time.Now()
 	if err := p.Run(drain); err != nil {
-		return err
+		return replayError(err)
 	}
 	return s.print(runResult{Stats: p.Stats(), Seconds: time.Since(began).Seconds()})
+}
+
+// replayError gives the error of a dead letter the hint that fits.
+func replayError(err error) error {
+	if _, ok := errors.AsType[*processor.RecordError](err); !ok {
+		return err
+	}
+	return &exitError{exitOperator, err, "nothing of its batch is put back: name the topic that it came from in --to, or see that this takes the record and has the partition; " +
+		"to leave this dead letter where it is, set the offset of the group (--group) behind it (kafka-consumer-groups.sh --reset-offsets)"}
 }
 
 // revive returns the record that a dead letter was.
 func (o replayOptions) revive(in processor.Record[[]byte]) ([]processor.Record[[]byte], error) {
 	out, err := processor.Revive(in)
 	switch {
-	case errors.Is(err, processor.ErrNotRead):
+	case errors.Is(err, processor.ErrNotRead), errors.Is(err, processor.ErrNotCopied):
 		return nil, processor.Skip(err)
 	case err != nil:
 		return nil, err
@@ -115,4 +131,17 @@ func (o replayOptions) revive(in processor.Record[[]byte]) ([]processor.Record[[
 		return nil, fmt.Errorf("it came from topic %s, which --to does not name", out.To)
 	}
 	return []processor.Record[[]byte]{out}, nil
+}
+
+// missingParts says, once for each program that writes dead letters, what of the records cannot be put back.
+type missingParts struct{ said sync.Map }
+
+func (m *missingParts) say(log *slog.Logger, in processor.Record[[]byte]) {
+	writer, missing := processor.DeadLetterWriter(in)
+	if missing == "" {
+		return
+	}
+	if _, before := m.said.LoadOrStore(writer+missing, true); !before {
+		log.Warn("dead letters of "+writer+" do not hold all of a record", "missing", missing, "topic", in.Topic, "partition", in.Partition, "offset", in.Offset)
+	}
 }

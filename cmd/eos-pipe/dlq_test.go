@@ -152,3 +152,45 @@ func TestDeadLetterOfABatch(t *testing.T) {
 	require.Zero(t, code, stderr)
 	require.Contains(t, stdout, "1 records in, 0 out (1 left out")
 }
+
+// Dead letters that other programs wrote go back where they came from. What of a record such a program does not keep is said once, and what it has not copied at all is
+// left out; one whose headers that program does not write stops it.
+func TestReplayLettersOfOtherPrograms(t *testing.T) {
+	t.Parallel()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "orders"), kfake.SeedTopics(1, "dead"),
+		kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	addr := c.ListenAddrs()[0]
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addr))
+	require.NoError(t, err)
+	defer cl.Close()
+	letter := func(key, value, topic, partition, offset string, headers ...string) {
+		r := &kgo.Record{Topic: "dead"}
+		if value != "" {
+			r.Key, r.Value = []byte(key), []byte(value)
+		}
+		for i := range headers {
+			r.Headers = append(r.Headers, kgo.RecordHeader{Key: headers[i], Value: []byte([]string{topic, partition, offset}[i])})
+		}
+		require.NoError(t, cl.ProduceSync(t.Context(), r).FirstErr())
+	}
+	share := []string{"__dlq.errors.topic", "__dlq.errors.partition", "__dlq.errors.offset"}
+	letter("a", "1", "orders", "1", "7", share...)
+	letter("b", "2", "orders", "1", "8", share...)
+	letter("", "", "orders", "0", "9", share...)
+	letter("c", "3", "orders", "1", "3", "__connect.errors.topic", "__connect.errors.partition", "__connect.errors.offset")
+	replay := []string{"dlq", "replay", "-b", addr, "--from", "dead", "--to", "orders"}
+	code, stdout, stderr := call(t, replay...)
+	require.Zero(t, code, stderr)
+	require.Contains(t, stdout, "4 records in, 3 out (1 left out")
+	require.Equal(t, []string{"1 a=1", "1 b=2", "1 c=3"}, committed(t, addr, "orders", 3))
+	require.Equal(t, 1, strings.Count(stderr, "dead letters of a share group do not hold all of a record"), stderr)
+	require.Contains(t, stderr, "errors.deadletterqueue.copy.record.enable")
+
+	letter("d", "4", "orders", "\x00\x00\x00\x01", "\x00\x00\x00\x00\x00\x00\x00\x02", "kafka_dlt-original-topic", "kafka_dlt-original-partition", "kafka_dlt-original-offset")
+	code, _, stderr = call(t, replay...)
+	require.Equal(t, exitOperator, code)
+	require.Contains(t, stderr, "dead-0@4")
+	require.Contains(t, stderr, "kafka_dlt-original-timestamp cannot be what Spring Kafka writes")
+}

@@ -45,6 +45,18 @@ var outcomes = []outcome{
 		return "nothing is lost or doubled: a restart goes on with " + strconv.Itoa(e.Now) + " partitions; before it, see that whoever reads the output copes with keys that have moved, " +
 			"or write to a new topic"
 	}),
+	as(exitOperator, func(e *processor.DeadLetterError) string {
+		if errors.Is(e, kerr.MessageTooLarge) || errors.Is(e, kerr.RecordListTooLarge) {
+			return "nothing of its batch is committed: raise max.message.bytes of the dead-letter topic, by 8 KB above that of the input: a dead letter has its record and some headers"
+		}
+		return "nothing of its batch is committed: see that the dead-letter topic takes every record of the input (cleanup.policy, max.message.bytes), or let --filter leave the record out"
+	}),
+	as(exitOperator, func(*eos.DestinationError) string {
+		return "nothing of its batch is committed: create the topic, or give the user WRITE on it, if it is the right one; let --map or --filter deal with the record; or choose --on-error dead-letter or skip"
+	}),
+	as(exitOperator, func(*eos.TimestampError) string {
+		return "nothing of its batch is committed: mend the record's producer, let --filter leave the record out, or choose --on-error dead-letter or skip"
+	}),
 	as(exitOperator, func(*eos.RejectedError) string {
 		return "nothing of its batch is committed: raise the output topic's limit (max.message.bytes), let --map or --filter deal with the record, or choose --on-error dead-letter or skip"
 	}),

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/processor"
@@ -97,6 +98,33 @@ func TestRefusals(t *testing.T) {
 		require.Contains(t, hint, test.hint)
 		require.Contains(t, hint, "nothing is lost")
 	}
+}
+
+// What becomes of one record has a hint that fits the reason; where its dead letter is refused, none that says to make dead letters.
+func TestHintsOfRecords(t *testing.T) {
+	t.Parallel()
+	rejected := func(err error) error {
+		return &eos.RejectedError{Record: &kgo.Record{Topic: "t"}, Err: err}
+	}
+	for _, test := range []struct {
+		err       error
+		hint, not string
+	}{
+		{rejected(kerr.MessageTooLarge), "raise the output topic's limit", "dead-letter topic"},
+		{rejected(eos.CheckOutput("bad name!", time.Time{})), "create the topic, or give the user WRITE on it", "max.message.bytes"},
+		{rejected(eos.CheckOutput("t", time.UnixMilli(1<<50))), "mend the record's producer", "max.message.bytes"},
+		{&processor.DeadLetterError{Err: rejected(kerr.MessageTooLarge)}, "raise max.message.bytes of the dead-letter topic", "--on-error"},
+		{&processor.DeadLetterError{Err: rejected(kerr.InvalidRecord)}, "cleanup.policy", "--on-error"},
+	} {
+		code, hint := classify(&processor.RecordError{Stage: "produce", Err: test.err})
+		require.Equal(t, exitOperator, code)
+		require.Contains(t, hint, test.hint)
+		require.NotContains(t, hint, test.not)
+	}
+	code, hint := classify(replayError(&processor.RecordError{Err: errors.New("it came from elsewhere")}))
+	require.Equal(t, exitOperator, code)
+	require.Contains(t, hint, "--to")
+	require.NotContains(t, hint, "--on-error")
 }
 
 func hintOf(t *testing.T, err error) string {

@@ -15,7 +15,7 @@ import (
 
 // oneRecord returns the address of a broker that has a topic "in" with the record, and one "out".
 func oneRecord(t *testing.T, key, value []byte) string {
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "in", "out"), kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
+	c, err := kfake.NewCluster(kfake.ClusterID(t.Name()), kfake.NumBrokers(1), kfake.SeedTopics(1, "in", "out"), kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	addr := c.ListenAddrs()[0]

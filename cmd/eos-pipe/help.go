@@ -24,6 +24,9 @@ type flagGroup struct {
 // runGroups are the flags of a pipe.
 var runGroups = []flagGroup{
 	{"What to read, and what to write", []string{"from", "from-pattern", "to", "filter", "map", "provenance", "start", "until-end"}},
+	{"What the bytes of keys and values are", []string{
+		"value-format", "key-format", "schema-registry", "schema-registry-username", "schema-registry-password", "schema-registry-token",
+	}},
 	{"Records that cannot be processed", []string{"on-error", "dead-letter-topic", "handler-timeout", "max-decompressed"}},
 	{"Group and identity", []string{"group", "group-protocol", "instance-id", "transactional-id", "session-timeout"}},
 	{"Transactions and work at once", []string{"commit-interval", "max-records", "max-bytes", "transaction-timeout", "lanes", "parallel"}},
@@ -83,7 +86,9 @@ func flagValues() map[string][]string {
 	for _, m := range sim.Modes() {
 		modes = append(modes, m.String())
 	}
+	formats := slices.Concat(plainFormats, registryFormats)
 	return map[string][]string{
+		"value-format": formats, "key-format": formats,
 		"start": startNames(), "group-protocol": protocolNames(), "on-error": processor.PolicyNames(), "mode": modes,
 		"log-level": logLevels, "log-format": logFormats, "duplicates": duplicateNames, "kafka": model.Versions(),
 		"security-protocol": {"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"},

@@ -42,6 +42,7 @@ type runOptions struct {
 	Provenance         bool
 	OnError            string // stop, dead-letter or skip
 	DeadLetterTopic    string // "": none
+	DeadLetterHeaders  string // own, share or streams
 	HandlerTimeout     time.Duration
 	Parallel           int    // at least 1
 	HTTP               string // where to serve metrics and health; "": nowhere
@@ -61,24 +62,26 @@ leaves; the next start repeats it.
 
 Expressions are jq programs over the record
   {key, value, headers, topic, partition, offset, timestamp}
-with value as parsed JSON, key and headers as strings. --filter keeps a record if its
-first output is neither null nor false. Every output of --map is an output record:
-value, key and headers as set or as they were, topic to write elsewhere than --to.
+with value as parsed JSON, key and headers as strings, timestamp in milliseconds (-1 if
+the record has none). --filter keeps a record if its first output is neither null nor
+false. Every output of --map is an output record: value, key and headers as set or as
+they were, topic to write elsewhere than --to.
 With --value-format and --key-format the bytes are text, base64, or Avro, Protobuf or JSON
 with a schema registry; what a program sets is written in the same form, with the schema
 that the record came with. What it leaves as it is keeps its bytes.
 
-A record for which an expression fails, or whose output the broker refuses, stops the
-pipe (exit code 4) before anything of its batch is committed. With --on-error skip it is
-left out and logged; with --on-error dead-letter it goes to --dead-letter-topic as it
-came, in the same transaction, with headers that say where it stood and why:
-eos-pipe-dlq-topic, -partition, -offset, -timestamp, -error, -message and -attempt.
+A record for which an expression fails, that names a topic it cannot go to, or whose
+output the broker refuses, stops the pipe (exit code 4) before anything of its batch is
+committed. With --on-error skip it is left out and logged; with --on-error dead-letter it
+goes to --dead-letter-topic as it came, in the same transaction, with headers that say
+where it stood and why: eos-pipe-dlq-topic, -partition, -offset, -timestamp, -error,
+-message and -attempt.
 So it is with a batch that grows beyond --max-decompressed: one dead letter without key
 and value stands for all of it, from -first-offset to -offset.
 
 With --from-pattern it reads all topics whose whole name matches, and new ones within 30
 seconds, from their first record. --to, --dead-letter-topic and topics internal to Kafka are
-left out; a record that --map sends to any other topic that matches stops the pipe.
+left out; a record that --map sends to any other topic that matches is refused.
 
 More processes with the same --group share the partitions. Each needs a transactional id
 of its own that stays the same over restarts; by default it is GROUP-INSTANCE, with the
@@ -134,6 +137,7 @@ func (o *runOptions) define(f *pflag.FlagSet) (check func(*faults)) {
 	f.Var((*sizeValue)(&o.BufferMemory), "buffer-memory", "memory for output that is not committed yet, in all lanes together, as 32MiB; a record whose output is more has failed")
 	f.StringVar(&o.OnError, "on-error", "stop", "`stop|dead-letter|skip`: what becomes of a record for which --filter or --map fails, or whose output is refused")
 	f.StringVar(&o.DeadLetterTopic, "dead-letter-topic", "", "`topic` for such records, with --on-error dead-letter; eos-pipe dlq replay puts them back")
+	f.StringVar(&o.DeadLetterHeaders, "dead-letter-headers", "own", "`own|share|streams`: beside the headers of eos-pipe, those of Kafka's share groups (__dlq.errors., KIP-1191) or of Kafka Streams (__streams.errors., KIP-1034)")
 	f.DurationVar(&o.HandlerTimeout, "handler-timeout", 30*time.Second, "after this time --filter and --map have failed for a record (0: never)")
 	f.IntVar(&o.Parallel, "parallel", 1, "records of a lane that are filtered and mapped at once; those of one key keep their order")
 	f.BoolVar(&o.UntilEnd, "until-end", false, "stop when all that was in the topics at the start is committed")
@@ -171,6 +175,7 @@ func (o *runOptions) check(all *faults) {
 	atLeast(all, "transaction-timeout", o.TransactionTimeout, time.Second)
 	atLeast(all, "commit-interval", o.CommitInterval, 0)
 	checkPolicy(all, o.OnError, o.DeadLetterTopic, o.From, o.To)
+	checkOneOf(all, "dead-letter-headers", o.DeadLetterHeaders, processor.DeadLetterHeadersNames()...)
 	atLeast(all, "handler-timeout", o.HandlerTimeout, 0)
 	atLeast(all, "parallel", o.Parallel, 1)
 	atLeast(all, "max-records", o.MaxRecords, 0)

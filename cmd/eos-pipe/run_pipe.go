@@ -93,6 +93,7 @@ func (o runOptions) config(log *slog.Logger) processor.Config {
 		BootstrapServers: o.BootstrapServers, Group: o.Group,
 		InstanceID: o.InstanceID, TransactionalID: o.TransactionalID,
 		DeadLetterTopic: o.DeadLetterTopic, Parallel: o.Parallel,
+		DeadLetterHeaders:   processor.DeadLetterHeaders(max(slices.Index(processor.DeadLetterHeadersNames(), o.DeadLetterHeaders), 0)),
 		InputBufferMaxBytes: o.InputBuffer, BufferMemory: o.BufferMemory,
 		Errors: processor.Errors{Policy: processor.Policy(slices.Index(processor.PolicyNames(), o.OnError)), HandlerTimeout: o.HandlerTimeout},
 		Lanes:  o.Lanes, Provenance: o.Provenance, UntilEnd: o.UntilEnd, Logger: log,

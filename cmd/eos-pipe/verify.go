@@ -19,6 +19,7 @@ type verifyOptions struct {
 	Group           string
 	ID              *jq.Program // nil: by the header that `run --provenance` writes
 	Filter, Map     *jq.Program // nil: every record, as it is
+	AnyTimestamp    bool        // timestamps are not compared
 	OnError         string      // as of the pipe
 	DeadLetterTopic string      // "": none
 }
@@ -32,7 +33,11 @@ the pipe runs with --provenance, or by --id: a jq program that gives the same te
 input record and its output. Give the --filter, --map, --value-format, --key-format,
 --on-error and --dead-letter-topic of the pipe, so that what it leaves out on purpose does
 not count as lost: a dead letter is the one output of its record. Records that the pipe has
-skipped since the broker refused their output count as lost.
+skipped since the broker refused their output count as lost. A header
+that names other topics than --from is another pipe's, and says nothing.
+
+An output has the timestamp of its input, unless its topic has LogAppendTime. Give
+--any-timestamp where a program of your own sets others.
 
 It exits 0 if all is well and 1 with a finding.`
 
@@ -53,6 +58,7 @@ func newVerifyCommand(a *app) *cobra.Command {
 	f.StringVar(&o.To, "to", "", "`topic` the pipe writes (required)")
 	f.StringVar(&o.Group, "group", "", "consumer `group` of the pipe: its offsets say how far the output must reach (required)")
 	f.StringVar(&id, "id", "", "jq `expression` that identifies a record on both sides (default the header eos-pipe-from)")
+	f.BoolVar(&o.AnyTimestamp, "any-timestamp", false, "do not compare the timestamps of input and output")
 	f.StringVar(&filter, "filter", "", "jq `expression`: the filter of the pipe")
 	f.StringVar(&mapping, "map", "", "jq `expression`: the map of the pipe")
 	f.StringVar(&o.OnError, "on-error", "stop", "`stop|dead-letter|skip`: what the pipe does with records that cannot be processed")

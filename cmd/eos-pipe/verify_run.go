@@ -17,6 +17,7 @@ import (
 	"github.com/eos-pipe/eos-pipe/internal/ask"
 	"github.com/eos-pipe/eos-pipe/internal/checker"
 	"github.com/eos-pipe/eos-pipe/internal/jq"
+	"github.com/eos-pipe/eos-pipe/internal/millis"
 	"github.com/eos-pipe/eos-pipe/internal/stable"
 	"github.com/eos-pipe/eos-pipe/offsets"
 	"github.com/eos-pipe/eos-pipe/processor"
@@ -41,6 +42,12 @@ func runVerify(ctx context.Context, s streams, opts verifyOptions) error {
 	if err := s.print(result); err != nil {
 		return err
 	}
+	if result.Incomparable {
+		return &exitError{
+			exitFailure, errors.New("nothing can be said of the output: none of its records says, by the header " + processor.ProvenanceHeader + ", that it comes from the input"),
+			"give --id, a jq program that gives the same text for an input record and its output; or run the pipe with --provenance",
+		}
+	}
 	if !result.OK() {
 		return &exitError{
 			exitFailure, errors.New("the output is not an exactly-once copy of what the group has committed"),
@@ -64,6 +71,7 @@ type verifier struct {
 	lateIDs      map[string]bool // of input records between the two
 	topics       map[string]bool // that the pipe writes to
 	givenUp      map[place]bool  // input records that are dead letters
+	ours, others int64           // records of the output with the header of this pipe, and without or with another's
 }
 
 // place is where a record stands.
@@ -80,12 +88,16 @@ func (v *verifier) late(p offsets.Partition, offset int64) bool {
 // verifyResult is what verify prints.
 type verifyResult struct {
 	checker.Report
-	Open int `json:"open"` // output partitions in which a transaction is open
+	Open         int  `json:"open"`                   // output partitions in which a transaction is open
+	Incomparable bool `json:"incomparable,omitempty"` // no record of the output says that it comes from the input: nothing counts as lost
 }
 
 // String returns the counts, and an example of each kind of finding.
 func (r verifyResult) String() string {
 	lines := append([]string{fmt.Sprintf("%s open=%d", r.Report, r.Open)}, r.Examples...)
+	if r.Incomparable {
+		lines[0] = "nothing could be compared: " + lines[0]
+	}
 	return strings.Join(lines, "\n  ")
 }
 
@@ -133,7 +145,7 @@ func (v *verifier) run(ctx context.Context) (verifyResult, error) {
 	if err := v.read(ctx, "offsets of the output read", nil, ends, v.output); err != nil {
 		return verifyResult{}, fmt.Errorf("read the output: %w", err)
 	}
-	result.Report = v.check.Report()
+	v.judge(&result)
 	return result, nil
 }
 
@@ -356,6 +368,7 @@ func (v *verifier) drain(ctx context.Context, cl *kgo.Client, left map[offsets.P
 				continue
 			}
 			if r.Offset < of.end && !r.Attrs.IsControl() {
+				millis.Restore(r)
 				if err := each(ctx, r); err != nil {
 					return err
 				}
@@ -391,15 +404,7 @@ func (v *verifier) input(ctx context.Context, r *kgo.Record) error {
 	for _, out := range outs {
 		v.topics[cmp.Or(out.To, v.opts.To)] = true
 	}
-	if v.opts.ID == nil {
-		v.check.Input(p, r.Offset, len(outs))
-		return nil
-	}
-	id, err := v.id(ctx, r)
-	for range outs {
-		v.check.InputID(id, p, r.Offset)
-	}
-	return err
+	return v.tellInput(ctx, r, p, len(outs))
 }
 
 // lateInput notes the id of an input record whose output is not judged.
@@ -415,38 +420,6 @@ func (v *verifier) id(ctx context.Context, r *kgo.Record) (string, error) {
 		return "", fmt.Errorf("--id of %s-%d@%d: %w", r.Topic, r.Partition, r.Offset, err)
 	}
 	return id, nil
-}
-
-// output tells the checker of one output record.
-func (v *verifier) output(ctx context.Context, r *kgo.Record) error {
-	out := offsets.Partition{Topic: r.Topic, Number: r.Partition}
-	of := v.deadLetter(r)
-	if r.Topic == v.opts.DeadLetterTopic && of == nil {
-		return nil // another pipe's
-	}
-	if v.opts.ID != nil {
-		id, err := v.id(ctx, r)
-		if err == nil && !v.lateIDs[id] {
-			v.check.OutputID(id, out, r.Offset)
-		}
-		return err
-	}
-	var made []processor.Provenance
-	for _, at := range of {
-		made = append(made, processor.Provenance{Partition: at.partition, Offset: at.offset, Count: 1})
-	}
-	if from, ok := processor.ProvenanceOf(r); ok && made == nil {
-		made = append(made, from)
-	}
-	if made == nil {
-		v.check.Foreign(out, r.Offset)
-	}
-	for _, from := range made {
-		if !v.late(from.Partition, from.Offset) {
-			v.check.Output(out, r.Offset, from.Partition, from.Offset, from.Index, from.Count)
-		}
-	}
-	return nil
 }
 
 func rawToJQ(r *kgo.Record) jq.Record {

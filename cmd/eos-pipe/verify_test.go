@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -56,4 +57,82 @@ func TestVerifySaysWhatItReads(t *testing.T) {
 	require.Equal(t, exitFailure, code)
 	require.Contains(t, stderr, "@7: --filter: ")
 	require.Contains(t, stderr, "give verify the --on-error")
+}
+
+// fakeTopics is an embedded broker with topics of one partition, and a client that writes to it.
+func fakeTopics(t *testing.T, topics ...string) (addr string, write func(...*kgo.Record)) {
+	t.Helper()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, topics...), kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	require.NoError(t, err)
+	t.Cleanup(cl.Close)
+	return c.ListenAddrs()[0], func(rs ...*kgo.Record) {
+		t.Helper()
+		require.NoError(t, cl.ProduceSync(t.Context(), rs...).FirstErr())
+	}
+}
+
+// The header of another pipe says nothing about this one: verify says that nothing can be compared, and how it can be, and counts nothing as lost. Where some outputs
+// have the header of this pipe, those without are foreign, as ever.
+func TestVerifyTheHeaderOfAnotherPipe(t *testing.T) {
+	t.Parallel()
+	addr, write := fakeTopics(t, "a", "b", "c", "d")
+	for i := range 25 {
+		write(&kgo.Record{Topic: "a", Value: []byte{'1' + byte(i/10), '0' + byte(i%10)}})
+	}
+	for _, step := range [][]string{{"a", "b", "--provenance"}, {"b", "c", "--provenance"}, {"c", "d"}} {
+		code, _, stderr := call(t, append([]string{"run", "-b", addr, "--from", step[0], "--to", step[1], "--group", step[1], "--until-end"}, step[2:]...)...)
+		require.Zero(t, code, stderr)
+	}
+	verify := []string{"verify", "-b", addr, "--from", "c", "--to", "d", "--group", "d"}
+	code, stdout, stderr := call(t, verify...)
+	require.Equal(t, exitFailure, code)
+	require.Contains(t, stdout, "nothing could be compared: in=25 out=25 lost=0 doubled=0 phantom=0 reordered=0 torn=0 foreign=25")
+	require.NotContains(t, stdout, "lost:")
+	require.Contains(t, stderr, "none of its records says, by the header eos-pipe-from, that it comes from the input")
+	require.Contains(t, stderr, "give --id")
+	_, stdout, _ = call(t, append(verify, "--json")...)
+	require.Contains(t, stdout, `"incomparable":true`)
+	code, stdout, _ = call(t, append(verify, "--id", ".value")...)
+	require.Zero(t, code, stdout)
+	require.Contains(t, stdout, "in=25 out=25 lost=0")
+
+	code, stdout, stderr = call(t, "run", "-b", addr, "--from", "c", "--to", "d", "--group", "d2", "--until-end", "--provenance")
+	require.Zero(t, code, stderr)
+	code, stdout, _ = call(t, "verify", "-b", addr, "--from", "c", "--to", "d", "--group", "d2")
+	require.Equal(t, exitFailure, code)
+	require.Contains(t, stdout, "in=25 out=50 lost=0 doubled=0 phantom=0 reordered=0 torn=0 foreign=25")
+}
+
+// An output with another timestamp than its input is a finding, by the header and by an id, unless it is said that timestamps do not count.
+func TestVerifyTimestamps(t *testing.T) {
+	t.Parallel()
+	addr, write := fakeTopics(t, "in", "out", "copies")
+	at := func(topic string, ms int64, value, from string) *kgo.Record {
+		r := &kgo.Record{Topic: topic, Timestamp: time.UnixMilli(ms), Value: []byte(value)}
+		if from != "" {
+			r.Headers = []kgo.RecordHeader{{Key: "eos-pipe-from", Value: []byte(from)}}
+		}
+		return r
+	}
+	write(at("in", 1000, "1", ""), at("in", -1, "2", ""), at("in", 3000, "3", ""))
+	code, _, stderr := call(t, "run", "-b", addr, "--from", "in", "--to", "out", "--group", "g", "--until-end", "--provenance")
+	require.Zero(t, code, stderr)
+	write(at("copies", 1000, "1", "in-0@0 0/1"), at("copies", -1, "2", "in-0@1 0/1"), at("copies", 3001, "3", "in-0@2 0/1"))
+	for _, id := range [][]string{nil, {"--id", ".value"}} {
+		verify := func(to string, more ...string) (int, string) {
+			code, stdout, _ := call(t, append(append([]string{"verify", "-b", addr, "--from", "in", "--group", "g", "--to", to}, id...), more...)...)
+			return code, stdout
+		}
+		code, stdout := verify("out")
+		require.Zero(t, code, stdout)
+		code, stdout = verify("copies")
+		require.Equal(t, exitFailure, code)
+		require.Contains(t, stdout, "in=3 out=3 lost=0 doubled=0 phantom=0 reordered=0 torn=0 foreign=0 retimed=1")
+		require.Contains(t, stdout, "in-0@2")
+		code, stdout = verify("copies", "--any-timestamp")
+		require.Zero(t, code, stdout)
+	}
 }

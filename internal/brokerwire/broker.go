@@ -170,11 +170,19 @@ func (b *Broker) prepare() error {
 	topic := kmsg.NewCreateTopicsRequestTopic()
 	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = b.Name, b.Partitions, -1
 	req.Topics = append(req.Topics, topic)
-	resp, err := b.conn.ask(b.ctx, req)
+	// A broker on a busy machine may be late with its heartbeats: for a moment there is none then that could have a replica.
+	err := b.until("a broker for the topic", func() (bool, error) {
+		resp, err := b.conn.ask(b.ctx, req)
+		if err != nil {
+			return false, err
+		}
+		err = kerr.ErrorForCode(resp.(*kmsg.CreateTopicsResponse).Topics[0].ErrorCode)
+		if errors.Is(err, kerr.InvalidReplicationFactor) {
+			return false, nil
+		}
+		return true, err
+	})
 	if err != nil {
-		return err
-	}
-	if err := kerr.ErrorForCode(resp.(*kmsg.CreateTopicsResponse).Topics[0].ErrorCode); err != nil {
 		return err
 	}
 	if err := b.await(); err != nil {

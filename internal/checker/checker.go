@@ -15,6 +15,7 @@ type Checker struct {
 	doubled findings
 	reorder findings
 	foreign findings
+	retimed findings
 
 	sightings map[source]place // of outputs whose input was not known then; at most maxSightings
 }

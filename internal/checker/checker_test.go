@@ -326,12 +326,12 @@ func TestReportForms(t *testing.T) {
 	c := checker.New()
 	text, err := json.Marshal(c.Report())
 	require.NoError(t, err)
-	require.JSONEq(t, `{"in":0,"out":0,"lost":0,"doubled":0,"phantom":0,"reordered":0,"torn":0,"foreign":0,"examples":[]}`, string(text))
+	require.JSONEq(t, `{"in":0,"out":0,"lost":0,"doubled":0,"phantom":0,"reordered":0,"torn":0,"foreign":0,"retimed":0,"examples":[]}`, string(text))
 	require.True(t, c.Report().OK())
 
 	c.Foreign(partition("copies", 0), 4)
 	text, err = json.Marshal(c.Report())
 	require.NoError(t, err)
 	require.Contains(t, string(text), `"examples":["foreign: copies-0@4 does not say where it comes from"]`)
-	require.Equal(t, "in=0 out=1 lost=0 doubled=0 phantom=0 reordered=0 torn=0 foreign=1", c.Report().String())
+	require.Equal(t, "in=0 out=1 lost=0 doubled=0 phantom=0 reordered=0 torn=0 foreign=1 retimed=0", c.Report().String())
 }

@@ -14,4 +14,7 @@
 // partition and offset; [Checker.Input] and [Checker.Output]) sees everything and needs some bits of memory a
 // record; identity (any id that input and output share; [Checker.InputID] and [Checker.OutputID]) works where records
 // carry no provenance, sees no order, and needs 60 to 100 bytes a record.
+//
+// Of both, timestamps may be told as well ([Checker.InputTime], [Checker.InputIDTime] and their counterparts): with provenance that needs 4 bytes a
+// record more.
 package checker

@@ -39,12 +39,14 @@ type identities struct {
 	entries map[[2]uint64]identity
 	places  []offsets.Partition // which identity.at names
 	index   map[offsets.Partition]uint32
+	noTimes bool // timestamps are not compared
 }
 
 // identity is one id: how often it went in and came out, and where it was first seen, as an input if it ever was.
 type identity struct {
 	in, out uint32
 	at      uint32
+	times   uint32 // stamps of the inputs' timestamps, less those of the outputs'
 	offset  int64
 }
 
@@ -74,7 +76,7 @@ func (s *identities) place(p offsets.Partition) uint32 {
 func (s *identities) judge(v *verdict) {
 	var wrong []identity
 	for _, e := range s.entries {
-		if e.in != e.out {
+		if e.in != e.out || e.times != 0 && !s.noTimes {
 			wrong = append(wrong, e)
 		}
 	}
@@ -86,6 +88,8 @@ func (s *identities) judge(v *verdict) {
 		switch {
 		case in == 0:
 			v.phantom.addMany(out, "the id of %s@%d is on no committed input, and on %s", p, e.offset, outputs(int(out)))
+		case out == in:
+			v.retimed.add("the id of %s@%d is on as many outputs as inputs, with other timestamps", p, e.offset)
 		case out < in:
 			v.lost.addMany(in-out, "the id of %s@%d must be on %s, and is on %d", p, e.offset, outputs(int(in)), out)
 		default:

@@ -39,6 +39,8 @@ type chunk struct {
 	none   bitmap // input records that must have no output
 	copied bitmap // "number 0 of 1" has been seen among the outputs
 	odd    bitmap // not here: see ledger.odd
+
+	times *[chunkSize]uint32 // stamps of the inputs' timestamps; 0: not known; nil: none is
 }
 
 // oddRecord is a record with more than one output, expected or seen.

@@ -27,6 +27,7 @@ type Report struct {
 	Reordered int64 `json:"reordered"` // places where outputs go back in the order of their input partition
 	Torn      int64 `json:"torn"`      // input records with some, but not all, of their outputs
 	Foreign   int64 `json:"foreign"`   // output records that do not say where they come from
+	Retimed   int64 `json:"retimed"`   // output records with another timestamp than their input
 
 	// Examples tells up to MaxExamples of the findings, a line each with coordinates as <topic>-<partition>@<offset>;
 	// every class that has findings is among them.
@@ -36,19 +37,19 @@ type Report struct {
 // OK reports whether there is no finding of any class. It is true when nothing was told: whoever wants proof looks
 // at In and Out too.
 func (r Report) OK() bool {
-	return r.Lost == 0 && r.Doubled == 0 && r.Phantom == 0 && r.Reordered == 0 && r.Torn == 0 && r.Foreign == 0
+	return r.Lost == 0 && r.Doubled == 0 && r.Phantom == 0 && r.Reordered == 0 && r.Torn == 0 && r.Foreign == 0 && r.Retimed == 0
 }
 
-// String gives all counts in one line: "in=7 out=7 lost=0 doubled=0 phantom=0 reordered=0 torn=0 foreign=0".
+// String gives all counts in one line: "in=7 out=7 lost=0 doubled=0 phantom=0 reordered=0 torn=0 foreign=0 retimed=0".
 func (r Report) String() string {
-	return fmt.Sprintf("in=%d out=%d lost=%d doubled=%d phantom=%d reordered=%d torn=%d foreign=%d",
-		r.In, r.Out, r.Lost, r.Doubled, r.Phantom, r.Reordered, r.Torn, r.Foreign)
+	return fmt.Sprintf("in=%d out=%d lost=%d doubled=%d phantom=%d reordered=%d torn=%d foreign=%d retimed=%d",
+		r.In, r.Out, r.Lost, r.Doubled, r.Phantom, r.Reordered, r.Torn, r.Foreign, r.Retimed)
 }
 
 // Report judges all that has been told so far; more may be told afterwards. What is still to be told shows as lost
 // (outputs) or phantom (inputs), so it is final only when both are complete.
 func (c *Checker) Report() Report {
-	v := verdict{doubled: c.doubled.clone(), reordered: c.reorder, foreign: c.foreign, sightings: c.sightings}
+	v := verdict{doubled: c.doubled.clone(), reordered: c.reorder, foreign: c.foreign, retimed: c.retimed.clone(), sightings: c.sightings}
 	for _, p := range slices.SortedFunc(maps.Keys(c.inputs), offsets.Partition.Compare) {
 		c.inputs[p].judge(&v, p)
 	}
@@ -57,13 +58,14 @@ func (c *Checker) Report() Report {
 		In: c.in, Out: c.out,
 		Lost: v.lost.count, Doubled: v.doubled.count, Phantom: v.phantom.count,
 		Reordered: v.reordered.count, Torn: v.torn.count, Foreign: v.foreign.count,
+		Retimed:  v.retimed.count,
 		Examples: v.examples(),
 	}
 }
 
 // verdict gathers the findings of one report.
 type verdict struct {
-	lost, doubled, phantom, reordered, torn, foreign findings
+	lost, doubled, phantom, reordered, torn, foreign, retimed findings
 
 	sightings map[source]place
 }
@@ -80,8 +82,9 @@ func (v *verdict) examples() []string {
 		{"reordered", &v.reordered},
 		{"torn", &v.torn},
 		{"foreign", &v.foreign},
+		{"retimed", &v.retimed},
 	}
-	var takes [6]int
+	takes := make([]int, len(classes))
 	for left, round := MaxExamples, 0; round < MaxExamples; round++ {
 		for i, class := range classes {
 			if left > 0 && round < len(class.examples) {

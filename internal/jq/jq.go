@@ -10,7 +10,7 @@
 //	key        a string, or what another Format makes of it; null for a record without a key
 //	headers    an object: header name → string (null for a header without a value);
 //	           of headers with the same name the last one is shown
-//	timestamp  Kafka's: milliseconds since 1970
+//	timestamp  Kafka's: milliseconds since 1970; -1 if the record has none
 //
 // # What is kept byte for byte
 //

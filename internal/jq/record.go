@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/itchyny/gojq"
+
+	"github.com/eos-pipe/eos-pipe/internal/millis"
 )
 
 // Record is a Kafka record as far as a program can see and set it.
@@ -22,7 +24,7 @@ type Record struct {
 	Topic     string // Topic, Partition, Offset and Timestamp say where the input came from
 	Partition int32
 	Offset    int64
-	Timestamp time.Time // to the millisecond, as Kafka keeps it
+	Timestamp time.Time // to the millisecond, as Kafka keeps it; zero: none
 }
 
 // Header is one header of a record. A name may occur more than once.
@@ -47,7 +49,7 @@ func (p *Program) newInput(r Record) (input, error) {
 	}
 	in.object = map[string]any{
 		"headers": in.headers, "topic": r.Topic,
-		"partition": int(r.Partition), "offset": int(r.Offset), "timestamp": int(r.Timestamp.UnixMilli()),
+		"partition": int(r.Partition), "offset": int(r.Offset), "timestamp": int(millis.Of(r.Timestamp)),
 	}
 	if err := in.show("key", r.Key, p.key); err != nil {
 		return input{}, err

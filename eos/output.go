@@ -1,0 +1,136 @@
+package eos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eos-pipe/eos-pipe/internal/millis"
+)
+
+// This file says which records cannot be outputs: what can be known of one before anything is produced, and what the brokers' answers say about
+// the record rather than about the session.
+
+// DestinationError is the cause within a RejectedError when a record cannot go where it says: there can be no topic of that name, there is none, it is
+// an input or internal to Kafka, the client may not write to it, or it has no such partition. The topics in Config.Outputs are the configuration's choice: what is
+// wrong with those stops the session.
+type DestinationError struct {
+	Topic     string
+	Partition int32 // the one that is not there; -1: no partition of the topic will do
+	Err       error
+}
+
+// Error returns the reason.
+func (e *DestinationError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *DestinationError) Unwrap() error { return e.Err }
+
+// TimestampError is the cause within a RejectedError when the client cannot write a record's timestamp: it is before September 1677 or after April 2262.
+// Mostly it is microseconds, or nanoseconds, in the place of milliseconds.
+type TimestampError struct{ Timestamp time.Time }
+
+// Error names the timestamp in milliseconds.
+func (e *TimestampError) Error() string {
+	return fmt.Sprintf("its timestamp %d is not in milliseconds of the years 1678 to 2261, and would be changed: is it in microseconds?", millis.Of(e.Timestamp))
+}
+
+// CheckOutput returns why no session will take a record for that topic with that timestamp, as far as it can be known without asking anybody; nil if it may
+// be taken. The error is a DestinationError or a TimestampError.
+func CheckOutput(topic string, timestamp time.Time) error {
+	if fault := topicFault(topic); fault != "" {
+		return &DestinationError{topic, -1, errors.New(fault)}
+	}
+	if !millis.CanWrite(timestamp) {
+		return &TimestampError{timestamp}
+	}
+	return nil
+}
+
+// longTopic is how long the name of a topic may be.
+const longTopic = 249
+
+// topicFault says what is wrong with the name of a topic, as org.apache.kafka.common.internals.Topic.validate (4.4.0) does; "" if nothing is.
+func topicFault(name string) string {
+	legal := func(r rune) bool {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '.' || r == '_' || r == '-'
+	}
+	switch {
+	case name == "":
+		return "it names no topic"
+	case name == "." || name == "..":
+		return "no topic can have that name"
+	case len(name) > longTopic:
+		return fmt.Sprintf("no topic can have that name: it is longer than %d characters", longTopic)
+	case strings.ContainsFunc(name, func(r rune) bool { return !legal(r) }):
+		return "no topic can have that name: it may hold only letters, digits, '.', '_' and '-'"
+	}
+	return ""
+}
+
+// CheckOutput is as the function of that name, and also refuses topics that the session reads. What only the brokers know, Commit finds out. It may be called at any
+// time and by any goroutine.
+func (s *Session) CheckOutput(topic string, timestamp time.Time) error {
+	if s.isOutput(topic) && millis.CanWrite(timestamp) {
+		return nil // checked at Open; the rest would cost something for each record
+	}
+	if err := CheckOutput(topic, timestamp); err != nil {
+		return err
+	}
+	if _, input := s.inputs.get(topic); input || isMatch(s.pattern, topic) {
+		return &DestinationError{topic, -1, fmt.Errorf("%s is an input topic: a pipe that reads what it writes never ends", topic)}
+	}
+	return nil
+}
+
+func (s *Session) isOutput(topic string) bool { return slices.Contains(s.cfg.Outputs, topic) }
+
+// rejected returns the error of a record that was not produced as a RejectedError, if that is due to the record; or else nil.
+func (s *Session) rejected(r *kgo.Record, err error) *RejectedError {
+	switch {
+	case actionFor(err, actReplay) == actRejected:
+		return &RejectedError{r, err}
+	case !s.isOutput(r.Topic) && isDestination(err):
+		return &RejectedError{r, &DestinationError{r.Topic, -1, explain(err)}}
+	}
+	if n, ok := s.counts.of(r.Topic).misses(r.Partition); ok {
+		return &RejectedError{r, &DestinationError{r.Topic, r.Partition, fmt.Errorf("the topic has no partition %d: it has %d", r.Partition, n)}}
+	}
+	return nil
+}
+
+// isDestination says whether err is an answer of a broker about the topic that a record is for.
+func isDestination(err error) bool {
+	return errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.TopicAuthorizationFailed) || errors.Is(err, kerr.InvalidTopicException)
+}
+
+// isMisdirected says whether err is that of a record that cannot go where it says: those that go elsewhere have nothing to do with it.
+func isMisdirected(err error) bool {
+	_, ok := errors.AsType[*DestinationError](err)
+	return ok
+}
+
+// isThere asks a broker, and no cache of the client, whether a partition that a record was refused for is there all the same: it may have been added just
+// before.
+func (s *Session) isThere(ctx context.Context, refused error) bool {
+	d, ok := errors.AsType[*DestinationError](refused)
+	if !ok || d.Partition < 0 {
+		return false
+	}
+	s.client.gts.Client().ForceMetadataRefresh()
+	bounded, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = &d.Topic
+	req := kmsg.NewPtrMetadataRequest()
+	req.Topics = append(req.Topics, topic)
+	resp, err := req.RequestWith(bounded, s.plain)
+	return err != nil || len(resp.Topics) != 1 || int(d.Partition) < len(resp.Topics[0].Partitions)
+}
