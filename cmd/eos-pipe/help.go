@@ -27,7 +27,7 @@ var runGroups = []flagGroup{
 	{"What the bytes of keys and values are", []string{
 		"value-format", "key-format", "schema-registry", "schema-registry-username", "schema-registry-password", "schema-registry-token",
 	}},
-	{"Records that cannot be processed", []string{"on-error", "dead-letter-topic", "handler-timeout", "max-decompressed"}},
+	{"Records that cannot be processed", []string{"on-error", "dead-letter-topic", "dead-letter-headers", "handler-timeout", "max-decompressed"}},
 	{"Group and identity", []string{"group", "group-protocol", "instance-id", "transactional-id", "session-timeout"}},
 	{"Transactions and work at once", []string{"commit-interval", "max-records", "max-bytes", "transaction-timeout", "lanes", "parallel"}},
 	{"Memory", []string{"input-buffer-max-bytes", "buffer-memory"}},
