@@ -192,6 +192,7 @@ func (t *transaction) decide(outcome Outcome) {
 		}
 		t.s.due.aborted(t.outputs, inputs)
 	case Unknown: // by whose markers an output ends is not known either
+	case Unchanged: // no transaction ends like this
 	}
 }
 

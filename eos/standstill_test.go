@@ -47,7 +47,7 @@ func TestStandstill(t *testing.T) {
 			var x standstill
 			x.assigned(p, 10, true)
 			var last offsets.Set
-			for _, word := range strings.Fields(tc.happens) {
+			for word := range strings.FieldsSeq(tc.happens) {
 				last = happen(t, &x, p, word)
 			}
 			if tc.suspects < 0 {

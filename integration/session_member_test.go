@@ -83,7 +83,7 @@ func (b *sessionBench) member(instance string) (sessionMember, []int32) {
 // The partitions of a member of the consumer protocol move while its offsets are under way: they carry an epoch at which it had partitions that
 // it has no more. v5 calls that ILLEGAL_GENERATION, v6 STALE_MEMBER_EPOCH; the transaction is aborted, and the session goes on.
 func TestSessionStaleMemberEpoch(t *testing.T) {
-	offsetVersions(t, func(t *testing.T, most *kversion.Versions, version int16) {
+	offsetVersions(t, func(t *testing.T, most *kversion.Versions, _ int16) {
 		b := newSessionBench(t)
 		b.needConsumerProtocol()
 		b.proto = eos.ConsumerProtocol

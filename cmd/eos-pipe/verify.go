@@ -70,7 +70,7 @@ func newVerifyCommand(a *app) *cobra.Command {
 		check: func(all *faults) {
 			o.ID, o.Filter, o.Map = compileJQ(all, "id", id), compileJQ(all, "filter", filter), compileJQ(all, "map", mapping)
 			o.checkConnection(all)
-			o.formats.check(all)
+			o.check(all)
 			checkTopics(all, o.From, o.FromPattern, o.To)
 			checkPresent(all, "group", o.Group != "", "NAME")
 			checkPolicy(all, o.OnError, o.DeadLetterTopic, o.From, o.To)

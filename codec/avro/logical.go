@@ -71,7 +71,7 @@ func scale(n, from, to int64) (int64, bool) {
 	}
 	factor := from / to
 	high, low := bits.Mul64(magnitude(n), uint64(factor))
-	if high != 0 || low > math.MaxInt64 && !(n < 0 && low == 1<<63) {
+	if high != 0 || low > math.MaxInt64 && (n >= 0 || low != 1<<63) {
 		return 0, false
 	}
 	return n * factor, true

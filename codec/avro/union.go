@@ -93,7 +93,7 @@ func (c *targets) check(t reflect.Type, n *node) error {
 
 func (c *targets) record(t reflect.Type, n *node) error {
 	for _, f := range n.fields {
-		goType := t
+		var goType reflect.Type
 		switch t.Kind() {
 		case reflect.Map:
 			goType = t.Elem()
@@ -113,8 +113,7 @@ func (c *targets) record(t reflect.Type, n *node) error {
 
 // fieldType returns the type of the struct's field of that name in Avro; nil if there is none. The struct stands in outer.
 func fieldType(t reflect.Type, name string, outer []reflect.Type) reflect.Type {
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		tag, options, _ := strings.Cut(f.Tag.Get("avro"), ",")
 		inner := f.Type
 		if inner.Kind() == reflect.Pointer {

@@ -37,11 +37,11 @@ func faults(e *jsonschema.ValidationError) []string {
 	switch e.ErrorKind.(type) {
 	case *kind.Schema, *kind.Reference: // names the schema only
 	default:
-		place := ""
+		var place strings.Builder
 		for _, name := range e.InstanceLocation {
-			place += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+			place.WriteString("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name))
 		}
-		all = append(all, visible("at '"+place+"': "+text(e.ErrorKind)))
+		all = append(all, visible("at '"+place.String()+"': "+text(e.ErrorKind)))
 	}
 	for _, cause := range e.Causes {
 		all = append(all, faults(cause)...)

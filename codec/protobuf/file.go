@@ -162,7 +162,7 @@ func dropNames(file *descriptorpb.FileDescriptorProto) {
 func fillNames(file *descriptorpb.FileDescriptorProto) {
 	eachField(file.GetMessageType(), func(f *descriptorpb.FieldDescriptorProto) {
 		if f.JsonName == nil {
-			f.JsonName = proto.String(jsonName(f.GetName()))
+			f.JsonName = new(jsonName(f.GetName()))
 		}
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/types/descriptorpb"
 
@@ -14,7 +13,7 @@ import (
 // Imports that clients know by themselves are not looked up as subjects: no registry is asked.
 func TestKnownImports(t *testing.T) {
 	f, err := protodesc.FileOptions{AllowUnresolvable: true}.New(&descriptorpb.FileDescriptorProto{
-		Name: proto.String("a.proto"), Dependency: []string{"google/protobuf/any.proto", "google/type/money.proto", "confluent/meta.proto"},
+		Name: new("a.proto"), Dependency: []string{"google/protobuf/any.proto", "google/type/money.proto", "confluent/meta.proto"},
 	}, nil)
 	require.NoError(t, err)
 	reg, err := registry.New(registry.Config{URLs: []string{"http://127.0.0.1:1"}, Attempts: 1})

@@ -152,7 +152,7 @@ func link(s registry.Schema) (protoreflect.FileDescriptor, error) {
 		if err := proto.Unmarshal(raw, &f); err != nil {
 			return protocompile.SearchResult{}, err
 		}
-		f.Name = proto.String(path)
+		f.Name = new(path)
 		fillNames(&f) // the compiler takes fields without for fields of the same name
 		return protocompile.SearchResult{Proto: &f}, nil
 	}))}
