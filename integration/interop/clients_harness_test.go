@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"hash/fnv"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +74,17 @@ type entry struct {
 	Headers   [][]any `json:"headers"` // of a name and a value, or none
 
 	Committed map[int32]int64 `json:"committed,omitempty"` // in a reader's last line
+}
+
+// String shows all of it; none is not the same as empty.
+func (e entry) String() string {
+	text := func(data []byte) string {
+		if data == nil {
+			return "none"
+		}
+		return strconv.Quote(string(data))
+	}
+	return fmt.Sprintf("%d@%d of %d: key %s, headers %v, value %s", e.Partition, e.Offset, e.Timestamp, text(e.Key), e.Headers, text(e.Value))
 }
 
 // header is a header as it stands in an entry.
