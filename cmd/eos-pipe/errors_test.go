@@ -167,8 +167,10 @@ func TestNearest(t *testing.T) {
 // in the largest unit that fits, and what it prints is read as the same.
 func TestSizeValue(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]sizeValue{"0": 0, "1048576": 1 << 20, "512KiB": 512 << 10, "16 MiB": 16 << 20, "1GiB": 1 << 30,
-		"16m": 16 << 20, "16M": 16 << 20, "2g": 2 << 30, "64k": 64 << 10, "16MB": 16_000_000, "1kB": 1000, "3gb": 3_000_000_000, "10b": 10} {
+	for text, want := range map[string]sizeValue{
+		"0": 0, "1048576": 1 << 20, "512KiB": 512 << 10, "16 MiB": 16 << 20, "1GiB": 1 << 30,
+		"16m": 16 << 20, "16M": 16 << 20, "2g": 2 << 30, "64k": 64 << 10, "16MB": 16_000_000, "1kB": 1000, "3gb": 3_000_000_000, "10b": 10,
+	} {
 		var v sizeValue
 		require.NoError(t, v.Set(text), text)
 		require.Equal(t, want, v, text)

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Plan is all that is drawn from a seed: what a schedule will do. Only the order of what happens at one instant of virtual
@@ -116,7 +118,23 @@ func Draw(seed uint64, focus Focus) Plan {
 			At: time.Duration(d.Int64N(int64(p.Window))), Kind: kind{act: deaf}, Member: d.IntN(p.Members), Skip: d.IntN(p.Inputs), Count: 1,
 		})
 	}
+	if l := rand.New(rand.NewPCG(seed, 0x1eaf)); l.IntN(40) == 0 {
+		p.Events = append(p.Events, leaving(l, p)...)
+	}
 	return p
+}
+
+// leaving draws a fault of how a member leaves the group, and has it leave: few members do while faults are drawn, and a fault of what they say then is
+// seldom drawn for one of them.
+func leaving(r *rand.Rand, p Plan) []Event {
+	k := kind{act: []act{lostAnswer, lostRequest, lateAnswer, lateRequest}[r.IntN(4)], api: kmsg.LeaveGroup}
+	if p.Consumer {
+		k = k.consumer()
+	}
+	e := Event{At: time.Duration(r.Int64N(int64(p.Window))), Kind: k, Member: r.IntN(p.Members), Count: 1, For: k.drawTime(r)}
+	left := Event{At: e.At + time.Millisecond, Kind: kind{act: leave}, Member: e.Member, Count: 1}
+	left.For = left.Kind.drawTime(r)
+	return []Event{e, left}
 }
 
 // String tells the plan, a line for each fault.
