@@ -69,7 +69,7 @@ Exit codes.
   3  fenced: another instance with the same transactional id has taken over, or runs
      on this host already
   4  stopped for an operator: a poison record, lost offsets, a changed topic,
-     or brokers that refuse who it is or what it may do`
+     or brokers that refuse for good who it is, what it may do or what it asks`
 
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{

@@ -33,8 +33,8 @@ the pipe runs with --provenance, or by --id: a jq program that gives the same te
 input record and its output. Give the --filter, --map, --value-format, --key-format,
 --on-error and --dead-letter-topic of the pipe, so that what it leaves out on purpose does
 not count as lost: a dead letter is the one output of its record. Records that the pipe has
-skipped since the broker refused their output count as lost. A header
-that names other topics than --from is another pipe's, and says nothing.
+skipped since the broker refused their output count as lost. A header that names other topics
+than --from is another pipe's, and says nothing.
 
 An output has the timestamp of its input, unless its topic has LogAppendTime. Give
 --any-timestamp where a program of your own sets others.
