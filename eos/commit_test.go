@@ -31,7 +31,7 @@ func (b *testBench) tapped() (eos.Config, *wiretap.Tap) {
 	return cfg, tap
 }
 
-// Must-do 1. A record that the broker refuses never leads to a commit: the batch is aborted, the error names the
+// A record that the broker refuses never leads to a commit: the batch is aborted, the error names the
 // record, and its input comes again. (The plain client would commit the offsets and lose it.)
 func TestFailedProduceNeverCommits(t *testing.T) {
 	b := setup(t)
@@ -54,7 +54,7 @@ func TestFailedProduceNeverCommits(t *testing.T) {
 	b.requireOnce(30)
 }
 
-// Must-do 2. Answers to EndTxn(commit) that are lost, one or for good: the client cannot know; the session finds out
+// Answers to EndTxn(commit) that are lost, one or for good: the client cannot know; the session finds out
 // that the transaction is committed, and says so. Nothing is doubled.
 func TestLostCommitAnswer(t *testing.T) {
 	for _, lost := range []int{1, 3, wiretap.Always} {
@@ -73,7 +73,7 @@ func TestLostCommitAnswer(t *testing.T) {
 	}
 }
 
-// Must-do 2. A commit that never reached the broker: the session finds out that the transaction was aborted, and the
+// A commit that never reached the broker: the session finds out that the transaction was aborted, and the
 // records come again. Nothing is lost.
 func TestCommitThatNeverArrived(t *testing.T) {
 	b := setup(t)
@@ -92,7 +92,7 @@ func TestCommitThatNeverArrived(t *testing.T) {
 	b.requireOnce(300)
 }
 
-// Must-do 2, hidden. UNKNOWN_SERVER_ERROR in answer to a commit that was applied: the client calls it an abort and
+// UNKNOWN_SERVER_ERROR in answer to a commit that was applied: the client calls it an abort and
 // goes back; the session asks the broker and finds it committed.
 func TestUnknownServerErrorAfterCommit(t *testing.T) {
 	b := setup(t)
@@ -105,7 +105,7 @@ func TestUnknownServerErrorAfterCommit(t *testing.T) {
 	b.requireOnce(300)
 }
 
-// Must-do 3. A session that starts where another with the same ids has died in a transaction goes on at once, not after
+// A session that starts where another with the same ids has died in a transaction goes on at once, not after
 // the transaction timeout: its producer id ends that transaction before the first poll.
 func TestRestartFencesAtOnce(t *testing.T) {
 	b := setup(t)
@@ -135,7 +135,7 @@ func TestRestartFencesAtOnce(t *testing.T) {
 	require.Error(t, <-ended)
 }
 
-// Must-do 4. What the client is about to commit is compared with what was polled: the batch and nothing else. A batch
+// What the client is about to commit is compared with what was polled: the batch and nothing else. A batch
 // that is not the last one polled, or was committed already, is refused, and the session stays well.
 func TestCommitTakesOnlyTheLastBatch(t *testing.T) {
 	b := setup(t)
@@ -176,7 +176,7 @@ func TestPollGivesBackWhatWasNotCommitted(t *testing.T) {
 	b.requireOnce(90)
 }
 
-// Must-do 8. A transaction that comes near its timeout is aborted by the session itself, and its records come again.
+// A transaction that comes near its timeout is aborted by the session itself, and its records come again.
 func TestOldTransactionIsAborted(t *testing.T) {
 	b := setup(t)
 	b.produce(30)
@@ -192,7 +192,7 @@ func TestOldTransactionIsAborted(t *testing.T) {
 	b.requireOnce(30)
 }
 
-// Must-do 9. A second session with the same ids fences the first, which stops and says by whom; it does not fence back.
+// A second session with the same ids fences the first, which stops and says by whom; it does not fence back.
 func TestSecondSessionFencesFirst(t *testing.T) {
 	b := setup(t)
 	b.produce(30)
@@ -225,7 +225,7 @@ func nextOf(err error) eos.Next {
 	return eos.Stop
 }
 
-// Must-do 10. A client whose producer id has failed for good is replaced; the records come again.
+// A client whose producer id has failed for good is replaced; the records come again.
 func TestFatalProducerErrorReplacesClient(t *testing.T) {
 	b := setup(t)
 	b.produce(30)
@@ -239,7 +239,7 @@ func TestFatalProducerErrorReplacesClient(t *testing.T) {
 	b.requireOnce(30)
 }
 
-// Must-do 11. An end that the client turns into an abort, (false, nil), is an error of Commit: aborted, poll again. So it is for each error by which
+// An end that the client turns into an abort, (false, nil), is an error of Commit: aborted, poll again. So it is for each error by which
 // the group's coordinator says that the group has gone on without this member, at TxnOffsetCommit v5 and v6, which tell the same by
 // other codes (KIP-1319).
 func TestAbortByRebalanceIsReported(t *testing.T) {
@@ -268,7 +268,7 @@ func TestAbortByRebalanceIsReported(t *testing.T) {
 	}
 }
 
-// Must-do 15. A caller's context that ends in the middle of a transaction aborts it at once, before its commit is sent.
+// A caller's context that ends in the middle of a transaction aborts it at once, before its commit is sent.
 func TestCancelledCommitAborts(t *testing.T) {
 	b := setup(t)
 	b.produce(30)
@@ -298,7 +298,7 @@ func TestCancelledCommitAborts(t *testing.T) {
 	b.requireOnce(30)
 }
 
-// Must-do 15. A caller's context that ends while the commit is on its way does not cut it: it is waited for.
+// A caller's context that ends while the commit is on its way does not cut it: it is waited for.
 func TestCommitOnItsWayIsWaitedFor(t *testing.T) {
 	b := setup(t)
 	b.produce(30)
@@ -318,7 +318,7 @@ func TestCommitOnItsWayIsWaitedFor(t *testing.T) {
 	b.requireOnce(30)
 }
 
-// Must-do 16. A batch of which nothing is produced still commits its offsets, in a transaction of offsets alone.
+// A batch of which nothing is produced still commits its offsets, in a transaction of offsets alone.
 func TestCommitWithoutOutput(t *testing.T) {
 	b := setup(t)
 	b.produce(30)

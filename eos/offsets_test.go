@@ -8,7 +8,7 @@ import (
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// Must-do 4. The offsets in a request are compared with those of what was processed: any difference stops the commit.
+// The offsets in a request are compared with those of what was processed: any difference stops the commit.
 func TestOffsetsOfARequestAreChecked(t *testing.T) {
 	want, err := offsets.ParseSet("in-0=10 in-1=20")
 	require.NoError(t, err)

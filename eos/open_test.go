@@ -26,7 +26,7 @@ func TestConfigReportsAllFaults(t *testing.T) {
 	require.NoError(t, eos.Config{BootstrapServers: []string{"b"}, Group: "g", TransactionalID: "t", Topics: []string{"a"}}.Validate())
 }
 
-// Must-do 18. franz-go options that would break the guarantee are refused, each with its reason; others pass.
+// franz-go options that would break the guarantee are refused, each with its reason; others pass.
 func TestUnsafeOptionsAreRefused(t *testing.T) {
 	b := setup(t)
 	for name, opts := range map[string][]kgo.Opt{
@@ -92,7 +92,7 @@ func TestUnreachableBroker(t *testing.T) {
 	require.ErrorContains(t, err, "127.0.0.1:1")
 }
 
-// Must-do 17. Brokers before 2.5 cannot hold offsets back while a transaction is open: refused.
+// Brokers before 2.5 cannot hold offsets back while a transaction is open: refused.
 func TestOldBrokersAreRefused(t *testing.T) {
 	b := setup(t, kfake.MaxVersions(kversion.V2_4_0()))
 	_, err := eos.Open(t.Context(), b.config())
@@ -126,7 +126,7 @@ func TestUnknownServerErrorAtInitProducerID(t *testing.T) {
 	b.requireOnce(300)
 }
 
-// Must-do 17. A transaction timeout beyond the broker's transaction.max.timeout.ms is refused when the session opens,
+// A transaction timeout beyond the broker's transaction.max.timeout.ms is refused when the session opens,
 // not when the first record is produced.
 func TestTransactionTimeoutBeyondTheBrokers(t *testing.T) {
 	b := setup(t)
@@ -155,7 +155,7 @@ func TestClose(t *testing.T) {
 	require.Empty(t, groups["g"].Members)
 }
 
-// Must-do 3, in order: the producer id is initialized before the group is joined.
+// The producer id is initialized before the group is joined.
 func TestProducerIDComesFirst(t *testing.T) {
 	b := setup(t)
 	b.produce(30)

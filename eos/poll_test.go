@@ -42,7 +42,7 @@ func (b *testBench) deleteRecords(partition int32, before int64) {
 	require.NoError(b.t, resp.Error())
 }
 
-// Must-do 5. Every partition has a committed offset before any of its records is handed out: the log's start, which
+// Every partition has a committed offset before any of its records is handed out: the log's start, which
 // need not be 0, and an abort before the first commit goes back there.
 func TestEveryPartitionGetsACommittedOffset(t *testing.T) {
 	b := setup(t)
@@ -56,7 +56,7 @@ func TestEveryPartitionGetsACommittedOffset(t *testing.T) {
 	require.Len(t, b.output(), 26)
 }
 
-// Must-do 5. A group that starts at the latest offset never sees an older record, not even after an abort.
+// A group that starts at the latest offset never sees an older record, not even after an abort.
 func TestStartLatest(t *testing.T) {
 	b := setup(t)
 	b.produce(30)
@@ -79,7 +79,7 @@ func TestStartLatest(t *testing.T) {
 	require.Equal(t, []string{"new"}, b.output())
 }
 
-// Must-do 5. A partition that is added later is read from its first record, also by a group that started at the latest.
+// A partition that is added later is read from its first record, also by a group that started at the latest.
 func TestAddedPartitionStartsAtItsFirstRecord(t *testing.T) {
 	b := setup(t)
 	cfg := b.config()
@@ -96,7 +96,7 @@ func TestAddedPartitionStartsAtItsFirstRecord(t *testing.T) {
 	require.Equal(t, []string{"first"}, b.output())
 }
 
-// Must-do 6. Records deleted before they were processed stop the session with the exact range, and are never passed
+// Records deleted before they were processed stop the session with the exact range, and are never passed
 // over: another session stops just the same.
 func TestLostOffsetsStop(t *testing.T) {
 	b := setup(t)
@@ -118,7 +118,7 @@ func TestLostOffsetsStop(t *testing.T) {
 	}
 }
 
-// Must-do 6. The same in the middle of a run: what the session has not fetched yet is deleted behind its back.
+// The same in the middle of a run: what the session has not fetched yet is deleted behind its back.
 func TestLostOffsetsStopWhileRunning(t *testing.T) {
 	b := setup(t)
 	b.produce(30)
@@ -155,7 +155,7 @@ func untilError(t *testing.T, s *eos.Session) error {
 	}
 }
 
-// Must-do 7. Records of an aborted transaction on the input are not processed, and those of an open one wait; the
+// Records of an aborted transaction on the input are not processed, and those of an open one wait; the
 // group's offsets pass over the markers, so that nothing lags.
 func TestAbortedInputIsNotProcessed(t *testing.T) {
 	b := setup(t)
@@ -181,7 +181,7 @@ func TestAbortedInputIsNotProcessed(t *testing.T) {
 	b.requireOnce(15)
 }
 
-// Must-do 12 and 13. Members that come and go: rebalances between and around transactions neither lose nor double, and
+// Members that come and go: rebalances between and around transactions neither lose nor double, and
 // a rebalance that was over before a transaction began does not abort it.
 func TestRebalances(t *testing.T) {
 	b := setup(t)
@@ -217,7 +217,7 @@ func TestRebalances(t *testing.T) {
 	b.requireOnce(total)
 }
 
-// Must-do 12. While a batch is out, the group waits: a member that joins meanwhile does not make its commit an abort.
+// While a batch is out, the group waits: a member that joins meanwhile does not make its commit an abort.
 func TestCommitInTheMiddleOfARebalance(t *testing.T) {
 	b := setup(t)
 	b.produce(30)
@@ -266,7 +266,7 @@ func TestMemberGivenUpDuringCommit(t *testing.T) {
 	b.requireOnce(30)
 }
 
-// Must-do 13. The first transaction after a rebalance that took place between two transactions commits.
+// The first transaction after a rebalance that took place between two transactions commits.
 func TestStaleRevokeDoesNotAbort(t *testing.T) {
 	b := setup(t)
 	b.produce(30)

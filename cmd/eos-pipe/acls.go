@@ -81,7 +81,7 @@ type acl struct {
 	Why          string `json:"why"`
 }
 
-// acls are what the brokers check (KafkaApis and StandardAuthorizer of Kafka 4.3): READ and WRITE imply DESCRIBE, and
+// acls are what the brokers check (KafkaApis and StandardAuthorizer of Kafka 4.4): READ and WRITE imply DESCRIBE, and
 // IDEMPOTENT_WRITE on the cluster is asked only of producers without a transactional id.
 func (o *aclsOptions) acls() aclsResult {
 	prefix := o.Group + "-"
