@@ -82,7 +82,7 @@ func (s *Session) checkAssigned(ctx context.Context, fetched map[string]map[int3
 
 // knowTopics asks for the ids of the topics, and returns which of the partitions have a committed offset.
 func (s *Session) knowTopics(ctx context.Context, fetched map[string]map[int32]kgo.Offset) (offsets.Set, error) {
-	topics, err := s.adm.ListTopics(ctx, slices.Collect(maps.Keys(fetched))...)
+	topics, err := s.listTopics(ctx, slices.Collect(maps.Keys(fetched))) // a broker may not know of a new one yet
 	if err := errors.Join(err, topics.Error()); err != nil {
 		return nil, fmt.Errorf("ask for the ids of the topics: %w", err)
 	}

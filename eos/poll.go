@@ -43,7 +43,7 @@ func (b Batch) Offsets() offsets.Set { return b.next.Clone() }
 // A batch that was not committed comes again: Poll first goes back to the committed offsets. While a batch is out,
 // the group waits with rebalancing, up to the larger of session and transaction timeout.
 //
-// Poll returns ctx.Err() when ctx ends, and the session stays as it is. Any other error is an *Error that says whether
+// Poll returns ctx.Err() when ctx ends, and the session stays as it is; only if it is taking a new client just then, it stops, with Reopen. Any other error is an *Error that says whether
 // to go on; records that are gone from the log (LostOffsetsError) or damaged in it (UnreadableError) are never passed over.
 func (s *Session) Poll(ctx context.Context) (Batch, error) {
 	return s.PollRecords(ctx, s.cfg.MaxRecords)
@@ -99,7 +99,7 @@ func (s *Session) PollRecords(ctx context.Context, most int) (Batch, error) {
 			}
 			continue
 		}
-		s.noRoom = time.Time{}
+		s.noRoom, s.failing = time.Time{}, 0
 		s.polled++
 		b.id, s.pending = s.polled, true
 		s.to(Preparing, nil)
@@ -308,6 +308,12 @@ func (s *Session) awaitRoom(ctx context.Context, b Batch) {
 	s.noRoom = time.Time{}
 }
 
+// partitionPause is how long a session waits before it takes a new client for an error of a partition, after so many in a row: the error may last, and
+// each new client joins the group.
+func partitionPause(times int) time.Duration {
+	return min(100*time.Millisecond<<min(times, 6), 5*time.Second)
+}
+
 // errOrder should never be seen: records came out of their order.
 var errOrder = errors.New("records were fetched out of order")
 
@@ -348,9 +354,12 @@ func (s *Session) pollFailed(ctx context.Context, err error) error {
 		err = s.otherGroup(ctx, err)
 	}
 	act := s.act(err, actReplay)
-	if failed, ok := errors.AsType[*fetchError](err); ok && failed.partition.Topic != "" && act == actReplay {
+	if failed, ok := errors.AsType[*fetchError](err); ok && failed.partition.Topic != "" && (act == actReplay || act == actReplace) {
 		act = actReplace // kgo does not go on with each partition of which it has told an error
-		sleep(ctx, 100*time.Millisecond)
+		if !sleep(ctx, partitionPause(s.failing)) {
+			return s.pollFailed(ctx, err)
+		}
+		s.failing++
 	}
 	if errors.Is(err, errDiscarded) || errors.Is(err, errOrder) || errors.Is(err, kgo.ErrClientClosed) {
 		act = actReplace

@@ -360,3 +360,15 @@ func TestFencedInstanceIDIsAsked(t *testing.T) {
 	require.ErrorIs(t, err, eos.ErrFenced)
 	require.Equal(t, eos.Stop, nextOf(err))
 }
+
+// Errors of a partition that pass are waited for, and all is read once.
+func TestErrorsOfAPartitionPass(t *testing.T) {
+	b := setup(t)
+	b.produce(3)
+	cfg, tap := b.tapped()
+	s := b.open(cfg)
+	rule := tap.Add(wiretap.Rule{API: kmsg.Fetch, Action: wiretap.RewriteError, ErrorCode: kerr.UnknownServerError.Code, Count: 2})
+	require.Empty(t, run(t, s, 3))
+	require.Equal(t, 2, rule.Hits())
+	b.requireOnce(3)
+}

@@ -59,6 +59,7 @@ type Session struct {
 	watch        watchdog
 	over         *PassedOverError // the batch that is passed over next
 	resume       func()           // has the client fetch all partitions again
+	failing      int              // polls in a row that ended with an error of a partition
 	noRoom       time.Time        // since when no input has come because the InputBuffer is full
 
 	askAllowed atomic.Int64                   // how long the next question may take, in ns; see asking

@@ -69,6 +69,9 @@ func unreadable(err error) (failed []*fetchError, only bool) {
 	if !ok || f.partition.Topic == "" || isContext(err) || isDataLoss(err) || errors.Is(err, kgo.ErrClientClosed) || kgo.IsRetryableBrokerErr(err) {
 		return nil, false
 	}
+	if f.fetched == nil || f.fetched.HighWatermark <= 0 {
+		return nil, false // nothing was fetched: kgo tells so of a leader that it cannot ask, as for want of a certificate
+	}
 	if _, ok := errors.AsType[*kerr.Error](err); ok && !errors.Is(err, kerr.CorruptMessage) {
 		return nil, false
 	}
@@ -107,8 +110,8 @@ func (s *Session) readable(ctx context.Context, b Batch, failed []*fetchError) (
 // readAgain makes a new client if the old one may have passed over what it could not read: behind a batch of an unknown form kgo
 // goes on at the next offset, and to go back is nothing to it while it has handed out nothing since.
 func (s *Session) readAgain(ctx context.Context) error {
-	if s.reread == nil {
-		return nil
+	if s.reread == nil || ctx.Err() != nil {
+		return ctx.Err()
 	}
 	if f, ok := errors.AsType[*fetchError](s.reread); ok && s.isPassedOver(f) {
 		s.passOver(ctx, f.partition)

@@ -143,10 +143,11 @@ func (c *client) inspect(suspects offsets.Set) {
 
 // giveUp has the client discarded, when the session asks it next if a batch is out.
 func (c *client) giveUp(p offsets.Partition, at, end int64) {
-	c.s.cfg.Logger.Warn("a partition stands still: the client does not fetch it though it has more records; nothing is lost or doubled, a new client reads on from what is committed",
-		"transactional_id", c.s.cfg.TransactionalID, "partition", p.String(), "offset", at, "end", end)
 	why := fmt.Errorf("%w (%s at offset %d, which ends at %d)", errStandsStill, p, at, end)
-	c.standsStill.Store(&why)
+	if c.standsStill.CompareAndSwap(nil, &why) {
+		c.s.cfg.Logger.Warn("a partition stands still: the client does not fetch it though it has more records; nothing is lost or doubled, a new client reads on from what is committed",
+			"transactional_id", c.s.cfg.TransactionalID, "partition", p.String(), "offset", at, "end", end)
+	}
 	if c.s.watch.isWaiting() {
 		c.discard(why)
 	}

@@ -24,7 +24,7 @@ import (
 // name. An id that was given is taken as it is: a supervisor that moves a pipe from here to there wants the fence.
 
 // holdPatience is how long to wait for the other process: it may be one that drains, of which this one is the restart.
-const holdPatience = processor.DefaultDrainTimeout + 2*time.Second
+const holdPatience = processor.DefaultDrainTimeout + 12*time.Second
 
 // hold takes a transactional id that is made of the host's name for this process, until release is called or the process is dead. An error says that
 // another process on this host has it. Where no file can be locked it goes on without.
