@@ -55,7 +55,7 @@ func (s *Session) connect(ctx context.Context) (*client, error) {
 			return c, err
 		}
 		s.retrying("make a new client", err)
-		if !sleep(ctx, wait) {
+		if !ask.Sleep(ctx, wait) {
 			return nil, err
 		}
 	}
@@ -118,7 +118,7 @@ func (s *Session) untilAnswered(ctx context.Context, what string, step func() er
 			return err
 		}
 		s.retrying(what, err)
-		if !sleep(ctx, wait) {
+		if !ask.Sleep(ctx, wait) {
 			return err
 		}
 	}
@@ -179,17 +179,5 @@ func (c *client) blocked(context.Context, *kgo.Client) {
 	}
 	if hurry := c.hurry.Load(); hurry != nil {
 		(*hurry)()
-	}
-}
-
-// sleep waits for d and returns true, or returns false as soon as ctx ends.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/eos-pipe/eos-pipe/internal/ask"
 )
 
 // inDoubt finds out what became of a transaction when End returned an error. The error may hide a commit: the answer
@@ -104,7 +106,7 @@ func (s *Session) describeTransaction(ctx context.Context) (kadm.DescribedTransa
 		}
 		s.plain.ForceMetadataRefresh()
 		s.retrying("describe the transaction", err)
-		if !sleep(ctx, wait) {
+		if !ask.Sleep(ctx, wait) {
 			return d, err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/eos-pipe/eos-pipe/internal/ask"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -51,7 +52,7 @@ func (o openOnes) next(now time.Time, at offsets.Set, stable, ends map[offsets.P
 // watchOpen says which transactions stay open on the input, until the client is closed.
 func (c *client) watchOpen() {
 	seen := openOnes{}
-	for sleep(c.life, openInterval) {
+	for ask.Sleep(c.life, openInterval) {
 		at, asked := c.comeTo()
 		if len(at) == 0 {
 			continue

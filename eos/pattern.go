@@ -10,6 +10,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/eos-pipe/eos-pipe/internal/ask"
 )
 
 // This file finds the topics that match Config.TopicPattern: those that are there at Open, and those that are created later.
@@ -95,7 +97,7 @@ func (c *client) watchTopics() {
 		interval = min(interval, age)
 	}
 	gone := map[string]bool{}
-	for sleep(c.life, interval) {
+	for ask.Sleep(c.life, interval) {
 		all, found, err := c.s.listMatches(c.life)
 		if err != nil {
 			if !errors.Is(err, context.Canceled) {

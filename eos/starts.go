@@ -104,7 +104,7 @@ func (c *client) commitStarts(ctx context.Context, starts offsets.Set, as member
 			err = fmt.Errorf("%w: %w", errStart, err)
 			c.discard(err)
 			return err
-		case ask.IsFinal(err) || ctx.Err() != nil || !sleep(bounded, wait):
+		case ask.IsFinal(err) || ctx.Err() != nil || !ask.Sleep(bounded, wait):
 			return fmt.Errorf("commit start offsets %s: %w", starts, err)
 		}
 		c.s.retrying("commit where the group starts", err)

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"time"
+
+	"github.com/eos-pipe/eos-pipe/internal/ask"
 )
 
 // PanicError is the cause when a handler or a codec panicked.
@@ -41,7 +43,7 @@ func (e Errors) attempts(ctx context.Context, f func(context.Context) error) (ca
 		if err == nil || calls > e.Retries || ctx.Err() != nil || isVerdict(err) || isTooLarge(err) || isRejected(err) {
 			return calls, err
 		}
-		if !rest(ctx, pause/2+rand.N(pause/2+1)) {
+		if !ask.Sleep(ctx, pause/2+rand.N(pause/2+1)) {
 			return calls, err
 		}
 	}
@@ -71,16 +73,4 @@ func recovered(err *error) {
 func isVerdict(err error) bool {
 	_, ok := errors.AsType[*verdict](err)
 	return ok
-}
-
-// rest waits for d and returns true, or returns false as soon as ctx ends.
-func rest(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

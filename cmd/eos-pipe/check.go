@@ -10,8 +10,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
+	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/internal/jq"
 	"github.com/eos-pipe/eos-pipe/processor"
 )
@@ -90,11 +92,8 @@ func checkPattern(all *faults, pattern string) {
 	}
 }
 
-// legalTopic is Kafka's rule: org.apache.kafka.common.internals.Topic.
-var legalTopic = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
-
 func checkTopic(all *faults, flag, topic string) {
-	if !legalTopic.MatchString(topic) || topic == "." || topic == ".." {
+	if eos.CheckOutput(topic, time.UnixMilli(0)) != nil { // the rule is that of all topics
 		all.add("--"+flag+": "+quote(topic)+" is not a topic name", "Kafka allows 1 to 249 of the characters a-z A-Z 0-9 . _ -")
 	}
 }

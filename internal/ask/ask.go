@@ -63,7 +63,7 @@ func For(ctx context.Context, patience time.Duration, log *slog.Logger, what str
 			unknown = time.Now()
 		}
 		isLate := !unknown.IsZero() && time.Since(unknown) > NewTopic || time.Since(heard)+pause > patience
-		if isCut || isLate || IsFinal(err) && !errors.Is(err, kerr.UnknownServerError) || !sleep(ctx, pause) {
+		if isCut || isLate || IsFinal(err) && !errors.Is(err, kerr.UnknownServerError) || !Sleep(ctx, pause) {
 			return *cause.Load()
 		}
 	}
@@ -122,8 +122,8 @@ func isAnswer(err error) bool {
 	return ok
 }
 
-// sleep waits for d and returns true, or returns false as soon as ctx ends.
-func sleep(ctx context.Context, d time.Duration) bool {
+// Sleep waits for d and returns true, or returns false as soon as ctx ends.
+func Sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
