@@ -484,7 +484,7 @@ func (p *pipe) freezeInTransaction(pr *process) {
 	p.t.Helper()
 	p.await(pr.name+" is stopped with an open transaction", time.Minute, func(ctx context.Context) (bool, error) {
 		pr.signal(syscall.SIGSTOP)
-		for range 2 { // what it had sent before it was stopped may still end the transaction
+		for range 2 { // what it had sent before it was stopped may still end the transaction; on a slow broker even later
 			txn, err := p.transaction(ctx, pr.name)
 			if err != nil || txn.State != "Ongoing" {
 				pr.signal(syscall.SIGCONT)

@@ -105,7 +105,7 @@ func TestKillInOpenTransaction(t *testing.T) {
 	p := newPipe(t, kafkatest.Shared(t), sixToSix, "--session-timeout", "60s", "--transaction-timeout", "60s",
 		"--max-records", "5000", "--until-end")
 	p.fill(int(total))
-	for range 3 {
+	for open := 0; open < 3; { // what it had sent before it was stopped may still end a transaction
 		a := p.start("a")
 		p.awaitMore(10_000)
 		p.freezeInTransaction(a)
@@ -115,7 +115,9 @@ func TestKillInOpenTransaction(t *testing.T) {
 		a.kill()
 		txn, err := p.transaction(t.Context(), "a")
 		require.NoError(t, err)
-		require.Equal(t, "Ongoing", txn.State)
+		if txn.State == "Ongoing" {
+			open++
+		}
 		b := p.start("a")
 		pause := p.awaitProgress(nil, frozen)
 		t.Logf("from restart to the next commit: %v", pause)

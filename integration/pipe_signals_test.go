@@ -155,11 +155,21 @@ func zombie(t *testing.T) (p *pipe, a, b *process, stop func() int64) {
 	a, b = p.start("a"), p.start("b")
 	p.awaitOwners(30*time.Second, "a", "b")
 	p.awaitMore(20_000)
-	p.freezeInTransaction(a)
-	p.awaitOwners(30*time.Second, "b")
-	txn, err := p.transaction(t.Context(), "a")
-	require.NoError(t, err)
-	require.Equal(t, "Ongoing", txn.State)
+	for !p.frozenOverSession(a) {
+		a.signal(syscall.SIGCONT)
+		p.awaitOwners(30*time.Second, "a", "b")
+	}
 	a.signal(syscall.SIGCONT)
 	return p, a, b, stop
+}
+
+// frozenOverSession stops a with a transaction open until b has its partitions, and returns whether the transaction is still open
+// then. It is not if a had sent the transaction's end before it was stopped, and the coordinator was slow to read it.
+func (p *pipe) frozenOverSession(a *process) bool {
+	p.t.Helper()
+	p.freezeInTransaction(a)
+	p.awaitOwners(30*time.Second, "b")
+	txn, err := p.transaction(p.t.Context(), a.name)
+	require.NoError(p.t, err)
+	return txn.State == "Ongoing"
 }
