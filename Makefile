@@ -109,8 +109,10 @@ TORTURE_OUT  ?= bin/torture
 
 .PHONY: torture
 torture: need-go ## storms of faults for TORTURE_TIME (1h) on real Kafka; the report goes to TORTURE_OUT (bin/torture)
-	@$(with_kafka) TORTURE_TIME='$(TORTURE_TIME)' TORTURE_OUT='$(abspath $(TORTURE_OUT))' \
-	  go test -tags torture -run '^TestTorture$$' -count=1 -timeout 0 -v ./integration
+	@rm -f '$(TORTURE_OUT)/summary'; \
+	  $(with_kafka) TORTURE_TIME='$(TORTURE_TIME)' TORTURE_OUT='$(abspath $(TORTURE_OUT))' \
+	  go test -tags torture -run '^TestTorture$$' -count=1 -timeout 0 -v ./integration && result=passed || result=failed; \
+	  internal/tested/record torture $$result "$$(cat '$(TORTURE_OUT)/summary' 2>/dev/null || echo 'ended without a report')"; [[ $$result == passed ]]
 
 KAFKA_VERSIONS ?= 3.9.1 4.0.2 4.1.2 4.2.2 4.3.1
 

@@ -147,6 +147,18 @@ func (r tortureReport) Times() (rows []row) {
 	return rows
 }
 
+// Summary is the whole run in one line: what was verified, what happened to it, and what was wrong.
+func (r tortureReport) Summary() string {
+	var records, committed, wrong int64
+	var all faultCounts
+	for _, one := range r.Rounds {
+		records, committed, wrong = records+one.Records, committed+one.Committed, wrong+one.Wrong()
+		all.add(one.Counts)
+	}
+	return fmt.Sprintf("Kafka %s, %v, seed %d: %d records in %d rounds, %d transactions told apart; kill -9 of %d processes and %d brokers, %d SIGSTOP; %d anomalies",
+		r.Kafka, r.Took.Round(time.Minute), r.Seed, records, len(r.Rounds), committed, all.Kills, all.BrokerKills, all.Zombies, wrong)
+}
+
 func inSeconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
 
 // percentile returns the smallest value that n of a hundred do not exceed; the list is sorted and not empty.
@@ -286,6 +298,7 @@ func TestTortureReport(t *testing.T) {
 	require.Contains(t, md, "| kill -9 of a process | 82 |")
 	require.Contains(t, md, "| "+restartInPlace+" | 6 | 2.00 s | 3.00 s | 3.00 s |")
 	require.Contains(t, md, "| lost | 0 |")
+	require.Equal(t, "Kafka 4.3.1, 0s, seed 7: 2000 records in 2 rounds, 100 transactions told apart; kill -9 of 82 processes and 6 brokers, 0 SIGSTOP; 0 anomalies", r.Summary())
 	round.Anomalies[0].Count = 1
 	md = text()
 	require.Contains(t, md, "# Torture: NOT PASSED")

@@ -88,6 +88,7 @@ func (r *torture) write(t *testing.T) {
 	defer page.Close()
 	require.NoError(t, r.report.markdown(md))
 	require.NoError(t, r.report.html(page))
+	require.NoError(t, os.WriteFile(filepath.Join(r.out, "summary"), []byte(r.report.Summary()+"\n"), 0o644)) // for docs/tested.md
 	t.Logf("the report is in %s", r.out)
 }
 
