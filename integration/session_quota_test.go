@@ -3,6 +3,8 @@ package integration
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -48,27 +50,45 @@ next:
 	return ""
 }
 
+// await waits until there is a line that has all of the texts.
+func (l *linesOf) await(ctx context.Context, texts ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, quotaDeadline)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for l.with(texts...) == "" {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return fmt.Errorf("no line of the log has %q", texts)
+		}
+	}
+	return nil
+}
+
 // throttled is the config of a session whose client id has a quota of so many bytes a second, and what it logs.
 func (b *sessionBench) throttled(quota string, rate float64) (eos.Config, *linesOf) {
 	b.t.Helper()
 	cfg, log := b.config("a"), &linesOf{}
 	cfg.ClientID = kafkatest.Name(b.t, "client")
 	cfg.Logger = slog.New(slog.NewMultiHandler(cfg.Logger.Handler(), slog.NewTextHandler(log, nil)))
-	of := kadm.ClientQuotaEntity{{Type: "client-id", Name: &cfg.ClientID}}
-	set := func(op kadm.AlterClientQuotaOp) error {
-		altered, err := b.adm.AlterClientQuotas(context.WithoutCancel(b.t.Context()), []kadm.AlterClientQuotaEntry{{Entity: of, Ops: []kadm.AlterClientQuotaOp{op}}})
-		for _, a := range altered {
-			require.NoError(b.t, a.Err)
-		}
-		return err
-	}
-	require.NoError(b.t, set(kadm.AlterClientQuotaOp{Key: quota, Value: rate}))
-	b.t.Cleanup(func() { _ = set(kadm.AlterClientQuotaOp{Key: quota, Remove: true}) })
+	require.NoError(b.t, b.setQuota(cfg.ClientID, kadm.AlterClientQuotaOp{Key: quota, Value: rate}))
+	b.t.Cleanup(func() { _ = b.setQuota(cfg.ClientID, kadm.AlterClientQuotaOp{Key: quota, Remove: true}) })
 	b.eventually("the quota is there", func() bool {
 		described, err := b.adm.DescribeClientQuotas(b.t.Context(), true, []kadm.DescribeClientQuotaComponent{{Type: "client-id", MatchName: &cfg.ClientID}})
 		return err == nil && len(described) == 1
 	})
 	return cfg, log
+}
+
+// setQuota sets or removes a quota of a client id.
+func (b *sessionBench) setQuota(clientID string, op kadm.AlterClientQuotaOp) error {
+	of := kadm.ClientQuotaEntity{{Type: "client-id", Name: &clientID}}
+	altered, err := b.adm.AlterClientQuotas(context.WithoutCancel(b.t.Context()), []kadm.AlterClientQuotaEntry{{Entity: of, Ops: []kadm.AlterClientQuotaOp{op}}})
+	for _, a := range altered {
+		err = errors.Join(err, a.Err)
+	}
+	return err
 }
 
 // copySlowly copies n input records, however long each batch takes.
@@ -103,6 +123,25 @@ func TestQuotaFetch(t *testing.T) {
 	s := b.open(cfg)
 	require.Empty(t, b.copySlowly(s, 2*sessionPartitions))
 	require.NotEmpty(t, log.with("the brokers throttle this client", "consumer_byte_rate", "client_id="+cfg.ClientID, "throttle="))
+	b.requireOnce()
+}
+
+// No broker gives a batch that is larger than what its quota lets through in eleven seconds: not to any client. A session at 8,000 bytes a
+// second that waits for such a batch says so after a minute; when the quota is raised, as the warning has it, it goes on by itself.
+func TestQuotaBelowABatch(t *testing.T) {
+	t.Parallel()
+	b := newSessionBench(t)
+	cfg, log := b.throttled("consumer_byte_rate", 8000)
+	b.writeBig(0, 12_000) // uses up the quota, so that the next is weighed against it
+	b.writeBig(0, 900_000)
+	s := b.open(cfg)
+	raised := make(chan error, 1)
+	go func() {
+		err := log.await(t.Context(), "nothing can be fetched", "consumer_byte_rate", "client_id="+cfg.ClientID)
+		raised <- errors.Join(err, b.setQuota(cfg.ClientID, kadm.AlterClientQuotaOp{Key: "consumer_byte_rate", Value: 100e6}))
+	}()
+	require.Empty(t, b.copySlowly(s, 2))
+	require.NoError(t, <-raised)
 	b.requireOnce()
 }
 
