@@ -12,9 +12,9 @@ import (
 
 	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/eos/eostest"
-	"github.com/eos-pipe/eos-pipe/eos/model"
-	"github.com/eos-pipe/eos-pipe/eos/trace"
+	"github.com/eos-pipe/eos-pipe/internal/broker/model"
 	"github.com/eos-pipe/eos-pipe/internal/wiretap"
+	"github.com/eos-pipe/eos-pipe/trace"
 )
 
 // This file shows that real brokers and the session have nothing to be found by eostest: a watcher's findings fail these tests. That it

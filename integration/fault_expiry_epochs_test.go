@@ -13,7 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eos-pipe/eos-pipe/eos"
-	"github.com/eos-pipe/eos-pipe/internal/brokerwire"
+	"github.com/eos-pipe/eos-pipe/internal/broker/wire"
 	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
 	"github.com/eos-pipe/eos-pipe/internal/wiretap"
 )
@@ -25,7 +25,7 @@ func TestFaultEpochsUsedUp(t *testing.T) {
 	cluster := kafkatest.Start(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	_, err := brokerwire.WriteRaisedIDs(ctx, cluster.Bootstrap()[0], "r", len(epochCrashes)+1)
+	_, err := wire.WriteRaisedIDs(ctx, cluster.Bootstrap()[0], "r", len(epochCrashes)+1)
 	require.NoError(t, err)
 	cluster.Kill(t, 1)
 	cluster.Restart(t, 1)
@@ -33,7 +33,7 @@ func TestFaultEpochsUsedUp(t *testing.T) {
 	t.Run("restarts", func(t *testing.T) { testEpochsUsedUpByRestarts(t, cluster) })
 }
 
-// raisedID is a transactional id whose epoch is four below the last one; see brokerwire.RaisedIDs. What is appended is its
+// raisedID is a transactional id whose epoch is four below the last one; see wire.RaisedIDs. What is appended is its
 // number. The first one's producer id is firstRaisedID, and no broker has given out so many.
 const (
 	raisedID      = "r-raised"

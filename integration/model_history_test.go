@@ -13,9 +13,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/eos-pipe/eos-pipe/eos/model"
-	"github.com/eos-pipe/eos-pipe/internal/brokerwire"
-	"github.com/eos-pipe/eos-pipe/internal/brokerwire/generate"
+	"github.com/eos-pipe/eos-pipe/internal/broker/model"
+	"github.com/eos-pipe/eos-pipe/internal/broker/script/generate"
+	"github.com/eos-pipe/eos-pipe/internal/broker/wire"
 	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
 )
 
@@ -51,7 +51,7 @@ func (b *modelBench) runHistories(t *testing.T) {
 	workers.Wait()
 	took := time.Since(began)
 	if divergent.Load() > 0 {
-		t.Logf("what Kafka is known for:\n%v", brokerwire.KnownDivergences())
+		t.Logf("what Kafka is known for:\n%v", wire.KnownDivergences())
 	}
 	t.Logf("%d histories, %d requests, %v, %.0f requests per second, %d divergences", min(next.Load(), count), requests.Load(),
 		took.Round(time.Millisecond), float64(requests.Load())/took.Seconds(), divergent.Load())
@@ -113,8 +113,8 @@ func (b *modelBench) askHistory(t *testing.T, lines []string) []string {
 	defer cancel()
 	c := b.config(t)
 	c.Name, c.IsHistory, c.Partitions = kafkatest.Name(t, "h"), true, generate.Partitions
-	c.RaisesIDs = brokerwire.Raises(lines)
-	broker, err := brokerwire.Open(ctx, c)
+	c.RaisesIDs = wire.Raises(lines)
+	broker, err := wire.Open(ctx, c)
 	if err != nil {
 		return []string{err.Error()}
 	}

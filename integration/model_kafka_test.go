@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 
-	"github.com/eos-pipe/eos-pipe/internal/brokerwire"
+	"github.com/eos-pipe/eos-pipe/internal/broker/wire"
 	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
 )
 
@@ -66,7 +66,7 @@ func (c modelCluster) provides(t *testing.T) []string {
 type modelBench struct {
 	modelCluster
 	address string
-	raised  *brokerwire.RaisedIDs
+	raised  *wire.RaisedIDs
 	verify  sync.Mutex
 	restart func() error // nil if the cluster may not be restarted
 }
@@ -94,7 +94,7 @@ func (c modelCluster) start(t *testing.T) *modelBench {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		var err error
-		b.raised, err = brokerwire.WriteRaisedIDs(ctx, b.address, "r", raisedIDs)
+		b.raised, err = wire.WriteRaisedIDs(ctx, b.address, "r", raisedIDs)
 		require.NoError(t, err)
 		cluster.Kill(t, 1)
 		cluster.Restart(t, 1)
@@ -130,11 +130,11 @@ func TestModelOnKafka(t *testing.T) {
 	}
 }
 
-func modelScripts(t *testing.T) []brokerwire.Script {
+func modelScripts(t *testing.T) []wire.Script {
 	t.Helper()
-	var all []brokerwire.Script
+	var all []wire.Script
 	for _, folder := range []string{"traces", "tables"} {
-		scripts, err := brokerwire.ReadScripts("../eos/model/testdata/" + folder + "/*.txt")
+		scripts, err := wire.ReadScripts("../internal/broker/model/testdata/" + folder + "/*.txt")
 		require.NoError(t, err)
 		all = append(all, scripts...)
 	}
@@ -143,8 +143,8 @@ func modelScripts(t *testing.T) []brokerwire.Script {
 
 // choose returns the scripts that belong on this cluster: the first one that provides what they need, else the first of all,
 // where they are left out.
-func (c modelCluster) choose(t *testing.T, scripts []brokerwire.Script) []brokerwire.Script {
-	var own []brokerwire.Script
+func (c modelCluster) choose(t *testing.T, scripts []wire.Script) []wire.Script {
+	var own []wire.Script
 	for _, s := range scripts {
 		i := slices.IndexFunc(modelClusters, func(c modelCluster) bool {
 			return !slices.ContainsFunc(s.Needs(), func(need string) bool { return !slices.Contains(c.provides(t), need) })
@@ -156,8 +156,8 @@ func (c modelCluster) choose(t *testing.T, scripts []brokerwire.Script) []broker
 	return own
 }
 
-func (b *modelBench) config(t *testing.T) brokerwire.Config {
-	return brokerwire.Config{
+func (b *modelBench) config(t *testing.T) wire.Config {
+	return wire.Config{
 		Address: b.address, Name: kafkatest.Name(t, "s"), Provides: b.provides(t), ScanMs: scanMs, Raised: b.raised, Verifying: &b.verify,
 		Restart: b.restart,
 	}
@@ -170,7 +170,7 @@ type tally struct {
 	out   []string
 }
 
-func (b *modelBench) runScripts(t *testing.T, scripts []brokerwire.Script) {
+func (b *modelBench) runScripts(t *testing.T, scripts []wire.Script) {
 	var total tally
 	t.Cleanup(func() { t.Logf("%d requests asked; left out:\n%s", total.asked, strings.Join(total.out, "\n")) })
 	for _, s := range scripts {
@@ -180,7 +180,7 @@ func (b *modelBench) runScripts(t *testing.T, scripts []brokerwire.Script) {
 			defer cancel()
 			c := b.config(t)
 			c.RaisesIDs = s.Raises()
-			broker, err := brokerwire.Open(ctx, c)
+			broker, err := wire.Open(ctx, c)
 			require.NoError(t, err)
 			defer broker.Close()
 			answers, out, err := s.Run(broker, c.Name)

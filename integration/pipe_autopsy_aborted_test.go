@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eos-pipe/eos-pipe/internal/batches"
+	"github.com/eos-pipe/eos-pipe/internal/broker/batches"
 	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
 )
 

@@ -13,7 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eos-pipe/eos-pipe/eos/eostest"
-	"github.com/eos-pipe/eos-pipe/eos/model"
+	"github.com/eos-pipe/eos-pipe/internal/broker/model"
 	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
 	"github.com/eos-pipe/eos-pipe/internal/wiretap"
 )
@@ -142,7 +142,7 @@ func rulesUnderTest(t *testing.T, transactionVersion int16) model.Rules {
 	version := versionUnderTest(t)
 	var ok bool
 	rules.Release, ok = model.ReleaseOf(version)
-	require.True(t, ok, "eos/model has no rules for Kafka %s: see eos/model/rules.go", version)
+	require.True(t, ok, "internal/broker/model has no rules for Kafka %s: see internal/broker/model/rules.go", version)
 	return rules
 }
 

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/eos-pipe/eos-pipe/eos/trace"
-	"github.com/eos-pipe/eos-pipe/internal/batches"
+	"github.com/eos-pipe/eos-pipe/internal/broker/batches"
+	"github.com/eos-pipe/eos-pipe/trace"
 )
 
 // logTrace turns what was fetched of one partition into events: its batches in their order, and what a read_committed reader saw of

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eos-pipe/eos-pipe/eos/trace"
+	"github.com/eos-pipe/eos-pipe/trace"
 )
 
 // rawBatch encodes a batch of count records of one byte; with control it is a marker: "COMMIT" or "ABORT".

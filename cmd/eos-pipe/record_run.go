@@ -19,9 +19,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eos-pipe/eos-pipe/eos/trace"
 	"github.com/eos-pipe/eos-pipe/internal/ask"
-	"github.com/eos-pipe/eos-pipe/internal/batches"
+	"github.com/eos-pipe/eos-pipe/internal/broker/batches"
+	"github.com/eos-pipe/eos-pipe/trace"
 )
 
 // runRecord writes the trace of a topic. A trace in a file is there whole or not at all.

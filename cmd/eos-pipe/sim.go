@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/eos-pipe/eos-pipe/eos/model"
-	"github.com/eos-pipe/eos-pipe/eos/sim"
+	"github.com/eos-pipe/eos-pipe/internal/broker/model"
+	"github.com/eos-pipe/eos-pipe/internal/sim"
 )
 
 // simOptions is what `eos-pipe sim` was asked to simulate, checked.

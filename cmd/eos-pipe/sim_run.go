@@ -8,7 +8,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/eos-pipe/eos-pipe/eos/sim"
+	"github.com/eos-pipe/eos-pipe/internal/sim"
 )
 
 // simResult is what the runs of one mode have come to. Its JSON form is a contract.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/eos-pipe/eos-pipe/eos/model"
+	"github.com/eos-pipe/eos-pipe/internal/broker/model"
 )
 
 // validateOptions is what `eos-pipe validate` was asked to judge, and how, checked.

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/eos-pipe/eos-pipe/eos/model"
-	"github.com/eos-pipe/eos-pipe/eos/trace"
+	"github.com/eos-pipe/eos-pipe/internal/broker/model"
+	"github.com/eos-pipe/eos-pipe/trace"
 )
 
 // runValidate prints what is wrong with a trace, and how much there was. A finding is an *exitError with exitFailure.

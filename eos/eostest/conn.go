@@ -9,8 +9,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eos-pipe/eos-pipe/eos/trace"
-	"github.com/eos-pipe/eos-pipe/internal/headers"
+	"github.com/eos-pipe/eos-pipe/internal/broker/frames"
+	"github.com/eos-pipe/eos-pipe/trace"
 )
 
 // exchange is one request with the events that it makes, and its answer once it is there.
@@ -29,9 +29,9 @@ type conn struct {
 	id int64
 
 	writing  sync.Mutex
-	requests frames
+	requests frames.Cutter
 	reading  sync.Mutex
-	replies  frames
+	replies  frames.Cutter
 
 	mu      sync.Mutex
 	pending map[int32]*exchange // by correlation id
@@ -45,10 +45,10 @@ const (
 
 func newConn(w *Watcher, inner net.Conn, id int64) *conn {
 	c := &conn{Conn: inner, w: w, id: id, pending: map[int32]*exchange{}}
-	c.requests = frames{headLength: requestHead, take: c.takeRequest, isWanted: func(head []byte) bool {
+	c.requests = frames.Cutter{HeadLength: requestHead, Take: c.takeRequest, IsWanted: func(head []byte) bool {
 		return isWatched(kmsg.Key(int16(binary.BigEndian.Uint16(head[4:]))))
 	}}
-	c.replies = frames{headLength: replyHead, take: c.takeReply, isWanted: func(head []byte) bool {
+	c.replies = frames.Cutter{HeadLength: replyHead, Take: c.takeReply, IsWanted: func(head []byte) bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		return c.pending[int32(binary.BigEndian.Uint32(head[4:]))] != nil
@@ -59,7 +59,7 @@ func newConn(w *Watcher, inner net.Conn, id int64) *conn {
 // Write notes the requests that end in p, and forwards p.
 func (c *conn) Write(p []byte) (int, error) {
 	c.writing.Lock()
-	c.requests.feed(p)
+	c.requests.Feed(p)
 	c.noteForeign(&c.requests)
 	c.writing.Unlock()
 	return c.Conn.Write(p)
@@ -69,14 +69,14 @@ func (c *conn) Write(p []byte) (int, error) {
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.reading.Lock()
-	c.replies.feed(p[:n])
+	c.replies.Feed(p[:n])
 	c.noteForeign(&c.replies)
 	c.reading.Unlock()
 	return n, err
 }
 
-func (c *conn) noteForeign(f *frames) {
-	if f.isForeign {
+func (c *conn) noteForeign(f *frames.Cutter) {
+	if f.IsForeign() {
 		c.w.cannotRead(errors.New("what is sent is not Kafka's protocol"))
 	}
 }
@@ -112,7 +112,7 @@ func (c *conn) takeReply(frame []byte) {
 	body := frame[replyHead:]
 	var err error
 	if resp.IsFlexible() {
-		body, err = headers.SkipTags(body)
+		body, err = frames.SkipTags(body)
 	}
 	if err == nil {
 		err = resp.ReadFrom(body)
@@ -131,11 +131,11 @@ func parseRequest(key kmsg.Key, version int16, src []byte) (client string, req k
 		return "", nil, errors.New("this version is not known")
 	}
 	req.SetVersion(version)
-	if client, src, err = headers.ClientID(src); err != nil {
+	if client, src, err = frames.ClientID(src); err != nil {
 		return "", nil, err
 	}
 	if req.IsFlexible() {
-		if src, err = headers.SkipTags(src); err != nil {
+		if src, err = frames.SkipTags(src); err != nil {
 			return "", nil, err
 		}
 	}

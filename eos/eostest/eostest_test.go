@@ -18,8 +18,8 @@ import (
 
 	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/eos/eostest"
-	"github.com/eos-pipe/eos-pipe/eos/trace"
 	"github.com/eos-pipe/eos-pipe/internal/wiretap"
+	"github.com/eos-pipe/eos-pipe/trace"
 )
 
 // spy is a test that may fail.

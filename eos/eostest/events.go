@@ -5,8 +5,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eos-pipe/eos-pipe/eos/trace"
-	"github.com/eos-pipe/eos-pipe/internal/batches"
+	"github.com/eos-pipe/eos-pipe/internal/broker/batches"
+	"github.com/eos-pipe/eos-pipe/trace"
 )
 
 // This file turns requests into events without an answer, and puts answers into them.

@@ -3,8 +3,8 @@ package eostest
 import (
 	"slices"
 
-	"github.com/eos-pipe/eos-pipe/eos/model"
-	"github.com/eos-pipe/eos-pipe/eos/trace"
+	"github.com/eos-pipe/eos-pipe/internal/broker/model"
+	"github.com/eos-pipe/eos-pipe/trace"
 )
 
 // Requests on one connection take effect in their order. Of requests that overlap on several connections nobody can tell: each took

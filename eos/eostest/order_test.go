@@ -5,8 +5,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/eos-pipe/eos-pipe/eos/model"
-	"github.com/eos-pipe/eos-pipe/eos/trace"
+	"github.com/eos-pipe/eos-pipe/internal/broker/model"
+	"github.com/eos-pipe/eos-pipe/trace"
 )
 
 // step is an event with the steps at which it was sent and answered.

@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/eos-pipe/eos-pipe/eos/eostest"
-	"github.com/eos-pipe/eos-pipe/eos/model"
-	"github.com/eos-pipe/eos-pipe/eos/trace"
+	"github.com/eos-pipe/eos-pipe/internal/broker/model"
+	"github.com/eos-pipe/eos-pipe/trace"
 )
 
 // What a watcher writes down of a session is enough to find a fault in every answer: each event is changed into one that no broker

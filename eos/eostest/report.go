@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/eos-pipe/eos-pipe/eos/trace"
+	"github.com/eos-pipe/eos-pipe/trace"
 )
 
 // maxReported is how many findings are told; what follows the first ones mostly comes of them.

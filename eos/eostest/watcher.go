@@ -10,9 +10,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/eos/model"
-	"github.com/eos-pipe/eos-pipe/eos/trace"
-	"github.com/eos-pipe/eos-pipe/internal/batches"
+	"github.com/eos-pipe/eos-pipe/internal/broker/batches"
+	"github.com/eos-pipe/eos-pipe/internal/broker/model"
+	"github.com/eos-pipe/eos-pipe/trace"
 )
 
 // DialFunc makes a connection, as [net.Dialer.DialContext] does.

@@ -16,7 +16,7 @@ type rule struct {
 	brings []string
 }
 
-// rules is the direction of imports: cmd/eos-pipe → monitor → processor → eos → offsets, codec → processor, and eos/model → eos/trace. Add a package by a line.
+// rules is the direction of imports: cmd/eos-pipe → monitor → processor → eos → offsets, codec → processor, and internal/broker/model → trace. Add a package by a line.
 var rules = []rule{
 	{pkg: "offsets", required: true, isPure: true, light: true},
 	{pkg: "internal/checker", required: true, isPure: true, light: true, module: []string{"offsets"}},
@@ -26,15 +26,15 @@ var rules = []rule{
 	{pkg: "internal/names", required: true, isPure: true, light: true},
 	{pkg: "internal/warnings", required: true, light: true},
 	{pkg: "eos", required: true, light: true, module: []string{"internal/ask", "internal/millis", "internal/names", "internal/stable", "internal/warnings", "offsets"}},
-	{pkg: "eos/trace", required: true, isPure: true, light: true},
-	{pkg: "eos/model", required: true, isPure: true, light: true, module: []string{"eos/trace"}},
-	{pkg: "internal/brokerscript", required: true, isPure: true, module: []string{"eos/model", "eos/trace"}},
-	{pkg: "eos/sim", required: true, isPure: true, light: true, module: []string{"eos/model", "eos/trace"}},
-	{pkg: "eos/eostest", required: true, light: true, module: []string{"eos/model", "eos/trace", "internal/batches", "internal/headers"}},
-	{pkg: "internal/batches", required: true, light: true},
-	{pkg: "internal/headers", required: true, isPure: true, light: true},
-	{pkg: "internal/brokerwire", required: true, module: []string{"eos/model", "eos/trace", "internal/brokerscript"}},
-	{pkg: "internal/brokerwire/generate", required: true, module: []string{"eos/model", "eos/trace", "internal/brokerscript"}},
+	{pkg: "trace", required: true, isPure: true, light: true},
+	{pkg: "internal/broker/model", required: true, isPure: true, light: true, module: []string{"trace"}},
+	{pkg: "internal/broker/script", required: true, isPure: true, module: []string{"internal/broker/model", "trace"}},
+	{pkg: "internal/sim", required: true, isPure: true, light: true, module: []string{"internal/broker/model", "trace"}},
+	{pkg: "eos/eostest", required: true, light: true, module: []string{"internal/broker/model", "trace", "internal/broker/batches", "internal/broker/frames"}},
+	{pkg: "internal/broker/batches", required: true, light: true},
+	{pkg: "internal/broker/frames", required: true, isPure: true, light: true},
+	{pkg: "internal/broker/wire", required: true, module: []string{"internal/broker/model", "trace", "internal/broker/script"}},
+	{pkg: "internal/broker/script/generate", required: true, module: []string{"internal/broker/model", "trace", "internal/broker/script"}},
 	{
 		pkg: "internal/schedules", required: true,
 		module: []string{"eos", "processor", "offsets", "internal/checker", "internal/wiretap"},

@@ -6,7 +6,7 @@ import (
 	"net"
 	"time"
 
-	"github.com/eos-pipe/eos-pipe/internal/headers"
+	"github.com/eos-pipe/eos-pipe/internal/broker/frames"
 )
 
 // copyTimeout is how long a broker may take to answer a copy; Kafka answers whatever is doubled in tests within seconds.
@@ -121,7 +121,7 @@ func readWhole(conn net.Conn) ([]byte, error) {
 	}
 	length, ok := frameSize(frame)
 	if !ok || length < replyHeader {
-		return nil, headers.ErrShort
+		return nil, frames.ErrShort
 	}
 	rest, err := io.ReadAll(io.LimitReader(conn, int64(length-replyHeader)))
 	frame = append(frame, rest...)

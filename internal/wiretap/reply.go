@@ -7,7 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eos-pipe/eos-pipe/internal/headers"
+	"github.com/eos-pipe/eos-pipe/internal/broker/frames"
 )
 
 // replyHeader is the length of the fields that every reply has: size int32 | correlation id int32.
@@ -23,7 +23,7 @@ func decodeReply(frame []byte, api kmsg.Key, version int16) (kmsg.Response, erro
 	body := frame[replyHeader:]
 	var err error
 	if flexibleHeader(decoded) {
-		body, err = headers.SkipTags(body)
+		body, err = frames.SkipTags(body)
 	}
 	if err == nil {
 		err = decoded.ReadFrom(body)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eos-pipe/eos-pipe/internal/headers"
+	"github.com/eos-pipe/eos-pipe/internal/broker/frames"
 )
 
 // Request is one complete request frame. It is valid only during the call it was given to.
@@ -58,7 +58,7 @@ func (r Request) Decode() (kmsg.Request, error) {
 	decoded.SetVersion(r.Version)
 	_, body, err := r.header()
 	if err == nil && decoded.IsFlexible() {
-		body, err = headers.SkipTags(body)
+		body, err = frames.SkipTags(body)
 	}
 	if err == nil {
 		err = decoded.ReadFrom(body)
@@ -120,7 +120,7 @@ func (r Request) header() (clientID string, rest []byte, err error) {
 	if r.API == kmsg.ControlledShutdown && r.Version == 0 {
 		return "", rest, nil // the one header without a client id
 	}
-	return headers.ClientID(rest)
+	return frames.ClientID(rest)
 }
 
 // answered reports whether the broker answers the request: all but a Produce with acks=0, which Kafka answers with nothing.
@@ -133,7 +133,7 @@ func (r Request) answered() bool {
 		return true
 	}
 	if r.Version >= 9 { // flexible: header tags, then a compact transactional id
-		if body, err = headers.SkipTags(body); err != nil {
+		if body, err = frames.SkipTags(body); err != nil {
 			return true
 		}
 		n, used := binary.Uvarint(body)
