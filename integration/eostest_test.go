@@ -12,9 +12,9 @@ import (
 
 	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/eos/eostest"
-	"github.com/eos-pipe/eos-pipe/internal/broker/model"
 	"github.com/eos-pipe/eos-pipe/internal/wiretap"
 	"github.com/eos-pipe/eos-pipe/trace"
+	"github.com/eos-pipe/eos-pipe/validator"
 )
 
 // This file shows that real brokers and the session have nothing to be found by eostest: a watcher's findings fail these tests. That it
@@ -48,7 +48,7 @@ func TestEostestSessionPasses(t *testing.T) {
 				require.Equal(t, 2, lost.Hits())
 				require.NoError(t, s.Close(t.Context()))
 				b.requireOnce()
-				requireJudged(t, model.DefaultRules(), watch.Trace())
+				requireJudged(t, "", watch.Trace())
 			})
 		}
 	}
@@ -104,23 +104,24 @@ func TestEostestSessionsPass(t *testing.T) {
 		require.FailNow(t, "two sessions with the same ids go on")
 	}
 	b.requireOnce()
-	requireJudged(t, model.DefaultRules(), watch.Trace())
+	requireJudged(t, "", watch.Trace())
 }
 
-// requireJudged requires that nothing is found in the trace, and that a fault anywhere in it would have been: a gap in a sequence, and a
+// requireJudged requires that nothing is found in the trace by the rules of that version, and that a fault anywhere in it would have been: a gap in a sequence, and a
 // commit or a batch of an epoch that is past. On a busy machine so many answers may be missing at once that a trace cannot be
 // followed to its end; then a fault need not be found in it.
-func requireJudged(t *testing.T, rules model.Rules, events []trace.Event) {
+func requireJudged(t *testing.T, kafka string, events []trace.Event) {
 	t.Helper()
-	judge := func(events []trace.Event) (findings []model.Finding) {
-		v := model.NewValidator(model.ValidatorConfig{Rules: rules, IsMidway: true, IgnoresContents: true, MaxWorlds: 512})
+	judge := func(events []trace.Event) (findings []validator.Finding) {
+		v, err := validator.New(validator.Config{Kafka: kafka, IgnoresContents: true})
+		require.NoError(t, err)
 		for _, e := range events {
 			findings = append(findings, v.Observe(e)...)
 		}
 		return findings
 	}
 	for _, f := range judge(events) {
-		require.Equal(t, model.ClassUndecided, f.Class(), "%v", f)
+		require.Equal(t, validator.Undecided, f.Class, "%v", f)
 		t.Logf("more answers were missing at once than can be followed; nothing is planted: %v", f)
 		return
 	}

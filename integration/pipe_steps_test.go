@@ -81,9 +81,9 @@ func killAtSteps(t *testing.T, cluster *kafkatest.Cluster) {
 	p := newPipe(t, cluster, shape{from: []int32{3}, to: []int32{3}}, "--session-timeout", "60s", "--transaction-timeout", "60s")
 	version, err := p.transactionVersion(t.Context())
 	require.NoError(t, err)
-	rules := rulesUnderTest(t, version)
+	kafka := fmt.Sprintf("%s transaction.version=%d", versionUnderTest(t), version)
 	tap := tapFor(t)
-	watch := eostest.Watch(t, eostest.Over(tap.Dial), eostest.Rules(rules))
+	watch := eostest.Watch(t, eostest.Over(tap.Dial), eostest.Kafka(kafka))
 	proxy := p.proxied(watch.Dial)
 	stopFeeding := p.feed(400)
 	running := p.startBehind(proxy, "a")
@@ -121,7 +121,7 @@ func killAtSteps(t *testing.T, cluster *kafkatest.Cluster) {
 	p.requireExactlyOnce(fed, fed)
 	events := watch.Trace()
 	t.Logf("%d records, %d transactional requests, restarts %v", fed, len(events), pauses)
-	requireJudged(t, rules, events)
+	requireJudged(t, kafka, events)
 }
 
 // awaitSpent waits until a fault has happened as often as its rule says.

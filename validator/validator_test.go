@@ -31,7 +31,7 @@ func parse(t *testing.T, line string) trace.Event {
 func TestVersions(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "3.5", validator.Versions()[0])
-	for _, version := range append(validator.Versions(), "4.3.1", "kfake", "") {
+	for _, version := range append(validator.Versions(), "4.3.1", "4.3 transaction.version=1", "kfake", "") {
 		_, err := validator.New(validator.Config{Kafka: version})
 		require.NoError(t, err, version)
 		_, err = validator.NewBroker(validator.Config{Kafka: version})
@@ -43,6 +43,29 @@ func TestVersions(t *testing.T) {
 		require.ErrorContains(t, err, "3.5, 3.6")
 		_, err = validator.NewBroker(validator.Config{Kafka: version})
 		require.ErrorContains(t, err, version)
+	}
+}
+
+// On an upgraded cluster the coordinator aborts by the old protocol, which its marker tells.
+func TestTransactionVersion(t *testing.T) {
+	t.Parallel()
+	for version, protocol := range map[string]int8{"4.4": 2, "4.4 transaction.version=2": 2, "4.4 transaction.version=1": 0, "3.9": 0} {
+		b, err := validator.NewBroker(validator.Config{Kafka: version})
+		require.NoError(t, err)
+		b.CreateTopic("t", 1)
+		begin := func() trace.InitProducerID {
+			a, err := b.Answer(trace.InitProducerID{Version: 4, TxnID: trace.Some("a"), TimeoutMs: 1000, Expected: trace.NoProducer})
+			require.NoError(t, err)
+			return a.(trace.InitProducerID)
+		}
+		_, err = b.Answer(trace.AddPartitions{Version: 3, TxnID: "a", Producer: begin().Producer, Partitions: []trace.Partition{{Topic: "t"}}})
+		require.NoError(t, err)
+		require.Equal(t, trace.ConcurrentTransactions, begin().Code)
+		require.Equal(t, protocol, b.Settle()[0].(trace.Marker).Protocol, version)
+	}
+	for _, version := range []string{"4.4 transaction.version=3", "4.4 transaction.version=", "4.4 group.version=1", "4.4 "} {
+		_, err := validator.New(validator.Config{Kafka: version})
+		require.ErrorContains(t, err, "transaction.version=0, 1 or 2", version)
 	}
 }
 

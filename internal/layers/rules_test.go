@@ -31,7 +31,7 @@ var rules = []rule{
 	{pkg: "internal/broker/script", required: true, isPure: true, module: []string{"internal/broker/model", "trace"}},
 	{pkg: "internal/sim", required: true, isPure: true, light: true, module: []string{"internal/broker/model", "trace"}},
 	{pkg: "validator", required: true, light: true, module: []string{"internal/broker/model", "internal/sim", "trace"}},
-	{pkg: "eos/eostest", required: true, light: true, module: []string{"internal/broker/model", "trace", "internal/broker/batches", "internal/broker/frames"}},
+	{pkg: "eos/eostest", required: true, light: true, module: []string{"validator", "trace", "internal/broker/batches", "internal/broker/frames"}},
 	{pkg: "internal/broker/batches", required: true, light: true},
 	{pkg: "internal/broker/frames", required: true, isPure: true, light: true},
 	{pkg: "internal/broker/wire", required: true, module: []string{"internal/broker/model", "trace", "internal/broker/script"}},
