@@ -1,7 +1,6 @@
 package validator
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -103,7 +102,7 @@ func plant(names string) (model.Rules, error) {
 	for name := range strings.SplitSeq(names, ",") {
 		bug, ok := model.ParseBug(name)
 		if !ok {
-			return rules, errors.New("no rule of the brokers is switched off by the name " + fmt.Sprintf("%q", name) + ": docs/simulation.md lists the names")
+			return rules, fmt.Errorf("no rule of the brokers is called %q; docs/simulation.md lists the names", name)
 		}
 		rules = rules.WithBug(bug)
 	}
