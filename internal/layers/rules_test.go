@@ -32,6 +32,7 @@ var rules = []rule{
 	{pkg: "internal/sim", required: true, isPure: true, light: true, module: []string{"internal/broker/model", "trace"}},
 	{pkg: "validator", required: true, light: true, module: []string{"internal/broker/model", "internal/sim", "trace"}},
 	{pkg: "eos/eostest", required: true, light: true, module: []string{"validator", "trace", "internal/broker/batches", "internal/broker/frames"}},
+	{pkg: "internal/logtrace", required: true, module: []string{"eos", "internal/ask", "internal/broker/batches", "trace", "validator"}},
 	{pkg: "internal/broker/batches", required: true, light: true},
 	{pkg: "internal/broker/frames", required: true, isPure: true, light: true},
 	{pkg: "internal/broker/wire", required: true, module: []string{"internal/broker/model", "trace", "internal/broker/script"}},
@@ -51,6 +52,12 @@ var rules = []rule{
 		pkg: "monitor", required: true, light: true, module: []string{"processor", "eos", "internal/ask", "internal/warnings", "offsets"},
 		brings: []string{"github.com/prometheus/client_golang", "github.com/twmb/franz-go/plugin", "go.opentelemetry.io"},
 	},
+}
+
+// faced are packages that only the listed ones, and those below them, may import: everything else uses the face that they have.
+var faced = map[string][]string{
+	"internal/broker/model": {"internal/broker", "internal/sim", "validator"},
+	"internal/sim":          {"validator"},
 }
 
 // leaves are the folders whose packages nobody imports; they may import everything.
