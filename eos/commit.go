@@ -30,8 +30,8 @@ var errOffsets = errors.New("offsets refused")
 var errTooOld = errors.New("the transaction came close to its timeout")
 
 // Commit runs one transaction: it produces outs, and commits them together with the offsets behind b. It returns nil
-// if and only if the transaction is committed. b must be the batch of the last Poll, and can be committed once: any other
-// is refused with ErrMisuse, and stays what it was (Unchanged).
+// if and only if the transaction is committed. b must be the batch of the last Poll, and can be committed once. Any other
+// batch is refused with ErrMisuse and the Outcome NotAttempted: the call does nothing, and the batch stays what it was.
 //
 // A record that cannot go where it says is refused, and so is one whose timestamp the client cannot write: see RejectedError, DestinationError and
 // TimestampError. A record with a key goes to the partition that Kafka's clients choose by default (murmur2), one without a key to partition
@@ -49,7 +49,7 @@ func (s *Session) Commit(ctx context.Context, b Batch, outs iter.Seq[*kgo.Record
 	}
 	defer s.busy.Store(false)
 	if !s.isOut(b) {
-		return &Error{Op: "commit", Outcome: Unchanged, Next: PollAgain, Err: fmt.Errorf("%w: %s", ErrMisuse, s.whyNotOut(b))}
+		return &Error{Op: "commit", Outcome: NotAttempted, Next: PollAgain, Err: fmt.Errorf("%w: %s", ErrMisuse, s.whyNotOut(b))}
 	}
 	s.txn++
 	t := &transaction{s: s, batch: b, decided: Unknown, outputs: map[offsets.Partition]int64{}}
@@ -192,7 +192,7 @@ func (t *transaction) decide(outcome Outcome) {
 		}
 		t.s.due.aborted(t.outputs, inputs)
 	case Unknown: // by whose markers an output ends is not known either
-	case Unchanged: // no transaction ends like this
+	case NotAttempted: // no transaction ends like this
 	}
 }
 

@@ -77,7 +77,7 @@ type Session struct {
 func Open(ctx context.Context, cfg Config) (*Session, error) {
 	s := &Session{cfg: cfg.withDefaults(), state: Starting, troubles: map[offsets.Partition]*trouble{}, held: map[offsets.Partition]*stable.Queue{}}
 	if err := errors.Join(cfg.Validate(), s.checkOptions()); err != nil {
-		return nil, &Error{Op: "open", Next: Stop, Err: err}
+		return nil, &Error{Op: "open", Outcome: NotAttempted, Next: Stop, Err: err}
 	}
 	s.pattern, _ = compilePattern(s.cfg.TopicPattern) // validated
 	warnUntested(s.cfg.Logger)
@@ -128,7 +128,7 @@ func (s *Session) openError(err error) *Error {
 	if actionFor(err, actReplace) == actStop || errors.Is(err, ErrNoTopic) || errors.Is(err, ErrNoOffset) || errors.Is(err, ErrUnsupported) {
 		next = Stop
 	}
-	return &Error{Op: "open", Outcome: Aborted, Next: next, Err: explain(err)}
+	return &Error{Op: "open", Outcome: NotAttempted, Next: next, Err: explain(err)}
 }
 
 // preflight finds out what would go wrong later: no broker, brokers before 2.5, a topic that is not there.
@@ -279,17 +279,17 @@ func (s *Session) Close(ctx context.Context) error {
 		return nil
 	}
 	taken := s.stopped != nil && errors.Is(s.stopped, ErrFenced)
+	outcome := NotAttempted
+	if s.pending {
+		outcome = Aborted
+	}
 	var err error
 	if s.client != nil {
 		member, _ := s.client.gts.Client().GroupMetadata()
 		s.client.close()
-		if !taken && member != "" { // a fenced session's membership is somebody else's now
-			err = s.leave(ctx, member)
+		if !taken && member != "" { // the membership of a fenced session is now another instance's
+			err = s.leave(ctx, member, outcome)
 		}
-	}
-	outcome := Unchanged
-	if s.pending {
-		outcome = Aborted
 	}
 	_ = s.stop("close", outcome, ErrClosed) // what every later call returns
 	s.plain.Close()
@@ -297,7 +297,8 @@ func (s *Session) Close(ctx context.Context) error {
 }
 
 // leave takes the static member out of the group, so that its partitions go to others now and not after the session timeout.
-func (s *Session) leave(ctx context.Context, member string) error {
+// outcome is that of the batch that was out, for the error.
+func (s *Session) leave(ctx context.Context, member string, outcome Outcome) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	leave := s.leaveClassic
@@ -305,7 +306,7 @@ func (s *Session) leave(ctx context.Context, member string) error {
 		leave = func(ctx context.Context, member string) error { return s.leaveConsumers(ctx, member, epochLeft) }
 	}
 	if err := leave(ctx, member); err != nil {
-		return &Error{Op: "close", Outcome: Aborted, Next: Stop, Err: fmt.Errorf(
+		return &Error{Op: "close", Outcome: outcome, Next: Stop, Err: fmt.Errorf(
 			"leave the group: %w; its partitions move to other members after the session timeout", err)}
 	}
 	return nil
@@ -324,7 +325,7 @@ func (s *Session) enter(op string, commit *Batch) *Error {
 		return s.stopped
 	}
 	err := *s.stopped
-	if err.Op, err.Outcome = op, Unchanged; s.isOut(*commit) {
+	if err.Op, err.Outcome = op, NotAttempted; s.isOut(*commit) {
 		err.Outcome = Aborted
 	}
 	return &err
@@ -332,7 +333,7 @@ func (s *Session) enter(op string, commit *Batch) *Error {
 
 // overlaps refuses a call while another one is running.
 func overlaps(op string) *Error {
-	return &Error{Op: op, Outcome: Unchanged, Next: PollAgain, Err: fmt.Errorf("%w: another call is running", ErrMisuse)}
+	return &Error{Op: op, Outcome: NotAttempted, Next: PollAgain, Err: fmt.Errorf("%w: another call is running", ErrMisuse)}
 }
 
 // isOut says whether b was handed out and neither committed nor given back.
