@@ -3,6 +3,7 @@ package eos
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,6 +47,16 @@ func TestNamesOfValues(t *testing.T) {
 			require.Equal(t, fmt.Sprintf("%s(%d)", of.kind, n), of.name(n))
 		}
 	}
+}
+
+// A batch carries what its caller and its Commit use, and nothing of the poll that filled it.
+func TestBatchHoldsNoScratch(t *testing.T) {
+	t.Parallel()
+	var fields []string
+	for f := range reflect.TypeFor[Batch]().Fields() {
+		fields = append(fields, f.Name)
+	}
+	require.Equal(t, []string{"Records", "Bytes", "id", "from", "next"}, fields)
 }
 
 // Credentials that are refused stop a session that is opening at once; one that runs tries again for some time, counted from

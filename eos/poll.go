@@ -23,17 +23,21 @@ type Batch struct {
 	// Bytes is the size of the records' keys and values.
 	Bytes int
 
-	most   int  // records, for this poll
-	weight int  // Bytes, and what the headers take
-	noRoom bool // some of the input was not decompressed because the InputBuffer is full
-
 	id   uint64
-	from offsets.Set // of the first record of each partition
-	next offsets.Set // behind the last record of each partition
+	from offsets.Set // the position of the first record of each partition
+	next offsets.Set // the position after the last record of each partition
 }
 
-// Offsets returns, for each partition of the batch, the position behind it: what a Commit of it commits.
+// Offsets returns, for each partition of the batch, the position after its last record: what a Commit of the batch commits.
 func (b Batch) Offsets() offsets.Set { return b.next.Clone() }
+
+// gathering is a batch that a poll is still filling.
+type gathering struct {
+	Batch
+	limit  int  // how many records it may have
+	weight int  // Bytes, and the memory that the headers take
+	isFull bool // some of the input was not decompressed because the InputBuffer is full
+}
 
 // Poll waits for records and hands out a batch of them, bounded by Config.MaxRecords, MaxBytes and MaxAge. No
 // transaction is open while it waits, nor while the caller works on the batch.
@@ -50,11 +54,11 @@ func (s *Session) Poll(ctx context.Context) (Batch, error) {
 	return s.PollRecords(ctx, s.cfg.MaxRecords)
 }
 
-// PollRecords is Poll with at most so many records, for a caller that could not do with the batch as it was. Less than 1, or more than
-// Config.MaxRecords: that many.
-func (s *Session) PollRecords(ctx context.Context, most int) (Batch, error) {
-	if most < 1 {
-		most = s.cfg.MaxRecords
+// PollRecords is Poll for at most limit records. A limit below 1 or above Config.MaxRecords means Config.MaxRecords. Use it to
+// retry a batch that was too large.
+func (s *Session) PollRecords(ctx context.Context, limit int) (Batch, error) {
+	if limit < 1 {
+		limit = s.cfg.MaxRecords
 	}
 	if err := s.enter("poll", nil); err != nil {
 		return Batch{}, err
@@ -76,7 +80,7 @@ func (s *Session) PollRecords(ctx context.Context, most int) (Batch, error) {
 		if why := s.client.standsStill.Load(); why != nil {
 			s.client.discard(*why)
 		}
-		b, err := s.gather(ctx, s.paced(most))
+		b, err := s.gather(ctx, s.paced(limit))
 		if why := s.client.discarded(); why != nil && ctx.Err() == nil && !isDataLoss(err) {
 			err = why
 		}
@@ -88,7 +92,7 @@ func (s *Session) PollRecords(ctx context.Context, most int) (Batch, error) {
 		}
 		if err == nil && s.client.rebalanced.Load() {
 			err = s.rewind(ctx) // what came before or after the rebalance is read again, in a transaction that can commit
-			b = Batch{}
+			b = gathering{}
 		}
 		if err == nil && len(b.next) == 0 {
 			s.awaitRoom(ctx, b)
@@ -104,16 +108,16 @@ func (s *Session) PollRecords(ctx context.Context, most int) (Batch, error) {
 		s.polled++
 		b.id, s.pending = s.polled, true
 		s.to(Preparing, nil)
-		return b, nil
+		return b.Batch, nil
 	}
 }
 
-// paced returns how many records a batch may have, of which the caller wants so many.
-func (s *Session) paced(most int) int {
+// paced returns how many records a batch may have when the caller wants at most limit.
+func (s *Session) paced(limit int) int {
 	if s.pace > 0 {
-		most = min(most, int(s.pace))
+		limit = min(limit, int(s.pace))
 	}
-	return min(most, s.cfg.MaxRecords)
+	return min(limit, s.cfg.MaxRecords)
 }
 
 // awaitProduce waits while the brokers throttle what is produced: here a rebalance is not kept waiting, and no transaction is open.
@@ -161,10 +165,10 @@ func (s *Session) rewind(ctx context.Context) error {
 	return err
 }
 
-// gather polls until the batch is full, or it is time to commit it: Config.CommitInterval after the transaction before,
-// and Config.MaxAge after its first record. It hurries when the group waits with a rebalance.
-func (s *Session) gather(ctx context.Context, most int) (Batch, error) {
-	b := Batch{most: most, from: offsets.Set{}, next: offsets.Set{}}
+// gather polls until the batch is full, or it is time to commit it: Config.CommitInterval after the last transaction, and
+// Config.MaxAge after its first record. It returns at once when a rebalance of the group waits for it.
+func (s *Session) gather(ctx context.Context, limit int) (gathering, error) {
+	b := gathering{Batch: Batch{from: offsets.Set{}, next: offsets.Set{}}, limit: limit}
 	ctx, unbind := s.client.bound(ctx)
 	defer unbind()
 	if err := s.take(ctx, &b); err != nil {
@@ -177,7 +181,7 @@ func (s *Session) gather(ctx context.Context, most int) (Batch, error) {
 	waiting, cancel := context.WithDeadline(ctx, due)
 	defer cancel()
 	s.client.hurry.Store(&cancel)
-	for len(b.next) > 0 && s.room(&b) > 0 && !b.noRoom {
+	for len(b.next) > 0 && s.remaining(&b) > 0 && !b.isFull {
 		before := len(b.Records)
 		poll := waiting
 		if waiting.Err() != nil {
@@ -196,13 +200,13 @@ func (s *Session) gather(ctx context.Context, most int) (Batch, error) {
 // narrowRecords bounds a batch that is produced in groups, each of which is waited for.
 const narrowRecords = 2000
 
-// room returns how many records the next poll may take so that b stays within its bounds.
-func (s *Session) room(b *Batch) int {
-	most := b.most
+// remaining returns how many more records b may take without exceeding its bounds.
+func (s *Session) remaining(b *gathering) int {
+	limit := b.limit
 	if s.group > 0 {
-		most = min(most, narrowRecords)
+		limit = min(limit, narrowRecords)
 	}
-	n := most - len(b.Records)
+	n := limit - len(b.Records)
 	left := s.cfg.MaxBytes - b.weight
 	if left <= 0 {
 		return 0
@@ -214,15 +218,16 @@ func (s *Session) room(b *Batch) int {
 	return max(min(n, left/size), min(n, 1))
 }
 
-// take polls once, into b, if nothing that is held has become stable. A nil ctx takes what is there already and does not wait.
-func (s *Session) take(ctx context.Context, b *Batch) error {
+// take fills b with held records that are decided by now; if there are none, it polls the client once. A nil ctx takes what is
+// there already and does not wait.
+func (s *Session) take(ctx context.Context, b *gathering) error {
 	if some, err := s.handOut(b); some || err != nil {
 		return err
 	}
-	most := s.room(b)
+	limit := s.remaining(b)
 	s.watch.asks(s.fetch.asked())
-	fetches := s.client.gts.PollRecords(ctx, most)
-	s.watch.gets(fetches.NumRecords() < most)
+	fetches := s.client.gts.PollRecords(ctx, limit)
+	s.watch.gets(fetches.NumRecords() < limit)
 	var failed, ended error
 	for _, f := range fetches {
 		for _, t := range f.Topics {
@@ -247,7 +252,7 @@ func (s *Session) take(ctx context.Context, b *Batch) error {
 }
 
 // takePartition takes what was fetched of one partition.
-func (s *Session) takePartition(topic string, f *kgo.FetchPartition, b *Batch) error {
+func (s *Session) takePartition(topic string, f *kgo.FetchPartition, b *gathering) error {
 	if len(f.Records) > 0 {
 		p := offsets.Partition{Topic: topic, Number: f.Partition}
 		delete(s.troubles, p)
@@ -272,7 +277,7 @@ func (s *Session) takePartition(topic string, f *kgo.FetchPartition, b *Batch) e
 	}
 	switch {
 	case errors.Is(f.Err, errNoRoom):
-		b.noRoom = true
+		b.isFull = true
 	case f.Err != nil:
 		return &fetchError{partition: offsets.Partition{Topic: topic, Number: f.Partition}, fetched: f, err: f.Err}
 	}
@@ -287,8 +292,8 @@ const (
 )
 
 // awaitRoom waits a moment if nothing came because the InputBuffer is full: of what other sessions hold, or of what somebody keeps.
-func (s *Session) awaitRoom(ctx context.Context, b Batch) {
-	if !b.noRoom {
+func (s *Session) awaitRoom(ctx context.Context, b gathering) {
+	if !b.isFull {
 		return
 	}
 	if s.noRoom.IsZero() {

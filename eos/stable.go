@@ -31,17 +31,17 @@ func (s *Session) hold(p offsets.Partition, f *kgo.FetchPartition) {
 }
 
 // handOut moves what is stable of what is held into b, as far as there is room, and says whether there was any.
-func (s *Session) handOut(b *Batch) (some bool, err error) {
+func (s *Session) handOut(b *gathering) (some bool, err error) {
 	for p, q := range s.held {
-		room := s.room(b)
-		if room <= 0 {
+		remaining := s.remaining(b)
+		if remaining <= 0 {
 			return some, nil
 		}
 		if q.Stable() == 0 {
 			continue
 		}
 		some = true
-		if err := s.handOutOf(p, q.Take(room), b); err != nil {
+		if err := s.handOutOf(p, q.Take(remaining), b); err != nil {
 			return some, err
 		}
 		if q.Len() == 0 {
@@ -52,7 +52,7 @@ func (s *Session) handOut(b *Batch) (some bool, err error) {
 }
 
 // handOutOf puts records of one partition into b. Control records only move the position.
-func (s *Session) handOutOf(p offsets.Partition, records []*kgo.Record, b *Batch) error {
+func (s *Session) handOutOf(p offsets.Partition, records []*kgo.Record, b *gathering) error {
 	first, last := records[0], records[len(records)-1]
 	if err := s.tracker.Begin(p, first.Offset, last.Offset, last.LeaderEpoch); err != nil {
 		return fmt.Errorf("%w: %w", errOrder, err)

@@ -93,7 +93,7 @@ func requestOf(set offsets.Set) *kmsg.TxnOffsetCommitRequest {
 
 // A record of message format v0, which has no timestamp, is handed out with Kafka's own "none", not with Go's.
 func TestRecordWithoutTimestamp(t *testing.T) {
-	var b Batch
+	var b gathering
 	b.from, b.next = offsets.Set{}, offsets.Set{}
 	s := &Session{}
 	require.NoError(t, s.handOutOf(offsets.Partition{Topic: "in"}, []*kgo.Record{{Value: []byte("v0")}}, &b))

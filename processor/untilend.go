@@ -120,7 +120,7 @@ func (w *endWatch) topics(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask for all topics: %w", err)
 	}
-	return w.p.lane(0).Inputs(all)
+	return w.p.lane(0).Inputs(ask.Readable(all))
 }
 
 // listed returns the first error of a listing, with its topic.
