@@ -52,14 +52,14 @@ func (s *Session) Commit(ctx context.Context, b Batch, outs iter.Seq[*kgo.Record
 		return &Error{Op: "commit", Outcome: NotAttempted, Next: PollAgain, Err: fmt.Errorf("%w: %s", ErrMisuse, s.whyNotOut(b))}
 	}
 	s.txn++
-	t := &transaction{s: s, batch: b, decided: Unknown, outputs: map[offsets.Partition]int64{}}
+	t := &transaction{s: s, batch: b, outputs: map[offsets.Partition]int64{}}
 	err := t.run(ctx, outs)
 	t.setPace()
 	if err != nil {
 		s.forget()
 	}
 	s.pending = false
-	s.ended = time.Now()
+	s.lastEnd = time.Now()
 	t.report(err)
 	if s.stopped == nil && s.state != Polling {
 		s.to(Polling, nil)
@@ -91,11 +91,7 @@ type transaction struct {
 	commits        offsets.Set // what the tracker gives to be committed
 	began, flushed time.Time
 	cause          error       // why it was not committed at once
-	ending         bool        // its offsets may have been sent
-	neverEnded     bool        // EndTxn(commit) was not sent: the next producer id aborts what was begun
-	ended          bool        // the coordinator has decided it
-	resolved       bool        // the group's offsets were asked
-	decided        Outcome     // Unknown until it is certain
+	phase          phase       // see advance
 	slowed         atomic.Bool // what it produces was throttled
 	sent, bytes    int64       // records handed to the client, and their keys and values
 
@@ -153,7 +149,7 @@ func (t *transaction) run(ctx context.Context, outs iter.Seq[*kgo.Record]) error
 	case !committed:
 		return t.notCommitted(ctx)
 	}
-	t.decide(Committed)
+	t.advance(coordinatorCommitted)
 	s.client.distrust(s.held)
 	s.watch.do(func(x *standstill) { x.committed(t.commits) })
 	if s.epochs {
@@ -173,26 +169,31 @@ func (t *transaction) identify(ctx context.Context) error {
 	return nil
 }
 
-// decide notes how the transaction has ended, and so which markers are due.
-func (t *transaction) decide(outcome Outcome) {
+// advance takes the transaction to its phase after e. When its outcome becomes certain, the markers that it needs are due.
+func (t *transaction) advance(e event) {
+	before := t.phase
+	t.phase = before.after(e)
+	if before.outcome() == Unknown && t.phase.outcome() != Unknown {
+		t.expectMarkers(before == phaseEnding)
+	}
+}
+
+// expectMarkers notes which markers are due after the transaction, whose outcome is certain. offsetsSent says that its
+// offsets may have been sent.
+func (t *transaction) expectMarkers(offsetsSent bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.decided != Unknown {
-		return
-	}
-	t.decided = outcome
 	t.note()
-	switch outcome {
+	switch t.phase.outcome() {
 	case Committed:
 		t.s.due.committed(t.outputs, t.batch.next)
 	case Aborted:
 		var inputs offsets.Set
-		if t.ending {
+		if offsetsSent {
 			inputs = t.batch.next
 		}
 		t.s.due.aborted(t.outputs, inputs)
-	case Unknown: // by whose markers an output ends is not known either
-	case NotAttempted: // no transaction ends like this
+	case Unknown, NotAttempted:
 	}
 }
 
@@ -351,7 +352,7 @@ func (t *transaction) setPace() {
 // for every rebalance that it learns of before EndTxn is sent; one that comes later waits for it.
 func (t *transaction) end(caller context.Context) (committed bool, err error) {
 	s := t.s
-	t.ending = true
+	t.advance(endSent)
 	alive, unbind := s.client.bound(context.Background())
 	defer unbind()
 	ctx, cancel := s.graceful(caller, alive)
@@ -403,15 +404,14 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 	s.to(Aborting, cause)
 	act := s.act(cause, actReplay)
 	if act == actFenced || errors.Is(cause, errDiscarded) || errors.Is(cause, errThrottled) { // behind what is throttled an abort would wait, too
-		return t.replaced(ctx, cause)
+		return t.replaceAborted(ctx, cause)
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
 	defer cancel()
 	_, err := s.client.gts.End(bounded, kgo.TryAbort)
 	if err == nil {
-		t.ended = true
-		t.decide(Aborted)
-		_ = s.client.noteEpoch(bounded) // unknown, a fence is taken for another instance's
+		t.advance(coordinatorAborted)
+		_ = s.client.noteEpoch(bounded) // without the epoch, a fence is treated as another instance's
 	}
 	if met, ok := errors.AsType[*PartitionsChangedError](cause); ok {
 		if ok, cause = s.confirm(ctx, met); ok {
@@ -427,7 +427,7 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 	case act == actStop:
 		return s.stop("commit", Aborted, cause)
 	case err != nil || act == actReplace || errors.Is(cause, errBegin) || errors.Is(cause, errTooOld):
-		return t.replaced(ctx, errors.Join(cause, err))
+		return t.replaceAborted(ctx, errors.Join(cause, err))
 	case !s.epochs && t.hasFailed():
 		// What failed may be in the log all the same: written at a first try whose answer did not say so, and refused when it was sent again.
 		// The client gives its sequence numbers to the next batch (franz-go 1.22.2), and the broker takes that for a copy of the first,
@@ -478,7 +478,7 @@ func isRejected(err error) bool {
 	return ok
 }
 
-// newClient goes on with a new client after an abort.
+// newClient makes a new client after an abort.
 func (t *transaction) newClient(ctx context.Context, cause error) error {
 	if err := t.s.replace(ctx, cause, t); err != nil {
 		err.Op, err.Outcome = "commit", Aborted
@@ -487,9 +487,10 @@ func (t *transaction) newClient(ctx context.Context, cause error) error {
 	return nil
 }
 
-// replaced does so where the abort may not have arrived; the outcome is certain even if that fails.
-func (t *transaction) replaced(ctx context.Context, cause error) error {
-	t.neverEnded = true
+// replaceAborted makes a new client after an abort that may not have reached the broker. The outcome is Aborted even if that
+// fails.
+func (t *transaction) replaceAborted(ctx context.Context, cause error) error {
+	t.advance(clientAbandoned)
 	if err := t.newClient(ctx, cause); err != nil {
 		return err
 	}

@@ -174,7 +174,7 @@ func (s *Session) gather(ctx context.Context, limit int) (gathering, error) {
 	if err := s.take(ctx, &b); err != nil {
 		return b, err
 	}
-	due := s.ended.Add(s.cfg.CommitInterval)
+	due := s.lastEnd.Add(s.cfg.CommitInterval)
 	if aged := time.Now().Add(s.cfg.MaxAge); aged.After(due) {
 		due = aged
 	}

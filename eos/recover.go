@@ -32,8 +32,8 @@ func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Err
 	last := s.client
 	last.close()
 	s.throttles.reconnected()
-	if t != nil && t.neverEnded {
-		t.decide(Aborted)
+	if t != nil {
+		t.advance(clientClosed)
 	}
 	s.forget()
 	s.watch.do(func(x *standstill) { clear(x.parts) })
@@ -83,7 +83,7 @@ func (s *Session) renew(ctx context.Context, cause error, t *transaction) (*clie
 // of the transactions before.
 func (s *Session) windUp(ctx context.Context, cause error, t *transaction) error {
 	patience := markersPatience
-	if open := t != nil && !t.ended; !open {
+	if open := t != nil && !t.phase.isOver(); !open {
 		if t == nil && errors.Is(cause, errMarkers) {
 			patience = 0 // they have been waited for
 		}
@@ -101,7 +101,7 @@ func (s *Session) windUp(ctx context.Context, cause error, t *transaction) error
 	if err != nil {
 		return fmt.Errorf("initialize the producer id: %w", err)
 	}
-	if t != nil && t.decided == Unknown && !t.resolved {
+	if t != nil && t.phase.needsOffsets() {
 		if err := t.resolve(ctx); err != nil {
 			return err
 		}

@@ -39,7 +39,7 @@ type Session struct {
 	pending   bool                                // the newest batch is neither committed nor given back
 	tracker   offsets.Tracker                     // what of the input has been handed out
 	held      map[offsets.Partition]*stable.Queue // what has been fetched and is not handed out; see stable.go. No queue is empty
-	ended     time.Time                           // when the last transaction ended
+	lastEnd   time.Time                           // when the last transaction ended
 	refused   time.Time                           // since when the brokers refuse the credentials; see act
 	fences    []time.Time                         // when a fence was found to be our own doing
 	inputs    inputs

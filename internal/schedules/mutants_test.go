@@ -38,8 +38,8 @@ var mutants = []mutant{
 		"eos/doubt.go",
 		"if err == nil && !stable.Covers(t.batch.next) {", "if true || err == nil && !stable.Covers(t.batch.next) {",
 	}}},
-	{"in doubt is taken for committed", Ends, []edit{{"eos/doubt.go", "\tt.askCoordinator(ctx)\n\treturn", "\tt.decide(Committed)\n\treturn"}}},
-	{"in doubt is taken for aborted", Ends, []edit{{"eos/doubt.go", "\tt.askCoordinator(ctx)\n\treturn", "\tt.decide(Aborted)\n\treturn"}}},
+	{"in doubt is taken for committed", Ends, []edit{{"eos/doubt.go", "\tt.askCoordinator(ctx)\n\treturn", "\tt.advance(offsetsCommitted)\n\treturn"}}},
+	{"in doubt is taken for aborted", Ends, []edit{{"eos/doubt.go", "\tt.askCoordinator(ctx)\n\treturn", "\tt.advance(offsetsAborted)\n\treturn"}}},
 	{"outcome read from any offset, not from its own mark", Ends, []edit{{
 		"eos/doubt.go", "at.Offset < want.Offset, at.Offset == want.Offset && at.mark != t.markOf(p.Topic):",
 		"at.Offset == want.Offset && at.mark != t.markOf(p.Topic):",
