@@ -56,7 +56,7 @@ func (s *Session) Commit(ctx context.Context, b Batch, outs iter.Seq[*kgo.Record
 	err := t.run(ctx, outs)
 	t.setPace()
 	if err != nil {
-		s.forget()
+		s.rewound()
 	}
 	s.pending = false
 	s.lastEnd = time.Now()
@@ -86,7 +86,7 @@ type transaction struct {
 
 	producerID     int64
 	epoch          int16
-	mark           string      // see tag
+	tag            string      // see newTag
 	member         string      // as which its offsets were sent
 	commits        offsets.Set // what the tracker gives to be committed
 	began, flushed time.Time
@@ -95,13 +95,13 @@ type transaction struct {
 	slowed         atomic.Bool // what it produces was throttled
 	sent, bytes    int64       // records handed to the client, and their keys and values
 
-	mu      sync.Mutex
-	acked   int64
-	failed  error                       // the first produce that failed
-	refused int                         // how many records were refused for what they are, not for where they go
-	outputs map[offsets.Partition]int64 // last offset of each partition that records were produced to; see dueMarkers
-	at      offsets.Partition           // where the newest confirmed record is; its offset is not in outputs yet
-	last    int64
+	mu       sync.Mutex
+	acked    int64
+	failed   error                       // the first produce that failed
+	rejected int                         // how many records were refused for what they are, not for where they go
+	outputs  map[offsets.Partition]int64 // last offset of each partition that records were produced to; see dueMarkers
+	at       offsets.Partition           // where the newest confirmed record is; its offset is not in outputs yet
+	last     int64
 }
 
 // run goes through the states of a transaction from left to right; every branch of it is here.
@@ -165,7 +165,7 @@ func (t *transaction) identify(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", errBegin, err)
 	}
 	t.producerID, t.epoch = c.producerID, c.producerEpoch
-	t.mark = t.tag()
+	t.tag = t.newTag()
 	return nil
 }
 
@@ -215,7 +215,7 @@ func (t *transaction) finish() error {
 // produce hands outs to the client. It stops at the first refusal, and when the transaction gets old.
 func (t *transaction) produce(ctx, own context.Context, outs iter.Seq[*kgo.Record]) error {
 	cl := t.s.client.gts.Client()
-	group := 0
+	sinceFlush := 0
 	for r := range outs {
 		if err := t.s.CheckOutput(r.Topic, r.Timestamp); err != nil {
 			return &RejectedError{r, err}
@@ -223,11 +223,11 @@ func (t *transaction) produce(ctx, own context.Context, outs iter.Seq[*kgo.Recor
 		t.sent++
 		t.bytes += int64(len(r.Key) + len(r.Value))
 		cl.Produce(own, r, t.promise)
-		if group += len(r.Key) + len(r.Value) + 1; t.s.group > 0 && group >= t.s.group {
+		if sinceFlush += len(r.Key) + len(r.Value) + 1; t.s.flushEvery > 0 && sinceFlush >= t.s.flushEvery {
 			if err := t.flush(ctx, own); err != nil {
 				return err
 			}
-			group = 0
+			sinceFlush = 0
 		}
 		if t.sent%256 != 0 {
 			continue
@@ -258,13 +258,13 @@ func (t *transaction) promise(r *kgo.Record, err error) {
 	}
 	t.note()
 	t.outputs[at] = unknownOffset
-	if refused := t.s.counts.refusal(r.Topic); refused != nil {
+	if refused := t.s.counts.mismatch(r.Topic); refused != nil {
 		err = refused
 	}
 	if rejected := t.s.rejected(r, err); rejected != nil {
 		err = rejected
 		if !isMisdirected(err) {
-			t.refused++
+			t.rejected++
 		}
 	}
 	if t.failed == nil || isMisdirected(err) && isDestination(t.failed) {
@@ -373,7 +373,7 @@ func (s *Session) graceful(caller, parent context.Context) (context.Context, con
 const endGrace = 2 * time.Second
 
 // tag is what the offsets of this transaction carry as their metadata: by it they are told from those of another member.
-func (t *transaction) tag() string {
+func (t *transaction) newTag() string {
 	name := t.s.cfg.TransactionalID
 	if len(name) > longName { // brokers take 4096 bytes by default (offset.metadata.max.bytes)
 		name = fmt.Sprintf("%x", sha256.Sum256([]byte(name)))
@@ -384,13 +384,13 @@ func (t *transaction) tag() string {
 const longName = 1000
 
 // markOf is the metadata of the transaction's offsets of that topic.
-func (t *transaction) markOf(topic string) string { return t.mark + t.s.inputs.markSuffix(topic) }
+func (t *transaction) tagFor(topic string) string { return t.tag + t.s.inputs.tagSuffix(topic) }
 
 // checkOffsets has the client commit what the batch holds, with the transaction's mark. What it would commit by itself differs from that only by
 // what is held, or by a bug, and then nothing is committed: it would commit all it has handed out, so this also finds a batch cut short.
 // Nor is anything committed of partitions that others may have had meanwhile.
 func (t *transaction) checkOffsets(req *kmsg.TxnOffsetCommitRequest) error {
-	if err := t.settle(req); err != nil {
+	if err := t.rewriteOffsets(req); err != nil {
 		return err
 	}
 	t.member = req.MemberID
@@ -437,7 +437,7 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 		}
 	}
 	switch {
-	case t.refused > 1:
+	case t.rejected > 1:
 		s.narrow()
 		return &Error{Op: "commit", Outcome: Aborted, Next: PollAgain, Err: fmt.Errorf("%w: %w", ErrProduce, errRefusedTogether)}
 	case isRejected(cause):
@@ -455,12 +455,12 @@ var errRefusedTogether = errors.New("records were refused together; they are tri
 // refused is refused alone and can be named, or all that was refused together goes through. The group stays narrow for
 // the life of the session: the topic's max.message.bytes does.
 func (s *Session) narrow() {
-	if s.group == 0 {
-		s.group = 1 << 20
+	if s.flushEvery == 0 {
+		s.flushEvery = 1 << 20
 	}
-	s.group = max(s.group/8, 1)
+	s.flushEvery = max(s.flushEvery/8, 1)
 	s.cfg.Logger.Warn("records were refused together; producing in smaller groups: is max.message.bytes of the output topic smaller than a batch?",
-		"transactional_id", s.cfg.TransactionalID, "group_bytes", s.group)
+		"transactional_id", s.cfg.TransactionalID, "group_bytes", s.flushEvery)
 }
 
 // abortTimeout bounds an abort. What is not aborted by then, the next producer id aborts.

@@ -142,7 +142,7 @@ func (t *transaction) outcomeIn(stable groupOffsets) Outcome {
 	outcome := Committed
 	for p, want := range t.batch.next {
 		switch at := stable[p]; {
-		case at.Offset < want.Offset, at.Offset == want.Offset && at.mark != t.markOf(p.Topic):
+		case at.Offset < want.Offset, at.Offset == want.Offset && at.tag != t.tagFor(p.Topic):
 			return Aborted
 		case at.Offset > want.Offset:
 			outcome = Unknown

@@ -161,12 +161,12 @@ func (s *Session) act(err error, unknown action) action {
 	if s.client == nil || !errors.Is(err, kerr.SaslAuthenticationFailed) {
 		return actionFor(err, unknown)
 	}
-	if s.refused.IsZero() {
-		s.refused = time.Now()
+	if s.authFailedSince.IsZero() {
+		s.authFailedSince = time.Now()
 		s.cfg.Logger.Warn("the brokers refuse the credentials; nothing is lost, it is tried again for some time: is the password being changed?",
 			"transactional_id", s.cfg.TransactionalID, "patience", refusalPatience, "err", err)
 	}
-	if time.Since(s.refused) > refusalPatience {
+	if time.Since(s.authFailedSince) > refusalPatience {
 		return actStop
 	}
 	return actReplace

@@ -10,15 +10,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/internal/ask"
-	"github.com/eos-pipe/eos-pipe/internal/stable"
+	"github.com/eos-pipe/eos-pipe/internal/isolation"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
 // Batch is what one Poll hands out, and what one transaction processes.
 type Batch struct {
 	// Records are the input records, those of one partition in their order. They belong to the caller, who may change
-	// them and hand them to Commit as outputs: that saves a good part of the work. Records may be empty: then the
-	// batch only passes over control records and is to be committed like any other.
+	// them and hand them to Commit as outputs: that saves a good part of the work. Records may be empty: the batch then
+	// only passes over control records, and must be committed like any other.
 	Records []*kgo.Record
 	// Bytes is the size of the records' keys and values.
 	Bytes int
@@ -42,14 +42,15 @@ type gathering struct {
 // Poll waits for records and hands out a batch of them, bounded by Config.MaxRecords, MaxBytes and MaxAge. No
 // transaction is open while it waits, nor while the caller works on the batch.
 //
-// Records of a transaction are handed out when the marker that ends it has been fetched, and never if that says abort: the brokers' lists of
-// aborted transactions may be incomplete (see internal/stable).
+// Records of a transaction are handed out when the marker that ends it has been fetched, and never if the marker says abort: the
+// brokers' lists of aborted transactions may be incomplete (see internal/isolation).
 //
-// A batch that was not committed comes again: Poll first goes back to the committed offsets. While a batch is out,
-// the group waits with rebalancing, up to the larger of session and transaction timeout.
+// A batch that was not committed comes again: Poll first rewinds to the committed offsets. While a batch is out, the group waits
+// with rebalancing, up to the larger of session and transaction timeout.
 //
-// Poll returns ctx.Err() when ctx ends, and the session stays as it is; only if it is taking a new client just then, it stops, with Reopen. Any other error is an *Error that says whether
-// to go on; records that are gone from the log (LostOffsetsError) or damaged in it (UnreadableError) are never passed over.
+// Poll returns ctx.Err() when ctx ends, and the session stays as it is. Only if the session is making a new client just then does
+// it stop, with Reopen. Any other error is an *Error that says whether to continue. Records that are gone from the log
+// (LostOffsetsError) or damaged in it (UnreadableError) are never passed over.
 func (s *Session) Poll(ctx context.Context) (Batch, error) {
 	return s.PollRecords(ctx, s.cfg.MaxRecords)
 }
@@ -64,7 +65,7 @@ func (s *Session) PollRecords(ctx context.Context, limit int) (Batch, error) {
 		return Batch{}, err
 	}
 	defer s.busy.Store(false)
-	if err := s.giveBack(ctx); err != nil {
+	if err := s.rewindPending(ctx); err != nil {
 		return Batch{}, err
 	}
 	for {
@@ -91,11 +92,11 @@ func (s *Session) PollRecords(ctx context.Context, limit int) (Batch, error) {
 			}
 		}
 		if err == nil && s.client.rebalanced.Load() {
-			err = s.rewind(ctx) // what came before or after the rebalance is read again, in a transaction that can commit
+			err = s.rewind(ctx) // records from before and after the rebalance are read again, in a transaction that can commit
 			b = gathering{}
 		}
 		if err == nil && len(b.next) == 0 {
-			s.awaitRoom(ctx, b)
+			s.awaitBuffer(ctx, b)
 			continue
 		}
 		if err != nil {
@@ -104,7 +105,7 @@ func (s *Session) PollRecords(ctx context.Context, limit int) (Batch, error) {
 			}
 			continue
 		}
-		s.noRoom, s.failing = time.Time{}, 0
+		s.bufferFullSince, s.failing = time.Time{}, 0
 		s.polled++
 		b.id, s.pending = s.polled, true
 		s.to(Preparing, nil)
@@ -120,7 +121,7 @@ func (s *Session) paced(limit int) int {
 	return min(limit, s.cfg.MaxRecords)
 }
 
-// awaitProduce waits while the brokers throttle what is produced: here a rebalance is not kept waiting, and no transaction is open.
+// awaitProduce waits while the brokers throttle what is produced. No rebalance waits for it, and no transaction is open.
 func (s *Session) awaitProduce(ctx context.Context) {
 	ctx, unbind := s.client.bound(ctx)
 	defer unbind()
@@ -129,7 +130,7 @@ func (s *Session) awaitProduce(ctx context.Context) {
 	}
 }
 
-// hear deals with what the client said to the last Poll, whose context had ended: it says most things once.
+// hear handles the error that the client returned to the last Poll, whose context had ended: the client reports most errors once.
 func (s *Session) hear(ctx context.Context) error {
 	err := s.unheard
 	if err == nil {
@@ -139,8 +140,8 @@ func (s *Session) hear(ctx context.Context) error {
 	return s.pollFailed(ctx, err)
 }
 
-// giveBack goes back to the committed offsets if a batch was handed out and not committed.
-func (s *Session) giveBack(ctx context.Context) error {
+// rewindPending rewinds the client if a batch was handed out and not committed.
+func (s *Session) rewindPending(ctx context.Context) error {
 	if !s.pending {
 		return nil
 	}
@@ -154,14 +155,14 @@ func (s *Session) giveBack(ctx context.Context) error {
 	return nil
 }
 
-// rewind sets the client back to what is committed and clears its mark that a rebalance happened. No transaction is
-// open, so nothing is sent, and the end of ctx is no reason to leave the client where it is: it would go on behind the batch.
+// rewind seeks the client to the committed offsets and clears its note that a rebalance happened. No transaction is open, so
+// nothing is sent. The end of ctx does not stop it: the client would continue after the batch.
 func (s *Session) rewind(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
 	defer cancel()
 	s.client.rebalanced.Store(false)
 	_, err := s.client.gts.End(bounded, kgo.TryAbort)
-	s.forget()
+	s.rewound()
 	return err
 }
 
@@ -185,7 +186,7 @@ func (s *Session) gather(ctx context.Context, limit int) (gathering, error) {
 		before := len(b.Records)
 		poll := waiting
 		if waiting.Err() != nil {
-			poll = nil // only what is there already
+			poll = nil // take only what the client has already
 		}
 		if err := s.take(poll, &b); err != nil && !isContext(err) {
 			return b, err
@@ -197,13 +198,13 @@ func (s *Session) gather(ctx context.Context, limit int) (gathering, error) {
 	return b, nil
 }
 
-// narrowRecords bounds a batch that is produced in groups, each of which is waited for.
+// narrowRecords bounds a batch whose outputs are flushed in parts (see narrow).
 const narrowRecords = 2000
 
 // remaining returns how many more records b may take without exceeding its bounds.
 func (s *Session) remaining(b *gathering) int {
 	limit := b.limit
-	if s.group > 0 {
+	if s.flushEvery > 0 {
 		limit = min(limit, narrowRecords)
 	}
 	n := limit - len(b.Records)
@@ -234,7 +235,7 @@ func (s *Session) take(ctx context.Context, b *gathering) error {
 			for i := range t.Partitions {
 				switch err := s.takePartition(t.Topic, &t.Partitions[i], b); {
 				case t.Topic == "" && isContext(err):
-					ended = err // it says nothing, and must not hide what does
+					ended = err // it tells nothing, and must not hide an error that does
 				case err != nil:
 					failed = errors.Join(failed, err)
 				}
@@ -261,8 +262,8 @@ func (s *Session) takePartition(topic string, f *kgo.FetchPartition, b *gatherin
 			if len(r.Headers) == 0 {
 				continue
 			}
-			headers += stable.HeadersBytes(r.Headers)
-			if len(r.Headers) == 1 { // no more, if it stands for a batch
+			headers += isolation.HeadersBytes(r.Headers)
+			if len(r.Headers) == 1 { // a placeholder for a batch has one header
 				if err := s.standsFor(p, r); err != nil {
 					return err
 				}
@@ -276,7 +277,7 @@ func (s *Session) takePartition(topic string, f *kgo.FetchPartition, b *gatherin
 		s.watch.do(func(x *standstill) { x.excuse(offsets.Partition{Topic: topic, Number: f.Partition}) })
 	}
 	switch {
-	case errors.Is(f.Err, errNoRoom):
+	case errors.Is(f.Err, errBufferFull):
 		b.isFull = true
 	case f.Err != nil:
 		return &fetchError{partition: offsets.Partition{Topic: topic, Number: f.Partition}, fetched: f, err: f.Err}
@@ -284,46 +285,47 @@ func (s *Session) takePartition(topic string, f *kgo.FetchPartition, b *gatherin
 	return nil
 }
 
-// roomPatience is how long a session waits for room in the InputBuffer before it goes on without: somebody keeps what was handed out; or,
-// after heldPatience, the session itself holds too much.
+// bufferPatience is how long a session waits for capacity in a full InputBuffer before it continues without: the application keeps
+// records that it was handed. heldPatience is how long it waits before it concludes that it holds too many records itself.
 const (
-	roomPatience = 5 * time.Second
-	heldPatience = 500 * time.Millisecond
+	bufferPatience = 5 * time.Second
+	heldPatience   = 500 * time.Millisecond
 )
 
-// awaitRoom waits a moment if nothing came because the InputBuffer is full: of what other sessions hold, or of what somebody keeps.
-func (s *Session) awaitRoom(ctx context.Context, b gathering) {
+// awaitBuffer waits a moment if no record came because the InputBuffer is full: other sessions use it, or the application keeps
+// records.
+func (s *Session) awaitBuffer(ctx context.Context, b gathering) {
 	if !b.isFull {
 		return
 	}
-	if s.noRoom.IsZero() {
-		s.noRoom = time.Now()
+	if s.bufferFullSince.IsZero() {
+		s.bufferFullSince = time.Now()
 	}
-	waited := time.Since(s.noRoom)
+	waited := time.Since(s.bufferFullSince)
 	if waited >= heldPatience && s.trust() {
-		s.noRoom = time.Time{}
+		s.bufferFullSince = time.Time{}
 		return
 	}
-	if waited < roomPatience {
+	if waited < bufferPatience {
 		s.cfg.InputBuffer.await(ctx, 100*time.Millisecond)
 		return
 	}
-	s.cfg.Logger.Warn("the input buffer is full, and nothing of it is given back; going on without room: does a handler keep what it is given?",
+	s.cfg.Logger.Warn("the input buffer is full, and no memory of it is released; continuing without it: does a handler keep the records that it is given?",
 		"transactional_id", s.cfg.TransactionalID, "used", s.cfg.InputBuffer.Used())
 	s.cfg.InputBuffer.force()
-	s.noRoom = time.Time{}
+	s.bufferFullSince = time.Time{}
 }
 
-// partitionPause is how long a session waits before it takes a new client for an error of a partition, after so many in a row: the error may last, and
-// each new client joins the group.
-func partitionPause(times int) time.Duration {
-	return min(100*time.Millisecond<<min(times, 6), 5*time.Second)
+// partitionPause is how long a session waits before it makes a new client for an error of a partition, after n such errors in a
+// row: the error may last, and each new client joins the group.
+func partitionPause(n int) time.Duration {
+	return min(100*time.Millisecond<<min(n, 6), 5*time.Second)
 }
 
 // errOrder should never be seen: records came out of their order.
 var errOrder = errors.New("records were fetched out of order")
 
-// fetchError is an error that came in the place of records.
+// fetchError is an error that came instead of records.
 type fetchError struct {
 	partition offsets.Partition
 	fetched   *kgo.FetchPartition
@@ -339,12 +341,12 @@ func (e *fetchError) Error() string {
 
 func (e *fetchError) Unwrap() error { return e.err }
 
-// pollFailed decides on an error of a poll: nil means that it is dealt with, and Poll goes on.
+// pollFailed decides on an error of a poll: nil means that it is dealt with, and Poll continues.
 func (s *Session) pollFailed(ctx context.Context, err error) error {
 	s.client.gts.AllowRebalance()
 	switch {
 	case ctx.Err() != nil:
-		s.pending = s.pending || s.tracker.Pending() > 0 // what was gathered meanwhile is read again
+		s.pending = s.pending || s.tracker.Pending() > 0 // records gathered meanwhile are read again
 		if !isContext(err) {
 			s.unheard = err
 		}
@@ -361,7 +363,7 @@ func (s *Session) pollFailed(ctx context.Context, err error) error {
 	}
 	act := s.act(err, actReplay)
 	if failed, ok := errors.AsType[*fetchError](err); ok && failed.partition.Topic != "" && (act == actReplay || act == actReplace) {
-		act = actReplace // kgo does not go on with each partition of which it has told an error
+		act = actReplace // kgo does not continue with every partition whose error it has returned
 		if !ask.Sleep(ctx, partitionPause(s.failing)) {
 			return s.pollFailed(ctx, err)
 		}
@@ -381,8 +383,8 @@ func (s *Session) pollFailed(ctx context.Context, err error) error {
 	case actReplay, actAgain:
 	}
 	s.retrying("read", err)
-	if rewound := s.rewind(ctx); rewound != nil { // what came along with the error is read again
-		return s.pollFailed(ctx, rewound)
+	if err := s.rewind(ctx); err != nil { // records that came along with the error are read again
+		return s.pollFailed(ctx, err)
 	}
 	return nil
 }
@@ -392,7 +394,7 @@ func isDataLoss(err error) bool {
 	return ok
 }
 
-// dataLoss says in offsets what kgo found out about a truncated log.
+// dataLoss returns the offsets that kgo found lost in a truncated log.
 func dataLoss(err error) error {
 	lost, _ := errors.AsType[*kgo.ErrDataLoss](err)
 	return &LostOffsetsError{

@@ -35,7 +35,7 @@ func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Err
 	if t != nil {
 		t.advance(clientClosed)
 	}
-	s.forget()
+	s.rewound()
 	s.watch.do(func(x *standstill) { clear(x.parts) })
 	s.pending, s.unheard, s.reread = false, nil, nil
 	fenced := actionFor(cause, actReplay) == actFenced
@@ -52,7 +52,7 @@ func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Err
 		c, err := s.renew(ctx, cause, t)
 		if err == nil {
 			s.client = c
-			s.refused = time.Time{}
+			s.authFailedSince = time.Time{}
 			s.to(Polling, nil)
 			return nil
 		}
@@ -224,7 +224,7 @@ type groupOffsets map[offsets.Partition]groupOffset
 
 type groupOffset struct {
 	offsets.Position
-	mark string
+	tag string
 }
 
 // Covers says whether each partition of want is committed at or past its offset.
@@ -282,7 +282,7 @@ func (s *Session) fetchOffsets(ctx context.Context, want offsets.Set) (groupOffs
 		case o.Err != nil:
 			return nil, fmt.Errorf("fetch the offset of %s: %w", p, o.Err)
 		default:
-			got[p] = groupOffset{Position: offsets.Position{Offset: o.At, LeaderEpoch: o.LeaderEpoch}, mark: o.Metadata}
+			got[p] = groupOffset{Position: offsets.Position{Offset: o.At, LeaderEpoch: o.LeaderEpoch}, tag: o.Metadata}
 		}
 	}
 	return got, nil

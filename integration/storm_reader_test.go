@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/internal/checker"
-	"github.com/eos-pipe/eos-pipe/internal/stable"
+	"github.com/eos-pipe/eos-pipe/internal/isolation"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -23,7 +23,7 @@ type liveReader struct {
 	ended  chan struct{}
 
 	mu       sync.Mutex
-	held     *stable.Reader
+	held     *isolation.Reader
 	readings map[offsets.Partition]*checker.Reading
 	next     map[offsets.Partition]int64 // where it is
 	faults   []string                    // fetch errors that are no passing ones
