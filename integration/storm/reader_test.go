@@ -12,7 +12,7 @@ import (
 	"github.com/eos-pipe/eos-pipe/integration/internal/bench"
 	"github.com/eos-pipe/eos-pipe/integration/internal/proc"
 	"github.com/eos-pipe/eos-pipe/internal/checker"
-	"github.com/eos-pipe/eos-pipe/internal/stable"
+	"github.com/eos-pipe/eos-pipe/internal/isolation"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -25,7 +25,7 @@ type liveReader struct {
 	ended  chan struct{}
 
 	mu       sync.Mutex
-	held     *stable.Reader
+	held     *isolation.Reader
 	readings map[offsets.Partition]*checker.Reading
 	next     map[offsets.Partition]int64 // where it is
 	faults   []string                    // fetch errors that are no passing ones

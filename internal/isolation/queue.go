@@ -1,4 +1,4 @@
-// Package stable holds the fetched records of a partition back until a marker in the log has said how their transaction ended.
+// Package isolation holds the fetched records of a partition back until a marker in the log has said how their transaction ended.
 //
 // A read_committed reader gets the records of every transaction that has ended, and beside them a list of those that were aborted, by which the
 // client leaves them out. That list may be incomplete. The broker takes it from an index, each entry of which says behind which offset
@@ -8,7 +8,7 @@
 // broker becomes the leader, or serves reads as a follower, every client is given aborted records as committed ones.
 //
 // The markers themselves are right, and the last stable offset is: what a reader is given has its marker before that offset.
-package stable
+package isolation
 
 import (
 	"math"
@@ -134,7 +134,7 @@ func (q *Queue) Bytes() int64 { return q.bytes }
 
 // Waiting returns how many records wait for the end of a transaction, and how much memory they take: those that may not be taken yet.
 func (q *Queue) Waiting() (records int, bytes int64) {
-	for _, r := range q.records[q.Stable():] {
+	for _, r := range q.records[q.Decided():] {
 		records++
 		bytes += sizeOf(r)
 	}
@@ -175,8 +175,8 @@ func (q *Queue) End() int64 {
 	return q.records[len(q.records)-1].Offset + 1
 }
 
-// Stable returns how many records may be taken: all before the first one whose transaction's end has not been seen.
-func (q *Queue) Stable() int {
+// Decided returns how many records may be taken: all before the first one whose transaction's end has not been seen.
+func (q *Queue) Decided() int {
 	if len(q.open) == 0 {
 		return len(q.records)
 	}
@@ -189,7 +189,7 @@ func (q *Queue) Stable() int {
 
 // Take takes at most so many of them. They are the caller's.
 func (q *Queue) Take(most int) []*kgo.Record {
-	n := min(most, q.Stable())
+	n := min(most, q.Decided())
 	if n == len(q.records) {
 		all := q.records
 		q.records, q.bytes = nil, 0

@@ -9,17 +9,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eos-pipe/eos-pipe/internal/stable"
+	"github.com/eos-pipe/eos-pipe/internal/isolation"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
 // queueOf is a queue of transactional records at these offsets, whose end has not been seen.
-func queueOf(at ...int64) *stable.Queue {
+func queueOf(at ...int64) *isolation.Queue {
 	var rs []*kgo.Record
 	for _, o := range at {
 		rs = append(rs, &kgo.Record{Offset: o, LeaderEpoch: 7, ProducerID: 1, Attrs: kgo.NewRecordAttrs(kgo.RecordAttrsOpts{Transactional: true})})
 	}
-	q := &stable.Queue{}
+	q := &isolation.Queue{}
 	q.Push(rs, 1000)
 	return q
 }
@@ -31,16 +31,16 @@ func TestRequestIsSetToWhatWasProcessed(t *testing.T) {
 	require.NoError(t, err)
 	for _, c := range []struct {
 		name, client, starts string
-		held                 map[string]*stable.Queue
+		held                 map[string]*isolation.Queue
 		fault                bool
 	}{
 		{name: "nothing is held", client: "in-0=10 in-1=20"},
-		{name: "held behind what was processed", client: "in-0=15 in-1=20", held: map[string]*stable.Queue{"in-0": queueOf(12, 14)}},
-		{name: "all of a partition is held", client: "in-0=10 in-1=20 in-2=6", held: map[string]*stable.Queue{"in-2": queueOf(4, 5)}},
+		{name: "held behind what was processed", client: "in-0=15 in-1=20", held: map[string]*isolation.Queue{"in-0": queueOf(12, 14)}},
+		{name: "all of a partition is held", client: "in-0=10 in-1=20 in-2=6", held: map[string]*isolation.Queue{"in-2": queueOf(4, 5)}},
 		{name: "where a partition starts", client: "in-0=10 in-1=20 in-2=6", starts: "in-2=6"},
 		{name: "behind where a partition starts", client: "in-0=10 in-1=20 in-2=7", starts: "in-2=6", fault: true},
 		{name: "where a partition starts that was processed", client: "in-0=9 in-1=20", starts: "in-0=9", fault: true},
-		{name: "less than what is held", client: "in-0=14 in-1=20", held: map[string]*stable.Queue{"in-0": queueOf(12, 14)}, fault: true},
+		{name: "less than what is held", client: "in-0=14 in-1=20", held: map[string]*isolation.Queue{"in-0": queueOf(12, 14)}, fault: true},
 		{name: "more than was processed", client: "in-0=11 in-1=20", fault: true},
 		{name: "a partition of which nothing was processed", client: "in-0=10 in-1=20 in-2=6", fault: true},
 		{name: "a partition is missing", client: "in-0=10", fault: true},
@@ -50,7 +50,7 @@ func TestRequestIsSetToWhatWasProcessed(t *testing.T) {
 			require.NoError(t, err)
 			starts, err := offsets.ParseSet(c.starts)
 			require.NoError(t, err)
-			s := &Session{client: &client{has: holdings{starts: map[offsets.Partition]int64{}}}, held: map[offsets.Partition]*stable.Queue{}}
+			s := &Session{client: &client{has: holdings{starts: map[offsets.Partition]int64{}}}, held: map[offsets.Partition]*isolation.Queue{}}
 			for p, pos := range starts {
 				s.client.has.starts[p] = pos.Offset
 			}
@@ -61,7 +61,7 @@ func TestRequestIsSetToWhatWasProcessed(t *testing.T) {
 			}
 			req := requestOf(got)
 			tx := &transaction{s: s, commits: processed}
-			err = tx.settle(req)
+			err = tx.rewriteOffsets(req)
 			if c.fault {
 				require.ErrorIs(t, err, errOffsets)
 				return
@@ -93,7 +93,7 @@ func requestOf(set offsets.Set) *kmsg.TxnOffsetCommitRequest {
 
 // A record of message format v0, which has no timestamp, is handed out with Kafka's own "none", not with Go's.
 func TestRecordWithoutTimestamp(t *testing.T) {
-	var b Batch
+	var b gathering
 	b.from, b.next = offsets.Set{}, offsets.Set{}
 	s := &Session{}
 	require.NoError(t, s.handOutOf(offsets.Partition{Topic: "in"}, []*kgo.Record{{Value: []byte("v0")}}, &b))
@@ -105,22 +105,22 @@ func TestRecordWithoutTimestamp(t *testing.T) {
 func TestTrustIsOfWhatWaits(t *testing.T) {
 	var log bytes.Buffer
 	cfg := Config{InputBuffer: NewInputBuffer(1<<20, 1), Logger: slog.New(slog.NewTextHandler(&log, nil))}
-	of := func(q *stable.Queue) *Session {
+	of := func(q *isolation.Queue) *Session {
 		log.Reset()
-		return &Session{cfg: cfg, held: map[offsets.Partition]*stable.Queue{{Topic: "in"}: q, {Topic: "in", Number: 1}: queueOf(4)}}
+		return &Session{cfg: cfg, held: map[offsets.Partition]*isolation.Queue{{Topic: "in"}: q, {Topic: "in", Number: 1}: queueOf(4)}}
 	}
 	large := &kgo.Record{Value: make([]byte, 1<<20)}
-	plain := &stable.Queue{}
+	plain := &isolation.Queue{}
 	plain.Push([]*kgo.Record{large}, 1000)
 	s := of(plain)
 	s.trustTooMuch()
 	require.Empty(t, log.String())
-	require.Zero(t, s.held[offsets.Partition{Topic: "in", Number: 1}].Stable(), "it waits for its end")
+	require.Zero(t, s.held[offsets.Partition{Topic: "in", Number: 1}].Decided(), "it waits for its end")
 
 	behind := queueOf(1)
 	behind.Push([]*kgo.Record{{Offset: 2, Value: large.Value}}, 1000)
 	s = of(behind)
 	s.trustTooMuch()
 	require.Contains(t, log.String(), "records=3")
-	require.Equal(t, 2, behind.Stable())
+	require.Equal(t, 2, behind.Decided())
 }

@@ -7,41 +7,41 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eos-pipe/eos-pipe/internal/isolation"
 	"github.com/eos-pipe/eos-pipe/internal/millis"
-	"github.com/eos-pipe/eos-pipe/internal/stable"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// This file is about fetched records whose transaction has not been seen to end. The broker says of them that they are committed, and may be
-// wrong (see internal/stable). So they are held back until their marker has come, over the end of a transaction of our own if need be. The
-// client knows nothing of that: it would commit, and goes on from, what it has handed out.
+// This file holds fetched records back until the marker that ends their transaction has been fetched too. The broker says that
+// these records are committed, and may be wrong (see internal/isolation). If need be they are held past the end of a transaction
+// of our own. The client does not know this: by itself it would commit everything it has handed out, and continue from there.
 
-// hold puts what was fetched of a partition behind what is held of it. Nothing of it is in a batch yet.
+// hold appends what was fetched of a partition to what is held of it. None of it is in a batch yet.
 func (s *Session) hold(p offsets.Partition, f *kgo.FetchPartition) {
 	q := s.held[p]
 	if q == nil {
-		q = &stable.Queue{}
+		q = &isolation.Queue{}
 		s.held[p] = q
 	}
 	for _, a := range q.Push(f.Records, f.LastStableOffset) {
-		s.cfg.Logger.Warn("the broker has given records of an aborted transaction for committed ones, as its marker says; they are left out. "+
+		s.cfg.Logger.Warn("the broker returned records of an aborted transaction as committed ones; the transaction's marker says abort, and they are left out. "+
 			"Other readers of this topic may have got them: the leader's transaction index is wrong",
 			"transactional_id", s.cfg.TransactionalID, "partition", p.String(), "producer_id", a.ProducerID, "first", a.First, "last", a.Last, "records", a.Records)
 	}
 }
 
-// handOut moves what is stable of what is held into b, as far as there is room, and says whether there was any.
-func (s *Session) handOut(b *Batch) (some bool, err error) {
+// handOut moves held records that are decided into b, up to the limits of b, and reports whether there were any.
+func (s *Session) handOut(b *gathering) (some bool, err error) {
 	for p, q := range s.held {
-		room := s.room(b)
-		if room <= 0 {
+		remaining := s.remaining(b)
+		if remaining <= 0 {
 			return some, nil
 		}
-		if q.Stable() == 0 {
+		if q.Decided() == 0 {
 			continue
 		}
 		some = true
-		if err := s.handOutOf(p, q.Take(room), b); err != nil {
+		if err := s.handOutOf(p, q.Take(remaining), b); err != nil {
 			return some, err
 		}
 		if q.Len() == 0 {
@@ -52,7 +52,7 @@ func (s *Session) handOut(b *Batch) (some bool, err error) {
 }
 
 // handOutOf puts records of one partition into b. Control records only move the position.
-func (s *Session) handOutOf(p offsets.Partition, records []*kgo.Record, b *Batch) error {
+func (s *Session) handOutOf(p offsets.Partition, records []*kgo.Record, b *gathering) error {
 	first, last := records[0], records[len(records)-1]
 	if err := s.tracker.Begin(p, first.Offset, last.Offset, last.LeaderEpoch); err != nil {
 		return fmt.Errorf("%w: %w", errOrder, err)
@@ -67,21 +67,21 @@ func (s *Session) handOutOf(p offsets.Partition, records []*kgo.Record, b *Batch
 			b.Records = append(b.Records, r)
 			size := len(r.Key) + len(r.Value)
 			b.Bytes += size
-			b.weight += size + int(stable.HeadersBytes(r.Headers))
+			b.weight += size + int(isolation.HeadersBytes(r.Headers))
 		}
 	}
 	return nil
 }
 
-// trustTooMuch trusts what is held if more than a session may hold waits for the end of a transaction: its part of half of the InputBuffer.
-// What does not wait is handed out next, however large it is.
+// trustTooMuch stops waiting for markers when the records that wait for the end of a transaction take more memory than one session
+// may hold: its share of half of the InputBuffer. Records that do not wait are handed out next, however large they are.
 func (s *Session) trustTooMuch() {
 	n := int64(0)
 	for _, q := range s.held {
 		n += q.Bytes()
 	}
-	most := s.cfg.InputBuffer.max / s.cfg.InputBuffer.sessions / 2
-	if n <= most {
+	limit := s.cfg.InputBuffer.max / s.cfg.InputBuffer.sessions / 2
+	if n <= limit {
 		return
 	}
 	n = 0
@@ -89,13 +89,13 @@ func (s *Session) trustTooMuch() {
 		_, bytes := q.Waiting()
 		n += bytes
 	}
-	if n > most {
+	if n > limit {
 		s.trust()
 	}
 }
 
-// trust has all that is held handed out: what waits for the end of transactions of the input does not fit into the InputBuffer. It returns
-// false if nothing waits.
+// trust releases all held records, because those that wait for the end of an input transaction do not fit into the InputBuffer.
+// It returns false if no record waits.
 func (s *Session) trust() bool {
 	n := 0
 	for _, q := range s.held {
@@ -104,22 +104,24 @@ func (s *Session) trust() bool {
 		q.Trust()
 	}
 	if n > 0 && s.saidTrust.allow(10*time.Second) {
-		s.cfg.Logger.Warn("what waits for the end of a transaction of the input does not fit into the input buffer; it is processed before that end is seen, since the broker says that it is committed",
+		s.cfg.Logger.Warn("the records that wait for the end of an input transaction do not fit into the input buffer; they are processed before that end is seen, since the broker says that they are committed",
 			"transactional_id", s.cfg.TransactionalID, "records", n, "used", s.cfg.InputBuffer.Used())
 	}
 	return n > 0
 }
 
-// forget forgets what was handed out and what is held: it is read again. The client has gone back to what is committed, or will be discarded.
-func (s *Session) forget() {
+// rewound forgets what was handed out and what is held; both are read again. The client was rewound to the committed offsets, or
+// is about to be discarded.
+func (s *Session) rewound() {
 	s.tracker.Reset()
 	clear(s.held)
-	s.watch.do((*standstill).back)
+	s.watch.do((*standstill).rewound)
 }
 
-// settle has the client commit the offsets of the batch, and no others: what it would commit must be behind the batch, behind what is held, or
-// where a partition starts of which nothing has come yet (see holdings).
-func (t *transaction) settle(req *kmsg.TxnOffsetCommitRequest) error {
+// rewriteOffsets sets the offsets in the client's request to those of the batch. It fails if the client would commit an offset that
+// is not the end of the batch, the end of the held records, or the start of a partition of which nothing has come yet (see
+// holdings).
+func (t *transaction) rewriteOffsets(req *kmsg.TxnOffsetCommitRequest) error {
 	got, want := offsets.Set{}, t.commits.Clone()
 	fault := func(p offsets.Partition) error {
 		return fmt.Errorf("%w: the client would commit other offsets than were processed: %s at %v, not %v", errOffsets, p, got[p], t.commits[p])
@@ -135,9 +137,9 @@ func (t *transaction) settle(req *kmsg.TxnOffsetCommitRequest) error {
 				return fault(p)
 			}
 			if !processed {
-				continue // all of it is held, or nothing has come
+				continue // all its records are held, or none has come
 			}
-			one.Offset, one.LeaderEpoch, one.Metadata = pos.Offset, pos.LeaderEpoch, new(t.markOf(topic.Topic))
+			one.Offset, one.LeaderEpoch, one.Metadata = pos.Offset, pos.LeaderEpoch, new(t.tagFor(topic.Topic))
 			partitions = append(partitions, one)
 			delete(want, p)
 		}
@@ -152,7 +154,7 @@ func (t *transaction) settle(req *kmsg.TxnOffsetCommitRequest) error {
 	return nil
 }
 
-// explains says whether the client may take this for the offset of a partition.
+// explains reports whether offset is one that the client has reason to commit for a partition.
 func (t *transaction) explains(p offsets.Partition, offset int64) bool {
 	if q := t.s.held[p]; q != nil {
 		return offset == q.End()
@@ -163,12 +165,12 @@ func (t *transaction) explains(p offsets.Partition, offset int64) bool {
 	return t.s.client.has.startsAt(p, offset)
 }
 
-// errAhead is the cause when a client is discarded because it takes more for committed than is.
-var errAhead = fmt.Errorf("%w: it takes records for committed that are not processed yet, as franz-go before v1.22.3 does; they are read anew", errDiscarded)
+// errAhead is the cause when a client is discarded because it treats more as committed than is committed.
+var errAhead = fmt.Errorf("%w: it treats records as committed that are not processed yet, as franz-go before v1.22.3 does; they are read again", errDiscarded)
 
-// distrust discards a client that would go on behind what is held after an abort: it must have noted what was sent, and not what it has handed
-// out. It does since franz-go v1.22.3.
-func (c *client) distrust(held map[offsets.Partition]*stable.Queue) {
+// distrust discards a client that, after an abort, would continue after the held records instead of at the first of them. A client
+// must note as committed the offsets that were sent, not those it has handed out; franz-go does since v1.22.3.
+func (c *client) distrust(held map[offsets.Partition]*isolation.Queue) {
 	if len(held) == 0 {
 		return
 	}

@@ -1,4 +1,4 @@
-package stable_test
+package isolation_test
 
 import (
 	"fmt"
@@ -10,16 +10,16 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/internal/stable"
+	"github.com/eos-pipe/eos-pipe/internal/isolation"
 )
 
 // The files in testdata fetch, and take what is stable. What is fetched is written as "<offset> <what>" for each record, where what is
 // "-" (of no transaction), a producer ("p1"), or how its marker ends its transaction ("p1:commit", "p1:abort").
-// `go test ./internal/stable -run TestQueue -rewrite` writes the answers anew; review them as a change.
+// `go test ./internal/isolation -run TestQueue -rewrite` writes the answers anew; review them as a change.
 func TestQueue(t *testing.T) {
 	t.Parallel()
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		var q stable.Queue
+		var q isolation.Queue
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			var out strings.Builder
 			switch d.Cmd {
@@ -42,8 +42,8 @@ func TestQueue(t *testing.T) {
 			if r := q.First(); r != nil {
 				first = strconv.FormatInt(r.Offset, 10)
 			}
-			fmt.Fprintf(&out, "%d of %d are stable; first %s, end %d\n", q.Stable(), q.Len(), first, q.End())
-			require.InDelta(t, int64(q.Len())*stable.RecordBytes, q.Bytes(), float64(4*q.Len()), "markers have a key of 4 bytes")
+			fmt.Fprintf(&out, "%d of %d are stable; first %s, end %d\n", q.Decided(), q.Len(), first, q.End())
+			require.InDelta(t, int64(q.Len())*isolation.RecordBytes, q.Bytes(), float64(4*q.Len()), "markers have a key of 4 bytes")
 			return out.String()
 		})
 	})
@@ -80,7 +80,7 @@ func offsetsOf(records []*kgo.Record) (all []int64) {
 // What is taken is not kept by what stays, and what stays is not changed by who has what was taken.
 func TestQueueLetsGo(t *testing.T) {
 	t.Parallel()
-	var q stable.Queue
+	var q isolation.Queue
 	fetched := parse(t, "0 -\n1 -\n2 p1\n3 -")
 	q.Push(fetched, 10)
 	taken := q.Take(10)
@@ -95,7 +95,7 @@ func TestQueueLetsGo(t *testing.T) {
 // A queue that is at rest costs nothing for each record: what is fetched is what is taken.
 func TestQueueDoesNotCopy(t *testing.T) {
 	fetched := parse(t, "0 p1\n1 p1\n2 p1:commit")
-	var q stable.Queue
+	var q isolation.Queue
 	q.Push(fetched, 3)
 	q.Take(3)
 	require.LessOrEqual(t, testing.AllocsPerRun(100, func() {

@@ -1,4 +1,4 @@
-package stable
+package isolation
 
 import "github.com/twmb/franz-go/pkg/kgo"
 

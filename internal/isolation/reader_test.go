@@ -1,4 +1,4 @@
-package stable_test
+package isolation_test
 
 import (
 	"fmt"
@@ -7,14 +7,14 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/internal/stable"
+	"github.com/eos-pipe/eos-pipe/internal/isolation"
 )
 
 // Each partition waits for its own markers, and what is left out is told with its partition.
 func TestReader(t *testing.T) {
 	t.Parallel()
 	var told []string
-	r := stable.Reader{Unlisted: func(topic string, partition int32, a stable.Aborted) {
+	r := isolation.Reader{Unlisted: func(topic string, partition int32, a isolation.Aborted) {
 		told = append(told, fmt.Sprintf("%s-%d %+v", topic, partition, a))
 	}}
 	fetched := func(first, second string) kgo.Fetches {
@@ -31,7 +31,7 @@ func TestReader(t *testing.T) {
 // A transaction that is too large to wait for is taken on the broker's word.
 func TestReaderHoldsNoMore(t *testing.T) {
 	t.Parallel()
-	var r stable.Reader
+	var r isolation.Reader
 	records := parse(t, "0 p1")
 	records[0].Value = make([]byte, 65<<20)
 	fetches := kgo.Fetches{{Topics: []kgo.FetchTopic{{Topic: "in", Partitions: []kgo.FetchPartition{{Records: records, LastStableOffset: 100}}}}}}
