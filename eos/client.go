@@ -13,7 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 )
 
 // client is one life of the franz-go client under a session. A session whose client is in doubt discards it and makes
@@ -55,7 +55,7 @@ func (s *Session) connect(ctx context.Context) (*client, error) {
 			return c, err
 		}
 		s.retrying("make a new client", err)
-		if !ask.Sleep(ctx, wait) {
+		if !cluster.Sleep(ctx, wait) {
 			return nil, err
 		}
 	}
@@ -81,7 +81,7 @@ func (s *Session) connectOnce(ctx context.Context) (*client, error) {
 		}
 	}
 	s.onlyOver(gts.Client())
-	c.joined = ask.Slow(s.cfg.Logger, "the group to assign partitions: it waits for other members to come or to join again (group.initial.rebalance.delay.ms)", nil)
+	c.joined = cluster.LogSlow(s.cfg.Logger, "the group to assign partitions: it waits for other members to come or to join again (group.initial.rebalance.delay.ms)", nil)
 	gts.Client().AddConsumeTopics(slices.Collect(maps.Keys(s.inputs.all()))...)
 	c.watching.Go(c.watchOpen)
 	c.watching.Go(c.watchStandstill)
@@ -98,7 +98,7 @@ const slowProducerID = 5 * time.Second
 // transaction is being ended, the broker answers CONCURRENT_TRANSACTIONS.
 func (s *Session) initProducerID(ctx context.Context, cl *kgo.Client) (id int64, epoch int16, err error) {
 	began := time.Now()
-	defer ask.Slow(s.cfg.Logger, "the producer id: a new cluster has no transaction coordinator before somebody asks, and a predecessor's transaction is ended first", nil)()
+	defer cluster.LogSlow(s.cfg.Logger, "the producer id: a new cluster has no transaction coordinator before somebody asks, and a predecessor's transaction is ended first", nil)()
 	defer time.AfterFunc(slowProducerID, func() {
 		s.cfg.Logger.Warn("still waiting for the producer id: the coordinator cannot be reached, or is still ending the transaction of a predecessor",
 			"transactional_id", s.cfg.TransactionalID, "waited", time.Since(began))
@@ -114,11 +114,11 @@ func (s *Session) initProducerID(ctx context.Context, cl *kgo.Client) (id int64,
 func (s *Session) untilAnswered(ctx context.Context, what string, step func() error) error {
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		err := step()
-		if err == nil || ctx.Err() != nil || ask.IsFinal(err) {
+		if err == nil || ctx.Err() != nil || cluster.IsFinal(err) {
 			return err
 		}
 		s.retrying(what, err)
-		if !ask.Sleep(ctx, wait) {
+		if !cluster.Sleep(ctx, wait) {
 			return err
 		}
 	}

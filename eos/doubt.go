@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 )
 
 // inDoubt finds out what became of a transaction when End returned an error. The error may hide a commit: the answer
@@ -106,7 +106,7 @@ func (s *Session) describeTransaction(ctx context.Context) (kadm.DescribedTransa
 		}
 		s.plain.ForceMetadataRefresh()
 		s.retrying("describe the transaction", err)
-		if !ask.Sleep(ctx, wait) {
+		if !cluster.Sleep(ctx, wait) {
 			return d, err
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -52,7 +52,7 @@ func (o openOnes) next(now time.Time, at offsets.Set, stable, ends map[offsets.P
 // watchOpen says which transactions stay open on the input, until the client is closed.
 func (c *client) watchOpen() {
 	seen := openOnes{}
-	for ask.Sleep(c.life, openInterval) {
+	for cluster.Sleep(c.life, openInterval) {
 		at, asked := c.comeTo()
 		if len(at) == 0 {
 			continue

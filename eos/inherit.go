@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -30,7 +30,7 @@ func (s *Session) inheritMarkers(ctx context.Context) {
 		return // most often there is no predecessor
 	}
 	for last.State == "PrepareCommit" || last.State == "PrepareAbort" {
-		if !ask.Sleep(ctx, 20*time.Millisecond) {
+		if !cluster.Sleep(ctx, 20*time.Millisecond) {
 			return
 		}
 		if last, err = s.describeTransactionOnce(ctx); err != nil {

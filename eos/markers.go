@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -191,7 +191,7 @@ func (s *Session) awaitMarkers(ctx context.Context, patience time.Duration) erro
 		if err != nil && patience > 0 {
 			allowed = askTimeout // a leader or coordinator is about to move
 		}
-		if time.Since(began) >= allowed || !ask.Sleep(ctx, wait) {
+		if time.Since(began) >= allowed || !cluster.Sleep(ctx, wait) {
 			return errors.Join(err, fmt.Errorf("no marker is seen in: %s", missing))
 		}
 	}

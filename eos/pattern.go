@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 )
 
 // This file finds the topics that match Config.TopicPattern: those that are there at Open, and those that are created later.
@@ -97,7 +97,7 @@ func (c *client) watchTopics() {
 		interval = min(interval, age)
 	}
 	gone := map[string]bool{}
-	for ask.Sleep(c.life, interval) {
+	for cluster.Sleep(c.life, interval) {
 		all, found, err := c.s.listMatches(c.life)
 		if err != nil {
 			if !errors.Is(err, context.Canceled) {

@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/internal/stable"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
@@ -121,7 +121,7 @@ func (s *Session) awaitProduce(ctx context.Context) {
 	ctx, unbind := s.client.bound(ctx)
 	defer unbind()
 	if left := s.throttles.produceLeft(); left > 0 {
-		ask.Sleep(ctx, left)
+		cluster.Sleep(ctx, left)
 	}
 }
 
@@ -357,7 +357,7 @@ func (s *Session) pollFailed(ctx context.Context, err error) error {
 	act := s.act(err, actReplay)
 	if failed, ok := errors.AsType[*fetchError](err); ok && failed.partition.Topic != "" && (act == actReplay || act == actReplace) {
 		act = actReplace // kgo does not go on with each partition of which it has told an error
-		if !ask.Sleep(ctx, partitionPause(s.failing)) {
+		if !cluster.Sleep(ctx, partitionPause(s.failing)) {
 			return s.pollFailed(ctx, err)
 		}
 		s.failing++

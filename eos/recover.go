@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -63,7 +63,7 @@ func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Err
 			return s.stop("replace", Aborted, err)
 		}
 		s.retrying("make a new client", err)
-		if !ask.Sleep(ctx, wait) {
+		if !cluster.Sleep(ctx, wait) {
 			return s.stop("replace", Aborted, ctx.Err())
 		}
 	}
@@ -154,7 +154,7 @@ func (s *Session) takenOver(ctx context.Context, last *client, member string, jo
 		} else {
 			s.retrying("describe the group", err)
 		}
-		if !ask.Sleep(ctx, 100*time.Millisecond) {
+		if !cluster.Sleep(ctx, 100*time.Millisecond) {
 			return false, ctx.Err()
 		}
 	}
@@ -256,7 +256,7 @@ func (s *Session) askForOffsets(ctx context.Context, want offsets.Set) (groupOff
 		if !errors.Is(err, kerr.UnstableOffsetCommit) || wait == unstableWait { // unstable they are after every transaction
 			s.retrying("fetch the group's offsets", err)
 		}
-		if !ask.Sleep(ctx, wait) {
+		if !cluster.Sleep(ctx, wait) {
 			return nil, errors.Join(ctx.Err(), err)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -73,7 +73,7 @@ func (e *emptyTransaction) retry(ctx context.Context, what string, step func(con
 		if err == nil {
 			return nil
 		}
-		if ke, ok := errors.AsType[*kerr.Error](err); ok && !ke.Retriable && ke != kerr.ConcurrentTransactions || !ask.Sleep(ctx, wait) {
+		if ke, ok := errors.AsType[*kerr.Error](err); ok && !ke.Retriable && ke != kerr.ConcurrentTransactions || !cluster.Sleep(ctx, wait) {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		e.s.retrying(what+" to write markers again", err)

@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/internal/stable"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
@@ -108,7 +108,7 @@ func (s *Session) open(ctx context.Context) (err error) {
 	if err := s.preflight(ctx); err != nil {
 		return err
 	}
-	asked := ask.Slow(s.cfg.Logger, "the coordinators of the group and of the transactional id; a new cluster has none before somebody asks", nil)
+	asked := cluster.LogSlow(s.cfg.Logger, "the coordinators of the group and of the transactional id; a new cluster has none before somebody asks", nil)
 	defer asked()
 	if err := s.checkCommitted(ctx); err != nil {
 		return err
@@ -135,7 +135,7 @@ func (s *Session) openError(err error) *Error {
 func (s *Session) preflight(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
 	defer cancel()
-	if err := ask.For(ctx, s.cfg.ConnectTimeout, s.cfg.Logger, "a broker that answers", s.plain.Ping); err != nil {
+	if err := cluster.Await(ctx, s.cfg.ConnectTimeout, s.cfg.Logger, "a broker that answers", s.plain.Ping); err != nil {
 		return fmt.Errorf("%w at %v: %w", ErrUnreachable, s.cfg.BootstrapServers, err)
 	}
 	versions, err := s.adm.ApiVersions(ctx)
@@ -197,7 +197,7 @@ func (s *Session) checkTopics(ctx context.Context) error {
 // in the answer.
 func (s *Session) listTopics(ctx context.Context, names []string) (topics kadm.TopicDetails, err error) {
 	missing := func(t kadm.TopicDetail) bool { return errors.Is(t.Err, kerr.UnknownTopicOrPartition) }
-	err = ask.For(ctx, s.cfg.ConnectTimeout, s.cfg.Logger, "the topics", func(ctx context.Context) (err error) {
+	err = cluster.Await(ctx, s.cfg.ConnectTimeout, s.cfg.Logger, "the topics", func(ctx context.Context) (err error) {
 		topics, err = s.adm.ListTopics(ctx, names...)
 		if err == nil && slices.ContainsFunc(topics.Sorted(), missing) {
 			return kerr.UnknownTopicOrPartition

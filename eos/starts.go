@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -104,7 +104,7 @@ func (c *client) commitStarts(ctx context.Context, starts offsets.Set, as member
 			err = fmt.Errorf("%w: %w", errStart, err)
 			c.discard(err)
 			return err
-		case ask.IsFinal(err) || ctx.Err() != nil || !ask.Sleep(bounded, wait):
+		case cluster.IsFinal(err) || ctx.Err() != nil || !cluster.Sleep(bounded, wait):
 			return fmt.Errorf("commit start offsets %s: %w", starts, err)
 		}
 		c.s.retrying("commit where the group starts", err)
@@ -234,7 +234,7 @@ func (s *Session) resolveStarts(ctx context.Context, missing offsets.Set) error 
 	}
 	ends := starts
 	if s.cfg.Start == StartLatest {
-		ends, err = ask.StableEnds(ctx, s.adm, topicsOf(missing)...)
+		ends, err = cluster.StableEnds(ctx, s.adm, topicsOf(missing)...)
 		if err := errors.Join(err, ends.Error()); err != nil {
 			return fmt.Errorf("list last stable offsets: %w", err)
 		}

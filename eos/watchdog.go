@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -98,7 +98,7 @@ func (w *watchdog) OnBrokerThrottle(_ kgo.BrokerMetadata, interval time.Duration
 
 // watchStandstill looks after the partitions of the client until it is closed.
 func (c *client) watchStandstill() {
-	for ask.Sleep(c.life, lookInterval) {
+	for cluster.Sleep(c.life, lookInterval) {
 		if suspects := c.s.watch.suspects(time.Now()); len(suspects) > 0 {
 			c.inspect(suspects)
 		}

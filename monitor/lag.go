@@ -13,7 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -51,7 +51,7 @@ type watcher struct {
 // watch starts a watcher. The caller holds Monitor.mu.
 func (m *Monitor) watch(servers []string, client []kgo.Opt) (*watcher, error) {
 	opts := append([]kgo.Opt{kgo.SeedBrokers(servers...)}, client...)
-	cl, err := kgo.NewClient(append(opts, ask.Options()...)...)
+	cl, err := kgo.NewClient(append(opts, cluster.Options()...)...)
 	if err != nil {
 		return nil, fmt.Errorf("make a client to watch the lag: %w", err)
 	}
@@ -119,7 +119,7 @@ func (w *watcher) ask(ctx context.Context, owned []offsets.Partition) (lag, erro
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // a group that does not exist has committed nothing
 		return found, fmt.Errorf("fetch the offsets of group %s: %w", w.group, err)
 	}
-	stable, err := ask.StableEnds(ctx, w.adm, topics...)
+	stable, err := cluster.StableEnds(ctx, w.adm, topics...)
 	if err != nil {
 		return found, fmt.Errorf("list the last stable offsets: %w", err)
 	}

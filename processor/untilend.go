@@ -13,7 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/eos"
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -23,7 +23,7 @@ type endWatch struct {
 	p    *Processor
 	cl   *kgo.Client
 	adm  *kadm.Client
-	ends offsets.Set // how far each partition could be read when the watch was made; see ask.StableEnds
+	ends offsets.Set // how far each partition could be read when the watch was made; see cluster.StableEnds
 	from offsets.Set // where the group stood then, or the partition's start
 	left offsets.Set // of those with an open transaction, where they ended then
 
@@ -33,7 +33,7 @@ type endWatch struct {
 // watchEnd asks the brokers where the input ends now: again and again while what is wrong may pass, as it does when a broker starts.
 func (p *Processor) watchEnd(ctx context.Context) (*endWatch, error) {
 	opts := append([]kgo.Opt{kgo.SeedBrokers(p.cfg.BootstrapServers...), kgo.ClientID(cmp.Or(p.cfg.Session.ClientID, eos.DefaultClientID))}, p.cfg.Session.Client...)
-	cl, err := kgo.NewClient(append(opts, ask.Options()...)...)
+	cl, err := kgo.NewClient(append(opts, cluster.Options()...)...)
 	if err != nil {
 		return nil, fmt.Errorf("make a client to watch for the end: %w", err)
 	}
@@ -48,10 +48,10 @@ func (p *Processor) watchEnd(ctx context.Context) (*endWatch, error) {
 func (w *endWatch) find(ctx context.Context) error {
 	cfg := w.p.cfg
 	reach := cmp.Or(cfg.Session.ConnectTimeout, eos.DefaultConnectTimeout)
-	if err := ask.For(ctx, reach, cfg.Logger, "a broker that answers", w.cl.Ping); err != nil {
+	if err := cluster.Await(ctx, reach, cfg.Logger, "a broker that answers", w.cl.Ping); err != nil {
 		return &eos.Error{Op: "open", Next: eos.Reopen, Err: fmt.Errorf("%w at %v: %w", eos.ErrUnreachable, cfg.BootstrapServers, err)}
 	}
-	err := ask.For(ctx, reach, cfg.Logger, "the ends of the input and the group's offsets", w.list)
+	err := cluster.Await(ctx, reach, cfg.Logger, "the ends of the input and the group's offsets", w.list)
 	switch {
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		return &eos.Error{Op: "open", Next: eos.Stop, Err: fmt.Errorf("%w: %w", eos.ErrNoTopic, err)}
@@ -71,7 +71,7 @@ func (w *endWatch) list(ctx context.Context) error {
 	if err := errors.Join(err, listed(starts)); err != nil {
 		return err
 	}
-	ends, err := ask.StableEnds(ctx, w.adm, topics...)
+	ends, err := cluster.StableEnds(ctx, w.adm, topics...)
 	if err := errors.Join(err, listed(ends)); err != nil {
 		return err
 	}
