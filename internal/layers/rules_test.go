@@ -21,7 +21,7 @@ var rules = []rule{
 	{pkg: "offsets", required: true, isPure: true, light: true},
 	{pkg: "internal/checker", required: true, isPure: true, light: true, module: []string{"offsets"}},
 	{pkg: "internal/stable", required: true, light: true},
-	{pkg: "internal/cluster", required: true, light: true},
+	{pkg: "internal/cluster", required: true, light: true, module: []string{"internal/stable", "offsets"}},
 	{pkg: "internal/millis", required: true, light: true},
 	{pkg: "internal/names", required: true, isPure: true, light: true},
 	{pkg: "internal/warnings", required: true, light: true},
