@@ -144,7 +144,7 @@ func (s *Session) measure(ctx context.Context, p offsets.Partition) (*kgo.ErrDec
 	}
 	known := s.decompressor.tellsOf(p)
 	for {
-		fetched, next, err := s.peek(ctx, p, from, known)
+		fetched, next, err := s.ask.Fetch(ctx, p, from, known)
 		if err == nil {
 			if batch, ok := errors.AsType[*kgo.ErrDecompressTooLarge](fetched.Err); ok {
 				return batch, nil

@@ -78,7 +78,7 @@ func (s *Session) matchTopics(ctx context.Context) error {
 
 // listMatches asks for all topics, and returns them with the names of those that the session is to read.
 func (s *Session) listMatches(ctx context.Context) (all kadm.TopicDetails, found []string, err error) {
-	if all, err = s.adm.ListTopics(ctx); err != nil {
+	if all, err = s.ask.Topics(ctx); err != nil {
 		return nil, nil, fmt.Errorf("ask for all topics: %w", err)
 	}
 	found, err = s.cfg.Inputs(all)

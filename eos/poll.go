@@ -406,15 +406,15 @@ func (s *Session) lostOffsets(ctx context.Context, err error) error {
 	defer cancel()
 	p := failed.partition
 	committed, cerr := s.stableOffsets(ctx, offsets.Set{p: offsets.NewPosition(0)})
-	starts, serr := s.adm.ListStartOffsets(ctx, p.Topic)
-	start, ok := starts.Lookup(p.Topic, p.Number)
+	starts, serr := s.ask.Starts(ctx, p.Topic)
+	start, ok := starts[p]
 	if cerr != nil || serr != nil || !ok || start.Err != nil {
 		return errors.Join(err, cerr, serr)
 	}
 	lost := &LostOffsetsError{Partition: p, From: committed[p].Offset, To: start.Offset}
 	if lost.To <= lost.From { // past the end: the log was truncated
-		if ends, err := s.adm.ListEndOffsets(ctx, p.Topic); err == nil {
-			if end, ok := ends.Lookup(p.Topic, p.Number); ok {
+		if ends, err := s.ask.Ends(ctx, p.Topic); err == nil {
+			if end, ok := ends[p]; ok {
 				lost.To = end.Offset
 			}
 		}

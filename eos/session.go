@@ -26,8 +26,8 @@ import (
 // One goroutine at a time may call a Session; a second call that overlaps is refused with ErrMisuse.
 type Session struct {
 	cfg   Config
-	plain *kgo.Client // asks the brokers beside the group and the transaction; outlives the client
-	adm   *kadm.Client
+	plain *kgo.Client     // asks the brokers beside the group and the transaction; outlives the client
+	ask   *cluster.Client // asks with plain
 
 	busy atomic.Bool // a method is running; the fields below are its own
 
@@ -62,13 +62,12 @@ type Session struct {
 	failing      int              // polls in a row that ended with an error of a partition
 	noRoom       time.Time        // since when no input has come because the InputBuffer is full
 
-	askAllowed atomic.Int64                   // how long the next question may take, in ns; see asking
-	troubles   map[offsets.Partition]*trouble // what cannot be read; see unreadable.go
-	unheard    error                          // what the client said to a Poll whose context had ended
-	reread     error                          // why the next Poll reads with a new client
-	consumers  bool                           // the brokers know groups of the consumer protocol
-	epochs     bool                           // transaction.version 2 or higher: every transaction has a producer epoch of its own
-	due        dueMarkers                     // of the transactions that have ended; see markers.go
+	troubles  map[offsets.Partition]*trouble // what cannot be read; see unreadable.go
+	unheard   error                          // what the client said to a Poll whose context had ended
+	reread    error                          // why the next Poll reads with a new client
+	consumers bool                           // the brokers know groups of the consumer protocol
+	epochs    bool                           // transaction.version 2 or higher: every transaction has a producer epoch of its own
+	due       dueMarkers                     // of the transactions that have ended; see markers.go
 }
 
 // Open makes a session: it checks the configuration, the brokers' versions and the topics, fences a predecessor with the same
@@ -94,7 +93,7 @@ func (s *Session) open(ctx context.Context) (err error) {
 	if s.plain, err = kgo.NewClient(s.connection()...); err != nil {
 		return fmt.Errorf("make the client: %w", err)
 	}
-	s.adm = kadm.NewClient(s.plain)
+	s.ask = cluster.New(s.plain, cluster.Patience{First: firstAsk, Most: askTimeout})
 	s.dial, _ = s.plain.OptValue(kgo.Dialer).(dialFunc)
 	s.hooks, _ = s.plain.OptValue(kgo.WithHooks).([]kgo.Hook)
 	s.throttles = newThrottles(s)
@@ -135,10 +134,10 @@ func (s *Session) openError(err error) *Error {
 func (s *Session) preflight(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
 	defer cancel()
-	if err := cluster.Await(ctx, s.cfg.ConnectTimeout, s.cfg.Logger, "a broker that answers", s.plain.Ping); err != nil {
+	if err := s.ask.Reach(ctx, s.cfg.ConnectTimeout, s.cfg.Logger); err != nil {
 		return fmt.Errorf("%w at %v: %w", ErrUnreachable, s.cfg.BootstrapServers, err)
 	}
-	versions, err := s.adm.ApiVersions(ctx)
+	versions, err := s.ask.Versions(ctx)
 	if err != nil {
 		return fmt.Errorf("ask for the brokers' versions: %w", err)
 	}
@@ -198,7 +197,7 @@ func (s *Session) checkTopics(ctx context.Context) error {
 func (s *Session) listTopics(ctx context.Context, names []string) (topics kadm.TopicDetails, err error) {
 	missing := func(t kadm.TopicDetail) bool { return errors.Is(t.Err, kerr.UnknownTopicOrPartition) }
 	err = cluster.Await(ctx, s.cfg.ConnectTimeout, s.cfg.Logger, "the topics", func(ctx context.Context) (err error) {
-		topics, err = s.adm.ListTopics(ctx, names...)
+		topics, err = s.ask.Topics(ctx, names...)
 		if err == nil && slices.ContainsFunc(topics.Sorted(), missing) {
 			return kerr.UnknownTopicOrPartition
 		}
@@ -214,7 +213,7 @@ func (s *Session) listTopics(ctx context.Context, names []string) (topics kadm.T
 func (s *Session) refusedTopics(ctx context.Context, names []string) error {
 	var faults []error
 	for _, name := range names {
-		if _, err := s.adm.ListTopics(ctx, name); err != nil {
+		if _, err := s.ask.Topics(ctx, name); err != nil {
 			faults = append(faults, fmt.Errorf("topic %s: %w", name, err))
 		}
 	}
@@ -228,7 +227,7 @@ func (s *Session) readLimits(ctx context.Context) {
 	if len(s.cfg.Outputs) == 0 {
 		return
 	}
-	configs, err := s.adm.DescribeTopicConfigs(ctx, slices.Concat(s.cfg.Outputs, s.cfg.Topics)...)
+	configs, err := s.ask.Configs(ctx, slices.Concat(s.cfg.Outputs, s.cfg.Topics)...)
 	if err != nil {
 		return
 	}
@@ -300,11 +299,8 @@ func (s *Session) Close(ctx context.Context) error {
 func (s *Session) leave(ctx context.Context, member string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	leave := s.leaveClassic
-	if s.cfg.GroupProtocol == ConsumerProtocol {
-		leave = func(ctx context.Context, member string) error { return s.leaveConsumers(ctx, member, epochLeft) }
-	}
-	if err := leave(ctx, member); err != nil {
+	own := cluster.Member{Instance: s.cfg.InstanceID, ID: member, Classic: s.cfg.GroupProtocol != ConsumerProtocol}
+	if err := s.ask.Leave(ctx, s.cfg.Group, own, false); err != nil {
 		return &Error{Op: "close", Outcome: Aborted, Next: Stop, Err: fmt.Errorf(
 			"leave the group: %w; its partitions move to other members after the session timeout", err)}
 	}

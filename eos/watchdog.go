@@ -120,11 +120,11 @@ func (c *client) inspect(suspects offsets.Set) {
 	if len(suspects) == 0 {
 		return
 	}
-	bounded, asked := c.s.asking(c.life)
-	ends, err := c.s.adm.ListCommittedOffsets(bounded, topicsOf(suspects)...)
+	bounded, asked := c.s.ask.Bound(c.life)
+	ends, err := c.s.ask.LastStable(bounded, topicsOf(suspects)...)
 	asked(err)
 	for p, pos := range suspects {
-		end, ok := ends.Lookup(p.Topic, p.Number)
+		end, ok := ends[p]
 		if err != nil || !ok || end.Err != nil || end.Offset <= pos.Offset {
 			excuse(p)
 			continue
@@ -157,7 +157,7 @@ func (c *client) giveUp(p offsets.Partition, at, end int64) {
 // hasMore says whether a fetch beside the client gets something from an offset on.
 func (s *Session) hasMore(ctx context.Context, p offsets.Partition, from int64) (bool, error) {
 	for {
-		fetched, next, err := s.peek(ctx, p, from, blind{})
+		fetched, next, err := s.ask.Fetch(ctx, p, from, blind{})
 		switch {
 		case err != nil:
 			return false, err
