@@ -14,11 +14,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/eos"
-	"github.com/eos-pipe/eos-pipe/internal/ask"
 	"github.com/eos-pipe/eos-pipe/internal/checker"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
+	"github.com/eos-pipe/eos-pipe/internal/isolation"
 	"github.com/eos-pipe/eos-pipe/internal/jq"
 	"github.com/eos-pipe/eos-pipe/internal/millis"
-	"github.com/eos-pipe/eos-pipe/internal/isolation"
 	"github.com/eos-pipe/eos-pipe/offsets"
 	"github.com/eos-pipe/eos-pipe/processor"
 )
@@ -295,7 +295,7 @@ func (v *verifier) ends(ctx context.Context, topic string, list func(context.Con
 // stableEnds are how far a reader can come in topic.
 func (v *verifier) stableEnds(ctx context.Context, topic string) (offsets.Set, error) {
 	return v.ends(ctx, topic, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
-		return ask.StableEnds(ctx, v.adm, topics...)
+		return cluster.StableEnds(ctx, v.adm, topics...)
 	})
 }
 
