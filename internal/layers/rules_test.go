@@ -20,6 +20,7 @@ type rule struct {
 var rules = []rule{
 	{pkg: "offsets", required: true, isPure: true, light: true},
 	{pkg: "internal/checker", required: true, isPure: true, light: true, module: []string{"offsets"}},
+	{pkg: "internal/acl", required: true, isPure: true, light: true},
 	{pkg: "internal/stable", required: true, light: true},
 	{pkg: "internal/ask", required: true, light: true},
 	{pkg: "internal/millis", required: true, light: true},
