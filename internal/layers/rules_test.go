@@ -46,6 +46,7 @@ var rules = []rule{
 	{pkg: "codec/avro", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
 	{pkg: "codec/protobuf", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
 	{pkg: "codec/jsonschema", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
+	{pkg: "internal/replay", required: true, light: true, module: []string{"eos", "processor"}},
 	{pkg: "internal/jq", required: true, module: []string{"internal/millis", "processor"}},
 	{pkg: "security", required: true, light: true, module: []string{"internal/warnings"}},
 	{
