@@ -20,6 +20,7 @@ type rule struct {
 var rules = []rule{
 	{pkg: "offsets", required: true, isPure: true, light: true},
 	{pkg: "internal/checker", required: true, isPure: true, light: true, module: []string{"offsets"}},
+	{pkg: "internal/acl", required: true, isPure: true, light: true},
 	{pkg: "internal/isolation", required: true, light: true},
 	{pkg: "internal/cluster", required: true, light: true, module: []string{"internal/isolation", "offsets"}},
 	{pkg: "internal/millis", required: true, light: true},
@@ -46,6 +47,8 @@ var rules = []rule{
 	{pkg: "codec/avro", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
 	{pkg: "codec/protobuf", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
 	{pkg: "codec/jsonschema", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
+	{pkg: "internal/replay", required: true, light: true, module: []string{"eos", "processor"}},
+	{pkg: "internal/jq", required: true, module: []string{"internal/millis", "processor"}},
 	{pkg: "security", required: true, light: true, module: []string{"internal/warnings"}},
 	{
 		pkg: "monitor", required: true, light: true, module: []string{"processor", "eos", "internal/cluster", "internal/warnings", "offsets"},
