@@ -86,10 +86,10 @@ func replay(ctx context.Context, s streams, o replayOptions) error {
 	}
 	p, err := processor.New(cfg, processor.Pipe[[]byte, []byte]{
 		Source: processor.From(processor.Bytes(), o.From),
-		Handle: func(_ context.Context, in processor.Record[[]byte]) ([]processor.Record[[]byte], error) {
+		Handle: processor.Each(func(_ context.Context, in processor.Record[[]byte]) ([]processor.Record[[]byte], error) {
 			said.say(s.Log, in)
 			return o.revive(in)
-		},
+		}),
 		Sink: processor.To(processor.Bytes(), o.To[0]),
 	})
 	if err != nil {

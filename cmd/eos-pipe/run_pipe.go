@@ -118,7 +118,7 @@ func (o runOptions) pipe() processor.Pipe[[]byte, []byte] {
 		if mapping != nil && o.BufferMemory > 0 {
 			mapping = mapping.WithMaxBytes(o.BufferMemory / max(o.Lanes, 1))
 		}
-		p.Handle = transform{filter: o.Filter, mapping: mapping}.handle
+		p.Handle = processor.Each(transform{filter: o.Filter, mapping: mapping}.handle)
 	}
 	return p
 }
