@@ -49,12 +49,12 @@ func (w *endWatch) find(ctx context.Context) error {
 	cfg := w.p.cfg
 	reach := cmp.Or(cfg.Session.ConnectTimeout, eos.DefaultConnectTimeout)
 	if err := ask.For(ctx, reach, cfg.Logger, "a broker that answers", w.cl.Ping); err != nil {
-		return &eos.Error{Op: "open", Next: eos.Reopen, Err: fmt.Errorf("%w at %v: %w", eos.ErrUnreachable, cfg.BootstrapServers, err)}
+		return &eos.Error{Op: "open", Outcome: eos.NotAttempted, Next: eos.Reopen, Err: fmt.Errorf("%w at %v: %w", eos.ErrUnreachable, cfg.BootstrapServers, err)}
 	}
 	err := ask.For(ctx, reach, cfg.Logger, "the ends of the input and the group's offsets", w.list)
 	switch {
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
-		return &eos.Error{Op: "open", Next: eos.Stop, Err: fmt.Errorf("%w: %w", eos.ErrNoTopic, err)}
+		return &eos.Error{Op: "open", Outcome: eos.NotAttempted, Next: eos.Stop, Err: fmt.Errorf("%w: %w", eos.ErrNoTopic, err)}
 	case err != nil:
 		return fmt.Errorf("find the end of the input: %w", err)
 	}
@@ -120,7 +120,7 @@ func (w *endWatch) topics(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask for all topics: %w", err)
 	}
-	return w.p.lane(0).Inputs(all)
+	return w.p.lane(0).Inputs(ask.Readable(all))
 }
 
 // listed returns the first error of a listing, with its topic.
