@@ -20,19 +20,20 @@ type rule struct {
 var rules = []rule{
 	{pkg: "offsets", required: true, isPure: true, light: true},
 	{pkg: "internal/checker", required: true, isPure: true, light: true, module: []string{"offsets"}},
-	{pkg: "internal/stable", required: true, light: true},
-	{pkg: "internal/ask", required: true, light: true},
+	{pkg: "internal/acl", required: true, isPure: true, light: true},
+	{pkg: "internal/isolation", required: true, light: true},
+	{pkg: "internal/cluster", required: true, light: true, module: []string{"internal/isolation", "offsets"}},
 	{pkg: "internal/millis", required: true, light: true},
 	{pkg: "internal/names", required: true, isPure: true, light: true},
 	{pkg: "internal/warnings", required: true, light: true},
-	{pkg: "eos", required: true, light: true, module: []string{"internal/ask", "internal/millis", "internal/names", "internal/stable", "internal/warnings", "offsets"}},
+	{pkg: "eos", required: true, light: true, module: []string{"internal/cluster", "internal/millis", "internal/names", "internal/isolation", "internal/warnings", "offsets"}},
 	{pkg: "trace", required: true, isPure: true, light: true},
 	{pkg: "internal/broker/model", required: true, isPure: true, light: true, module: []string{"trace"}},
 	{pkg: "internal/broker/script", required: true, isPure: true, module: []string{"internal/broker/model", "trace"}},
 	{pkg: "internal/sim", required: true, isPure: true, light: true, module: []string{"internal/broker/model", "trace"}},
 	{pkg: "validator", required: true, light: true, module: []string{"internal/broker/model", "internal/sim", "trace"}},
 	{pkg: "eos/eostest", required: true, light: true, module: []string{"validator", "trace", "internal/broker/batches", "internal/broker/frames"}},
-	{pkg: "internal/logtrace", required: true, module: []string{"eos", "internal/ask", "internal/broker/batches", "trace", "validator"}},
+	{pkg: "internal/logtrace", required: true, module: []string{"eos", "internal/broker/batches", "internal/cluster", "trace", "validator"}},
 	{pkg: "internal/broker/batches", required: true, light: true},
 	{pkg: "internal/broker/frames", required: true, isPure: true, light: true},
 	{pkg: "internal/broker/wire", required: true, module: []string{"internal/broker/model", "trace", "internal/broker/script"}},
@@ -41,22 +42,25 @@ var rules = []rule{
 		pkg: "internal/schedules", required: true,
 		module: []string{"eos", "processor", "offsets", "internal/checker", "internal/wiretap"},
 	},
-	{pkg: "processor", required: true, light: true, module: []string{"eos", "internal/ask", "internal/millis", "internal/warnings", "offsets"}},
+	{pkg: "processor", required: true, light: true, module: []string{"eos", "internal/cluster", "internal/millis", "internal/warnings", "offsets", "processor/internal/dry"}},
+	{pkg: "processor/internal/dry", required: true, light: true},
 	{pkg: "codec/internal/memo", required: true, light: true},
 	{pkg: "codec/registry", required: true, light: true, module: []string{"processor", "codec/internal/memo"}},
 	{pkg: "codec/avro", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
 	{pkg: "codec/protobuf", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
 	{pkg: "codec/jsonschema", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
+	{pkg: "internal/replay", required: true, light: true, module: []string{"eos", "processor"}},
+	{pkg: "internal/jq", required: true, module: []string{"internal/millis", "processor"}},
 	{pkg: "security", required: true, light: true, module: []string{"internal/warnings"}},
 	{
-		pkg: "monitor", required: true, light: true, module: []string{"processor", "eos", "internal/ask", "internal/warnings", "offsets"},
+		pkg: "monitor", required: true, light: true, module: []string{"processor", "eos", "internal/cluster", "internal/warnings", "offsets"},
 		brings: []string{"github.com/prometheus/client_golang", "github.com/twmb/franz-go/plugin", "go.opentelemetry.io"},
 	},
 }
 
 // faced are packages that only the listed ones, and those below them, may import: everything else uses the face that they have.
 var faced = map[string][]string{
-	"internal/broker/model": {"internal/broker", "internal/sim", "validator"},
+	"internal/broker/model": {"integration", "internal/broker", "internal/sim", "validator"},
 	"internal/sim":          {"validator"},
 }
 

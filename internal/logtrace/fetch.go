@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/trace"
 )
 
@@ -64,7 +64,7 @@ const (
 func (r *recorder) fetch(ctx context.Context, number int32, at int64, isCommitted bool) (*kmsg.FetchResponseTopicPartition, error) {
 	var answer *kmsg.FetchResponseTopicPartition
 	err := r.settled(ctx, func(ctx context.Context) (err error) {
-		if answer, err = r.fetchOnce(ctx, number, at, isCommitted); err != nil && !ask.IsFinal(err) {
+		if answer, err = r.fetchOnce(ctx, number, at, isCommitted); err != nil && !cluster.IsFinal(err) {
 			_ = r.describe(ctx) // another broker may lead it now
 		}
 		return err
@@ -79,7 +79,7 @@ func (r *recorder) fetchOnce(ctx context.Context, number int32, at int64, isComm
 	p := kmsg.NewFetchRequestTopicPartition()
 	p.Partition, p.FetchOffset, p.PartitionMaxBytes = number, at, fetchBytes
 	t := kmsg.NewFetchRequestTopic()
-	t.Topic, t.TopicID, t.Partitions = r.config.Topic, r.topic.ID, append(t.Partitions, p)
+	t.Topic, t.TopicID, t.Partitions = r.config.Topic, r.id, append(t.Partitions, p)
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = int32(fetchWait.Milliseconds()), 1, fetchBytes
 	req.SessionEpoch = -1 // no session: each fetch says all it wants
@@ -87,7 +87,7 @@ func (r *recorder) fetchOnce(ctx context.Context, number int32, at int64, isComm
 	if isCommitted {
 		req.IsolationLevel = 1
 	}
-	resp, err := r.cl.Broker(int(r.topic.Partitions[number].Leader)).RetriableRequest(ctx, req)
+	resp, err := r.cl.Broker(int(r.leaders[number])).RetriableRequest(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (r *recorder) fetchOnce(ctx context.Context, number int32, at int64, isComm
 		return nil, err
 	}
 	if len(fetched.Topics) != 1 || len(fetched.Topics[0].Partitions) != 1 {
-		return nil, ask.Final(errors.New("the broker's answer is not about the partition that was asked for"))
+		return nil, cluster.Final(errors.New("the broker's answer is not about the partition that was asked for"))
 	}
 	answer := &fetched.Topics[0].Partitions[0]
 	return answer, kerr.ErrorForCode(answer.ErrorCode)

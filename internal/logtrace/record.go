@@ -7,17 +7,17 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/eos"
-	"github.com/eos-pipe/eos-pipe/internal/ask"
 	"github.com/eos-pipe/eos-pipe/internal/broker/batches"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/trace"
 )
 
@@ -53,12 +53,12 @@ func (e *NoPartitionError) Error() string {
 }
 
 // Record reads the log of a topic, from its start to where it ends now, and writes it as a trace that [Judge] judges. It reads
-// one partition after the other and holds one fetch at a time in memory. The client cl should be made with ask.Options.
+// one partition after the other and holds one fetch at a time in memory. The client cl should be made with cluster.Options.
 //
 // The trace is whole only if the error is nil. eos.ErrNoTopic means that the topic does not exist, *[NoPartitionError] that a
 // partition does not, and kerr.OffsetOutOfRange that records were deleted while they were read.
 func Record(ctx context.Context, cl *kgo.Client, c RecordConfig, to io.Writer) (Recorded, error) {
-	r := &recorder{config: c, cl: cl, adm: kadm.NewClient(cl)}
+	r := &recorder{config: c, cl: cl, brokers: cluster.New(cl, cluster.Patience{})}
 	if err := r.settled(ctx, r.describe); err != nil {
 		return Recorded{}, err
 	}
@@ -66,11 +66,11 @@ func Record(ctx context.Context, cl *kgo.Client, c RecordConfig, to io.Writer) (
 	if err != nil {
 		return Recorded{}, err
 	}
-	starts, err := r.offsets(ctx, r.adm.ListStartOffsets)
+	starts, err := r.offsets(ctx, r.brokers.Starts)
 	if err != nil {
 		return Recorded{}, err
 	}
-	ends, err := r.offsets(ctx, r.adm.ListEndOffsets)
+	ends, err := r.offsets(ctx, r.brokers.Ends)
 	if err != nil {
 		return Recorded{}, err
 	}
@@ -89,10 +89,11 @@ func Record(ctx context.Context, cl *kgo.Client, c RecordConfig, to io.Writer) (
 type recorder struct {
 	config   RecordConfig
 	cl       *kgo.Client
-	adm      *kadm.Client
+	brokers  *cluster.Client
 	progress func(read int64)
 
-	topic kadm.TopicDetail // its id, partitions and leaders, as they were described last
+	id      [16]byte        // of the topic
+	leaders map[int32]int32 // of its partitions, as they were described last
 }
 
 // write writes the whole trace.
@@ -133,7 +134,7 @@ func (r *recorder) write(ctx context.Context, to *bufio.Writer, numbers []int32,
 // settled asks until what is asked for is there, or its absence is certain: a cluster that has just been made or started has no
 // leaders yet.
 func (r *recorder) settled(ctx context.Context, try func(context.Context) error) error {
-	err := ask.For(ctx, ask.Settle, r.config.Log, "the brokers to know "+r.config.Topic, try)
+	err := cluster.Await(ctx, cluster.Settle, r.config.Log, "the brokers to know "+r.config.Topic, try)
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return fmt.Errorf("%w: %s", eos.ErrNoTopic, r.config.Topic)
 	}
@@ -142,41 +143,40 @@ func (r *recorder) settled(ctx context.Context, try func(context.Context) error)
 
 // describe asks for the topic's id, its partitions and their leaders.
 func (r *recorder) describe(ctx context.Context) error {
-	topics, err := r.adm.ListTopicsWithInternal(ctx, r.config.Topic)
+	topic, err := r.brokers.TopicNow(ctx, r.config.Topic)
+	if err == nil {
+		err = kerr.ErrorForCode(topic.ErrorCode)
+	}
 	if err != nil {
 		return fmt.Errorf("ask for topic %s: %w", r.config.Topic, err)
 	}
-	topic, isThere := topics[r.config.Topic]
-	if !isThere {
-		return kerr.UnknownTopicOrPartition
+	r.id, r.leaders = topic.TopicID, map[int32]int32{}
+	for _, p := range topic.Partitions {
+		r.leaders[p.Partition] = p.Leader
 	}
-	if topic.Err != nil {
-		return fmt.Errorf("ask for topic %s: %w", r.config.Topic, topic.Err)
-	}
-	r.topic = topic
 	return nil
 }
 
 // numbers are the partitions to read, in order.
 func (r *recorder) numbers() ([]int32, error) {
 	if len(r.config.Partitions) == 0 {
-		return r.topic.Partitions.Numbers(), nil
+		return slices.Sorted(maps.Keys(r.leaders)), nil
 	}
 	numbers := slices.Compact(slices.Sorted(slices.Values(r.config.Partitions)))
 	for _, n := range numbers {
-		if _, isThere := r.topic.Partitions[n]; !isThere {
-			return nil, &NoPartitionError{r.config.Topic, n, len(r.topic.Partitions)}
+		if _, isThere := r.leaders[n]; !isThere {
+			return nil, &NoPartitionError{r.config.Topic, n, len(r.leaders)}
 		}
 	}
 	return numbers, nil
 }
 
 // offsets asks for one kind of offset until the leaders of all partitions have answered.
-func (r *recorder) offsets(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error)) (map[int32]int64, error) {
-	var listed kadm.ListedOffsets
+func (r *recorder) offsets(ctx context.Context, list func(context.Context, ...string) (cluster.Offsets, error)) (map[int32]int64, error) {
+	var listed cluster.Offsets
 	err := r.settled(ctx, func(ctx context.Context) (err error) {
 		listed, err = list(ctx, r.config.Topic)
-		return errors.Join(err, listed.Error())
+		return errors.Join(err, listed.Err())
 	})
 	switch {
 	case errors.Is(err, eos.ErrNoTopic):
@@ -185,13 +185,15 @@ func (r *recorder) offsets(ctx context.Context, list func(context.Context, ...st
 		return nil, fmt.Errorf("list the offsets of %s: %w", r.config.Topic, err)
 	}
 	byNumber := map[int32]int64{}
-	listed.Each(func(o kadm.ListedOffset) { byNumber[o.Partition] = o.Offset })
+	for p, o := range listed {
+		byNumber[p.Number] = o.Offset
+	}
 	return byNumber, nil
 }
 
 // isCompacted reports whether the topic's logs may have holes. If that cannot be known they may, so that no hole is taken for a loss.
 func (r *recorder) isCompacted(ctx context.Context) bool {
-	configs, err := r.adm.DescribeTopicConfigs(ctx, r.config.Topic)
+	configs, err := r.brokers.Configs(ctx, r.config.Topic)
 	if err == nil && len(configs) == 1 {
 		err = configs[0].Err
 		for _, c := range configs[0].Configs {
