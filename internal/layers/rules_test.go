@@ -48,6 +48,10 @@ var rules = []rule{
 	{pkg: "codec/jsonschema", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
 	{pkg: "internal/replay", required: true, light: true, module: []string{"eos", "processor"}},
 	{pkg: "internal/jq", required: true, module: []string{"internal/millis", "processor"}},
+	{
+		pkg: "internal/audit", required: true,
+		module: []string{"eos", "internal/ask", "internal/checker", "internal/jq", "internal/millis", "internal/stable", "offsets", "processor"},
+	},
 	{pkg: "security", required: true, light: true, module: []string{"internal/warnings"}},
 	{
 		pkg: "monitor", required: true, light: true, module: []string{"processor", "eos", "internal/ask", "internal/warnings", "offsets"},
