@@ -97,7 +97,7 @@ func (a *auditor) begin(ctx context.Context) (offsets.Set, error) {
 		return nil, err
 	}
 	for _, topic := range append([]string{a.To}, a.From...) {
-		if _, err := a.brokers.ends(ctx, topic); err != nil {
+		if _, err := a.brokers.list(ctx, topic, a.brokers.client.Ends); err != nil {
 			return nil, err
 		}
 	}
@@ -110,7 +110,7 @@ func (a *auditor) readDeadLetters(ctx context.Context) error {
 	if a.DeadLetterTopic == "" {
 		return nil
 	}
-	ends, err := a.brokers.stableEnds(ctx, a.DeadLetterTopic)
+	ends, err := a.brokers.list(ctx, a.DeadLetterTopic, a.brokers.client.Readable)
 	if err != nil {
 		return err
 	}
@@ -125,11 +125,11 @@ func (a *auditor) readDeadLetters(ctx context.Context) error {
 func (a *auditor) outputEnds(ctx context.Context) (ends offsets.Set, open int, err error) {
 	ends = offsets.Set{}
 	for topic := range a.judge.outputs {
-		stable, err := a.brokers.stableEnds(ctx, topic)
+		stable, err := a.brokers.list(ctx, topic, a.brokers.client.Readable)
 		if err != nil {
 			return nil, 0, err
 		}
-		high, err := a.brokers.ends(ctx, topic)
+		high, err := a.brokers.list(ctx, topic, a.brokers.client.Ends)
 		if err != nil {
 			return nil, 0, err
 		}

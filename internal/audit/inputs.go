@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -22,7 +23,7 @@ func (a *auditor) matchInputs(ctx context.Context) error {
 		return err
 	}
 	pipe := eos.Config{TopicPattern: a.FromPattern, Outputs: []string{a.To, a.DeadLetterTopic}}
-	matching, err := pipe.Inputs(all)
+	matching, err := pipe.Inputs(cluster.Readable(all))
 	if err != nil {
 		return err
 	}
@@ -32,7 +33,7 @@ func (a *auditor) matchInputs(ctx context.Context) error {
 	}
 	from := slices.Clone(a.From)
 	for _, topic := range matching {
-		if len(committed[topic]) > 0 && !slices.Contains(from, topic) {
+		if hasTopic(committed, topic) && !slices.Contains(from, topic) {
 			from = append(from, topic)
 		}
 	}
@@ -44,24 +45,33 @@ func (a *auditor) matchInputs(ctx context.Context) error {
 	return nil
 }
 
+func hasTopic(set offsets.Set, topic string) bool {
+	for p := range set {
+		if p.Topic == topic {
+			return true
+		}
+	}
+	return false
+}
+
 // committed returns what the group has committed of the input, after every transaction that may change it has ended. It
 // is never beyond what a read_committed reader can read.
 func (a *auditor) committed(ctx context.Context) (offsets.Set, error) {
-	answer, err := a.brokers.committed(ctx, a.Group)
+	all, err := a.brokers.committed(ctx, a.Group)
 	if err != nil {
 		return nil, err
 	}
 	set := offsets.Set{}
 	for _, topic := range a.From {
-		ends, err := a.brokers.stableEnds(ctx, topic)
+		ends, err := a.brokers.list(ctx, topic, a.brokers.client.Readable)
 		if err != nil {
 			return nil, err
 		}
 		known := false
 		for p, end := range ends {
-			if o, ok := answer.Lookup(p.Topic, p.Number); ok && o.At >= 0 {
+			if at, ok := all[p]; ok {
 				known = true
-				set[p] = offsets.NewPosition(min(o.At, end.Offset))
+				set[p] = offsets.NewPosition(min(at.Offset, end.Offset))
 			}
 		}
 		if !known {

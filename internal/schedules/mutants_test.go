@@ -38,11 +38,11 @@ var mutants = []mutant{
 		"eos/doubt.go",
 		"if err == nil && !stable.Covers(t.batch.next) {", "if true || err == nil && !stable.Covers(t.batch.next) {",
 	}}},
-	{"in doubt is taken for committed", Ends, []edit{{"eos/doubt.go", "\tt.askCoordinator(ctx)\n\treturn", "\tt.decide(Committed)\n\treturn"}}},
-	{"in doubt is taken for aborted", Ends, []edit{{"eos/doubt.go", "\tt.askCoordinator(ctx)\n\treturn", "\tt.decide(Aborted)\n\treturn"}}},
+	{"in doubt is taken for committed", Ends, []edit{{"eos/doubt.go", "\tt.askCoordinator(ctx)\n\treturn", "\tt.advance(offsetsCommitted)\n\treturn"}}},
+	{"in doubt is taken for aborted", Ends, []edit{{"eos/doubt.go", "\tt.askCoordinator(ctx)\n\treturn", "\tt.advance(offsetsAborted)\n\treturn"}}},
 	{"outcome read from any offset, not from its own mark", Ends, []edit{{
-		"eos/doubt.go", "at.Offset < want.Offset, at.Offset == want.Offset && at.mark != t.markOf(p.Topic):",
-		"at.Offset == want.Offset && at.mark != t.markOf(p.Topic):",
+		"eos/doubt.go", "at.Offset < want.Offset, at.Offset == want.Offset && at.tag != t.tagFor(p.Topic):",
+		"at.Offset == want.Offset && at.tag != t.tagFor(p.Topic):",
 	}}},
 	{"commit where an abort is meant", Produces, []edit{{"eos/commit.go", "End(bounded, kgo.TryAbort)", "End(bounded, kgo.TryCommit)"}}},
 	{"reset to earliest", Inputs, []edit{{"eos/options.go", "kgo.ConsumeResetOffset(kgo.NoResetOffset())", "kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())"}}},
@@ -52,10 +52,10 @@ var mutants = []mutant{
 		"\t\tkgo.TransactionalID(fmt.Sprintf(\"%s-%d\", cfg.TransactionalID, time.Now().UnixNano())),",
 	}}},
 	{"one transactional id for all", Groups, []edit{{"eos/options.go", "\t\tkgo.TransactionalID(cfg.TransactionalID),", "\t\tkgo.TransactionalID(cfg.Group),"}}},
-	{"offset one too low", "", []edit{{"eos/stable.go", "one.Offset, one.LeaderEpoch, one.Metadata = pos.Offset,", "one.Offset, one.LeaderEpoch, one.Metadata = pos.Offset-1,"}}},
-	{"offset one too high", Handlers, []edit{{"eos/stable.go", "one.Offset, one.LeaderEpoch, one.Metadata = pos.Offset,", "one.Offset, one.LeaderEpoch, one.Metadata = pos.Offset+1,"}}},
-	{"aborted records are taken on the broker's word", Inputs, []edit{{"eos/stable.go", "q.Push(f.Records, f.LastStableOffset)", "q.Push(f.Records, -1)"}}},
-	{"offset behind what is held", Inputs, []edit{{"eos/stable.go", "one.Offset, one.LeaderEpoch, one.Metadata = pos.Offset, pos.LeaderEpoch,", "one.LeaderEpoch, one.Metadata = pos.LeaderEpoch,"}}},
+	{"offset one too low", "", []edit{{"eos/held.go", "one.Offset, one.LeaderEpoch, one.Metadata = pos.Offset,", "one.Offset, one.LeaderEpoch, one.Metadata = pos.Offset-1,"}}},
+	{"offset one too high", Handlers, []edit{{"eos/held.go", "one.Offset, one.LeaderEpoch, one.Metadata = pos.Offset,", "one.Offset, one.LeaderEpoch, one.Metadata = pos.Offset+1,"}}},
+	{"aborted records are taken on the broker's word", Inputs, []edit{{"eos/held.go", "q.Push(f.Records, f.LastStableOffset)", "q.Push(f.Records, -1)"}}},
+	{"offset behind what is held", Inputs, []edit{{"eos/held.go", "one.Offset, one.LeaderEpoch, one.Metadata = pos.Offset, pos.LeaderEpoch,", "one.LeaderEpoch, one.Metadata = pos.LeaderEpoch,"}}},
 	{"what is held is passed over after an abort", Handlers, []edit{ // as franz-go before v1.22.3 does, which distrust finds out
 		{
 			"kgo/txn.go", "current.committed, current.hasCommit = EpochOffset{p.LeaderEpoch, p.Offset}, true",
@@ -75,11 +75,11 @@ var mutants = []mutant{
 		"\t\tt.failed, t.acked = nil, 0\n\t\tt.sent = 0\n\t\tif t.produce(ctx, own, outs) != nil || t.flush(ctx, own) != nil {\n" +
 			"\t\t\treturn t.abort(ctx, err)\n\t\t}\n\t}\n\tt.flushed = time.Now()",
 	}}},
-	{"a handler's error is swallowed", Handlers, []edit{{"processor/process.go", "\t\tfailed.Attempts = calls\n\t\treturn w.giveUp(ctx, r, failed, res)", "\t\treturn nil"}}},
+	{"a handler's error is swallowed", Handlers, []edit{{"processor/process.go", "\t\tfailed.Attempts = calls\n\t\treturn w.giveUp(ctx, r, failed, m)", "\t\treturn nil"}}},
 	{"partial fan-out", Handlers, []edit{{"processor/encode.go", "for i, out := range outs {\n\t\tr := source", "for i, out := range outs[:min(len(outs), 2)] {\n\t\tr := source"}}},
 	{"offsets of filtered records are not committed", Handlers, []edit{{
 		"processor/lane.go", "\terr = s.Commit(l.p.hard, batch,",
-		"\tif len(res.Records) == 0 {\n\t\task.Sleep(l.soft, time.Second)\n\t\treturn false, nil\n\t}\n\terr = s.Commit(l.p.hard, batch,",
+		"\tif len(res.records) == 0 {\n\t\tcluster.Sleep(l.soft, time.Second)\n\t\treturn false, nil\n\t}\n\terr = s.Commit(l.p.hard, batch,",
 	}}},
 	{"a dead letter outside the transaction", Handlers, []edit{
 		{"processor/lane.go", "\t\"github.com/eos-pipe/eos-pipe/eos\"\n", "\t\"github.com/twmb/franz-go/pkg/kgo\"\n\n\t\"github.com/eos-pipe/eos-pipe/eos\"\n"},
@@ -87,7 +87,7 @@ var mutants = []mutant{
 			"processor/lane.go", "\terr = s.Commit(l.p.hard, batch,",
 			"\tcl, err := kgo.NewClient(append(l.p.cfg.Session.Client, kgo.SeedBrokers(l.p.cfg.BootstrapServers...), kgo.DisableIdempotentWrite())...)\n" +
 				"\tif err != nil {\n\t\treturn false, err\n\t}\n\tdefer cl.Close()\n" +
-				"\tres.Records = slices.DeleteFunc(res.Records, func(r *kgo.Record) bool {\n" +
+				"\tres.records = slices.DeleteFunc(res.records, func(r *kgo.Record) bool {\n" +
 				"\t\treturn r.Topic == l.p.cfg.DeadLetterTopic && cl.ProduceSync(l.p.hard, r).FirstErr() == nil\n\t})\n" +
 				"\terr = s.Commit(l.p.hard, batch,",
 		},
@@ -97,14 +97,14 @@ var mutants = []mutant{
 			"kgo/txn.go", "\ttryCommit := !s.failed() && commitErr == nil && !hasAbortableCommitErr && (okHeartbeat || canCommitDespiteRebalance)\n",
 			"\ttryCommit := commitErr == nil && !hasAbortableCommitErr\n\t_ = okHeartbeat || canCommitDespiteRebalance\n",
 		},
-		{"eos/commit.go", "\tif err := t.settle(req); err != nil {\n", "\treq.Generation, req.MemberID, req.InstanceID = -1, \"\", nil\n\tif err := t.settle(req); err != nil {\n"},
+		{"eos/commit.go", "\tif err := t.rewriteOffsets(req); err != nil {\n", "\treq.Generation, req.MemberID, req.InstanceID = -1, \"\", nil\n\tif err := t.rewriteOffsets(req); err != nil {\n"},
 		{"eos/membership.go", "as.member != now.member || !kept", "false && !kept"},
 	}},
 	{"no abort on revoke in the consumer protocol", Consumers, []edit{ // the same
 		{"kgo/txn.go", "return s.revoked || s.lost\n", "return false\n"},
 		{"eos/commit.go", "if s.client.rebalanced.Load() {", "if false {"},
-		{"eos/stable.go", "if !t.explains(p, one.Offset) {", "if false {"},
-		{"eos/stable.go", "for p := range want {\n\t\treturn fault(p)", "for p := range want {\n\t\t_ = fault(p)"},
+		{"eos/held.go", "if !t.explains(p, one.Offset) {", "if false {"},
+		{"eos/held.go", "for p := range want {\n\t\treturn fault(p)", "for p := range want {\n\t\t_ = fault(p)"},
 		{"eos/membership.go", "if !has {", "if false && !has {"},
 		{"eos/membership.go", "as.member != now.member || !kept", "false && !kept"},
 	}},
