@@ -51,6 +51,10 @@ var rules = []rule{
 	{pkg: "codec/jsonschema", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
 	{pkg: "internal/replay", required: true, light: true, module: []string{"eos", "processor"}},
 	{pkg: "internal/jq", required: true, module: []string{"internal/millis", "processor"}},
+	{
+		pkg: "internal/audit", required: true,
+		module: []string{"eos", "internal/checker", "internal/cluster", "internal/isolation", "internal/jq", "internal/millis", "offsets", "processor"},
+	},
 	{pkg: "security", required: true, light: true, module: []string{"internal/warnings"}},
 	{
 		pkg: "monitor", required: true, light: true, module: []string{"processor", "eos", "internal/cluster", "internal/warnings", "offsets"},
