@@ -30,9 +30,9 @@ func (b *sessionBench) process(tap *wiretap.Tap, deadLetters string, handle byte
 	p, err := processor.New(processor.Config{
 		BootstrapServers: b.kafka.Bootstrap(), Group: b.group, TransactionalID: b.group + "-a", InstanceID: b.group + "-a",
 		UntilEnd: true, DeadLetterTopic: deadLetters, Logger: slog.New(slog.NewTextHandler(b.t.Output(), nil)),
-		Session: eos.Config{MaxRecords: 40, Client: []kgo.Opt{kgo.Dialer(tap.Dial), sessionFastRetries}},
+		Session: eos.Tuning{MaxRecords: 40, Client: []kgo.Opt{kgo.Dialer(tap.Dial), sessionFastRetries}},
 	}, processor.Pipe[[]byte, []byte]{
-		Source: processor.From(processor.Bytes(), b.in), Sink: processor.To(processor.Bytes(), b.out), Handle: handle,
+		Source: processor.From(processor.Bytes(), b.in), Sink: processor.To(processor.Bytes(), b.out), Handle: processor.Each(handle),
 	})
 	require.NoError(b.t, err)
 	ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute)

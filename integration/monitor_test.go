@@ -175,7 +175,7 @@ func TestMonitorLagIsKafkas(t *testing.T) {
 	m := monitor.New(monitor.Config{LagInterval: 50 * time.Millisecond})
 	p, err := processor.New(m.Observe(processor.Config{BootstrapServers: b.kafka.Bootstrap(), Group: b.group, TransactionalID: b.group, InstanceID: "a"}), pipe)
 	require.NoError(t, err)
-	require.NoError(t, m.Start(p.Stats))
+	require.NoError(t, m.Start())
 	t.Cleanup(m.Close)
 	ctx, drain := context.WithCancel(t.Context())
 	done := make(chan error, 1)

@@ -88,9 +88,9 @@ func newSessionBenchOn(t *testing.T, kafka *kafkatest.Cluster, configs ...string
 // config is that of the session named name, from the input to the output. Sessions of one name have the same ids.
 func (b *sessionBench) config(name string) eos.Config {
 	return eos.Config{
-		BootstrapServers: b.kafka.Bootstrap(), Group: b.group, GroupProtocol: b.proto, TransactionalID: b.group + "-" + name,
+		BootstrapServers: b.kafka.Bootstrap(), Group: b.group, TransactionalID: b.group + "-" + name,
 		Topics: []string{b.in}, Outputs: []string{b.out},
-		SessionTimeout: 10 * time.Second, TransactionTimeout: time.Minute,
+		Tuning: eos.Tuning{GroupProtocol: b.proto, SessionTimeout: 10 * time.Second, TransactionTimeout: time.Minute},
 		Logger: slog.New(slog.NewTextHandler(b.t.Output(), nil)),
 	}
 }

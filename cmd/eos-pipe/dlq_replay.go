@@ -77,9 +77,10 @@ func replay(ctx context.Context, s streams, o replayOptions) error {
 	}
 	var said missingParts
 	host := faults{}
+	var count processor.Counter
 	cfg := processor.Config{
 		BootstrapServers: o.BootstrapServers, Group: o.Group, TransactionalID: o.Group + "-" + hostName(&host), UntilEnd: !o.Follow, Logger: s.Log,
-		Session: eos.Config{Client: client, Placed: o.To},
+		Placed: o.To, Observer: count.Observer(), Session: eos.Tuning{Client: client},
 	}
 	if err := host.err(); err != nil {
 		return err
@@ -106,7 +107,7 @@ func replay(ctx context.Context, s streams, o replayOptions) error {
 	if err := p.Run(drain); err != nil {
 		return replayError(err)
 	}
-	return s.print(runResult{Stats: p.Stats(), Seconds: time.Since(began).Seconds()})
+	return s.print(runResult{Stats: count.Stats(), Seconds: time.Since(began).Seconds()})
 }
 
 // replayError gives the error of a dead letter the hint that fits.

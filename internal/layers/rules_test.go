@@ -39,7 +39,7 @@ var rules = []rule{
 		pkg: "internal/schedules", required: true,
 		module: []string{"eos", "processor", "offsets", "internal/checker", "internal/wiretap"},
 	},
-	{pkg: "processor", required: true, light: true, module: []string{"eos", "internal/ask", "internal/millis", "internal/warnings", "offsets", "processor/internal/dry"}},
+	{pkg: "processor", required: true, light: true, module: []string{"eos", "internal/ask", "internal/millis", "internal/warnings", "offsets", "processor/internal/dry", "security"}},
 	{pkg: "processor/internal/dry", required: true, light: true},
 	{pkg: "codec/internal/memo", required: true, light: true},
 	{pkg: "codec/registry", required: true, light: true, module: []string{"processor", "codec/internal/memo"}},
@@ -48,7 +48,7 @@ var rules = []rule{
 	{pkg: "codec/jsonschema", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
 	{pkg: "security", required: true, light: true, module: []string{"internal/warnings"}},
 	{
-		pkg: "monitor", required: true, light: true, module: []string{"processor", "eos", "internal/ask", "internal/warnings", "offsets"},
+		pkg: "monitor", required: true, light: true, module: []string{"processor", "eos", "internal/ask", "internal/warnings", "offsets", "security"},
 		brings: []string{"github.com/prometheus/client_golang", "github.com/twmb/franz-go/plugin", "go.opentelemetry.io"},
 	},
 }
