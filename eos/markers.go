@@ -11,11 +11,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -38,7 +37,7 @@ const markersPatience = 2 * time.Second
 var errMarkers = fmt.Errorf("%w: the brokers have not written all markers of the transaction before; they are written again", errDiscarded)
 
 // ending is how a transaction has ended in a partition.
-type ending struct {
+type dueMarker struct {
 	commit bool
 	last   int64 // the offset of its last record there; unknownOffset if an answer was lost
 	// behind is set when an aborted transaction may have written behind it: its answers were lost, or nothing was sent.
@@ -52,7 +51,7 @@ type dueMarkers struct {
 	check sync.Mutex // one check at a time
 
 	mu      sync.Mutex
-	outputs map[offsets.Partition]ending
+	outputs map[offsets.Partition]dueMarker
 	inputs  offsets.Set // what the last transaction that came so far committed, or would have; nil: nothing is due
 	commit  bool        // whether it committed them
 	ends    uint64      // how many transactions have ended: what was asked before the newest one says nothing of it
@@ -63,10 +62,10 @@ func (d *dueMarkers) committed(outputs map[offsets.Partition]int64, inputs offse
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.outputs == nil {
-		d.outputs = map[offsets.Partition]ending{}
+		d.outputs = map[offsets.Partition]dueMarker{}
 	}
 	for p, last := range outputs {
-		d.outputs[p] = ending{commit: true, last: last}
+		d.outputs[p] = dueMarker{commit: true, last: last}
 	}
 	d.inputs, d.commit = inputs, true
 	d.ends++
@@ -78,7 +77,7 @@ func (d *dueMarkers) aborted(outputs map[offsets.Partition]int64, inputs offsets
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.outputs == nil {
-		d.outputs = map[offsets.Partition]ending{}
+		d.outputs = map[offsets.Partition]dueMarker{}
 	}
 	for p, last := range outputs {
 		before, due := d.outputs[p]
@@ -87,7 +86,7 @@ func (d *dueMarkers) aborted(outputs map[offsets.Partition]int64, inputs offsets
 			d.outputs[p] = before
 			continue
 		}
-		d.outputs[p] = ending{last: last}
+		d.outputs[p] = dueMarker{last: last}
 	}
 	if len(d.inputs) == 0 {
 		d.inputs, d.commit = inputs, false
@@ -97,7 +96,7 @@ func (d *dueMarkers) aborted(outputs map[offsets.Partition]int64, inputs offsets
 
 // dueNow is what is due at one time.
 type dueNow struct {
-	outputs map[offsets.Partition]ending
+	outputs map[offsets.Partition]dueMarker
 	inputs  offsets.Set
 	commit  bool
 	ends    uint64
@@ -125,7 +124,7 @@ func (d *dueMarkers) seen(p offsets.Partition, asked dueNow) {
 		return
 	}
 	if d.outputs[p].behind {
-		d.outputs[p] = ending{last: unknownOffset}
+		d.outputs[p] = dueMarker{last: unknownOffset}
 		return
 	}
 	delete(d.outputs, p)
@@ -181,21 +180,21 @@ func (g gate) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, conn net.Co
 func (s *Session) awaitMarkers(ctx context.Context, patience time.Duration) error {
 	s.due.check.Lock()
 	defer s.due.check.Unlock()
-	began := time.Now()
-	for wait := 5 * time.Millisecond; s.due.any(); wait = min(2*wait, 100*time.Millisecond) {
-		missing, err := s.lookForMarkers(ctx)
-		if err == nil && missing == "" {
-			continue
+	began, allowed := time.Now(), patience
+	each := cluster.Retry{First: 5 * time.Millisecond, Longest: 100 * time.Millisecond}
+	each.IsFinal = func(error) bool { return time.Since(began) >= allowed }
+	return each.Until(ctx, func(ctx context.Context) error {
+		for s.due.any() {
+			missing, err := s.lookForMarkers(ctx)
+			if allowed = patience; err != nil && patience > 0 {
+				allowed = askTimeout // a leader or coordinator is about to move
+			}
+			if err != nil || missing != "" {
+				return errors.Join(err, fmt.Errorf("no marker is seen in: %s", missing))
+			}
 		}
-		allowed := patience
-		if err != nil && patience > 0 {
-			allowed = askTimeout // a leader or coordinator is about to move
-		}
-		if time.Since(began) >= allowed || !ask.Sleep(ctx, wait) {
-			return errors.Join(err, fmt.Errorf("no marker is seen in: %s", missing))
-		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // lookForMarkers asks the brokers once and takes what it sees from the due markers; missing names the others. A
@@ -236,7 +235,7 @@ func (s *Session) lookForMarkers(ctx context.Context) (missing string, err error
 // lookForOffsets looks for the marker in the group's offsets: they are stable when it is there. If they are not though
 // what was committed is, it is a later transaction that hangs.
 func (s *Session) lookForOffsets(ctx context.Context, asked dueNow) (missing []string, err error) {
-	_, err = s.fetchOffsets(kadm.RequireStable(ctx), asked.inputs)
+	_, err = s.fetchOffsets(ctx, s.ask.Stable, asked.inputs)
 	if !errors.Is(err, kerr.UnstableOffsetCommit) {
 		if err == nil {
 			s.due.inputsSeen(false, asked)
@@ -244,7 +243,7 @@ func (s *Session) lookForOffsets(ctx context.Context, asked dueNow) (missing []s
 		return nil, err
 	}
 	if asked.commit {
-		now, err := s.fetchOffsets(ctx, asked.inputs)
+		now, err := s.fetchOffsets(ctx, s.ask.Committed, asked.inputs)
 		if err != nil {
 			return nil, err
 		}
@@ -256,7 +255,7 @@ func (s *Session) lookForOffsets(ctx context.Context, asked dueNow) (missing []s
 }
 
 // listEnds returns the last stable offsets and the ends of these partitions; those of topics that are gone are not there.
-func (s *Session) listEnds(ctx context.Context, of map[offsets.Partition]ending) (stable, ends map[offsets.Partition]int64, err error) {
+func (s *Session) listEnds(ctx context.Context, of map[offsets.Partition]dueMarker) (stable, ends map[offsets.Partition]int64, err error) {
 	seen := map[string]bool{}
 	var topics []string
 	for p := range of {
@@ -265,28 +264,26 @@ func (s *Session) listEnds(ctx context.Context, of map[offsets.Partition]ending)
 			topics = append(topics, p.Topic)
 		}
 	}
-	list := func(list func(context.Context, ...string) (kadm.ListedOffsets, error)) (map[offsets.Partition]int64, error) {
+	list := func(list func(context.Context, ...string) (cluster.Offsets, error)) (map[offsets.Partition]int64, error) {
 		listed, err := list(ctx, topics...)
 		if err != nil {
-			s.plain.ForceMetadataRefresh()
 			return nil, fmt.Errorf("list last stable offsets: %w", err)
 		}
 		got := map[offsets.Partition]int64{}
 		for p := range of {
-			o, ok := listed.Lookup(p.Topic, p.Number)
+			o, ok := listed[p]
 			if !ok || errors.Is(o.Err, kerr.UnknownTopicOrPartition) {
 				continue
 			}
 			if o.Err != nil {
-				s.plain.ForceMetadataRefresh()
 				return nil, fmt.Errorf("list the last stable offset of %s: %w", p, o.Err)
 			}
 			got[p] = o.Offset
 		}
 		return got, nil
 	}
-	if ends, err = list(s.adm.ListEndOffsets); err == nil { // first: what is open now ends behind them
-		stable, err = list(s.adm.ListCommittedOffsets)
+	if ends, err = list(s.ask.Ends); err == nil { // first: what is open now ends behind them
+		stable, err = list(s.ask.LastStable)
 	}
 	return stable, ends, err
 }

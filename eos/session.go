@@ -15,8 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
-	"github.com/eos-pipe/eos-pipe/internal/stable"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
+	"github.com/eos-pipe/eos-pipe/internal/isolation"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -25,59 +25,64 @@ import (
 //
 // One goroutine at a time may call a Session; a second call that overlaps is refused with ErrMisuse.
 type Session struct {
-	cfg   Config
-	plain *kgo.Client // asks the brokers beside the group and the transaction; outlives the client
-	adm   *kadm.Client
+	// Written by Open before the first client is made, and only read afterwards, by any goroutine.
 
-	busy atomic.Bool // a method is running; the fields below are its own
-
-	client    *client
-	state     State
-	stopped   *Error                              // why the session will not work again
-	txn       uint64                              // transactions begun
-	polled    uint64                              // batches handed out; the id of the newest
-	pending   bool                                // the newest batch is neither committed nor given back
-	tracker   offsets.Tracker                     // what of the input has been handed out
-	held      map[offsets.Partition]*stable.Queue // what has been fetched and is not handed out; see stable.go. No queue is empty
-	ended     time.Time                           // when the last transaction ended
-	refused   time.Time                           // since when the brokers refuse the credentials; see act
-	fences    []time.Time                         // when a fence was found to be our own doing
-	inputs    inputs
-	pattern   *regexp.Regexp // nil: none
-	counts    partitionCounts
+	cfg       Config
+	plain     *kgo.Client     // asks the brokers outside of the group and the transaction; outlives the clients
+	ask       *cluster.Client // asks with plain
+	dial      dialFunc
+	hooks     []kgo.Hook       // the user's; kgo calls them for everything but throttled fetches
+	pattern   *regexp.Regexp   // nil: none
 	limits    map[string]int32 // max.message.bytes of output topics, where it is known
-	group     int              // bytes that are produced before their answers are awaited; 0: all
-	saidRetry limiter
-	saidTrust limiter
+	consumers bool             // the brokers know groups of the consumer protocol
+	epochs    bool             // transaction.version 2 or higher: every transaction has a producer epoch of its own
 
+	// Used by the session and by its client's goroutines at once; each has a lock of its own, or is atomic.
+
+	inputs       inputs          // the input topics
+	counts       partitionCounts // how many partitions the outputs have
+	due          dueMarkers      // markers of the transactions that have ended; see markers.go
 	decompressor *decompressor
 	fetch        *fetchSize
 	throttles    *throttles
-	dial         dialFunc
-	hooks        []kgo.Hook // the user's, of whom kgo tells of everything but throttled fetches
-	pace         batchPace  // what quotas and the time allow
 	watch        watchdog
-	over         *PassedOverError // the batch that is passed over next
-	resume       func()           // has the client fetch all partitions again
-	failing      int              // polls in a row that ended with an error of a partition
-	noRoom       time.Time        // since when no input has come because the InputBuffer is full
+	askAllowed   atomic.Int64 // how long the next question may take, in ns; see asking
+	saidRetry    limiter
 
-	askAllowed atomic.Int64                   // how long the next question may take, in ns; see asking
-	troubles   map[offsets.Partition]*trouble // what cannot be read; see unreadable.go
-	unheard    error                          // what the client said to a Poll whose context had ended
-	reread     error                          // why the next Poll reads with a new client
-	consumers  bool                           // the brokers know groups of the consumer protocol
-	epochs     bool                           // transaction.version 2 or higher: every transaction has a producer epoch of its own
-	due        dueMarkers                     // of the transactions that have ended; see markers.go
+	busy atomic.Bool // a method is running
+
+	// Owned by the goroutine whose method has set busy: that of Open, Poll, Commit or Close. No other one reads or writes them.
+
+	client          *client
+	state           State
+	stopped         *Error                                 // why the session will not work again
+	txn             uint64                                 // transactions begun
+	polled          uint64                                 // batches handed out; the id of the newest
+	pending         bool                                   // the newest batch is neither committed nor given back
+	tracker         offsets.Tracker                        // what of the input has been handed out
+	held            map[offsets.Partition]*isolation.Queue // records that are fetched and not handed out; see held.go. No queue is empty
+	lastEnd         time.Time                              // when the last transaction ended
+	fences          []time.Time                            // when a fence was found to be our own doing
+	authFailedSince time.Time                              // since when the brokers refuse the credentials; zero: they do not. See act
+	flushEvery      int                                    // bytes that are produced before their answers are awaited; 0: all
+	pace            batchPace                              // the batch size that quotas and the transaction timeout allow
+	saidTrust       limiter
+	over            *PassedOverError               // the batch that is passed over next
+	resume          func()                         // makes the client fetch all partitions again
+	failing         int                            // polls in a row that ended with an error of a partition
+	bufferFullSince time.Time                      // since when no input has come because the InputBuffer is full; zero: it has
+	troubles        map[offsets.Partition]*trouble // what cannot be read; see unreadable.go
+	unheard         error                          // what the client said to a Poll whose context had ended
+	reread          error                          // why the next Poll reads with a new client
 }
 
 // Open makes a session: it checks the configuration, the brokers' versions and the topics, fences a predecessor with the same
 // transactional id and waits until its transaction is over, and joins the group. It returns within
 // Config.ConnectTimeout if no broker answers, and when ctx ends. On an error nothing is left open.
 func Open(ctx context.Context, cfg Config) (*Session, error) {
-	s := &Session{cfg: cfg.withDefaults(), state: Starting, troubles: map[offsets.Partition]*trouble{}, held: map[offsets.Partition]*stable.Queue{}}
+	s := &Session{cfg: cfg.withDefaults(), state: Starting, troubles: map[offsets.Partition]*trouble{}, held: map[offsets.Partition]*isolation.Queue{}}
 	if err := errors.Join(cfg.Validate(), s.checkOptions()); err != nil {
-		return nil, &Error{Op: "open", Next: Stop, Err: err}
+		return nil, &Error{Op: "open", Outcome: NotAttempted, Next: Stop, Err: err}
 	}
 	s.pattern, _ = compilePattern(s.cfg.TopicPattern) // validated
 	warnUntested(s.cfg.Logger)
@@ -94,7 +99,7 @@ func (s *Session) open(ctx context.Context) (err error) {
 	if s.plain, err = kgo.NewClient(s.connection()...); err != nil {
 		return fmt.Errorf("make the client: %w", err)
 	}
-	s.adm = kadm.NewClient(s.plain)
+	s.ask = cluster.New(s.plain, cluster.Patience{First: firstAsk, Most: askTimeout})
 	s.dial, _ = s.plain.OptValue(kgo.Dialer).(dialFunc)
 	s.hooks, _ = s.plain.OptValue(kgo.WithHooks).([]kgo.Hook)
 	s.throttles = newThrottles(s)
@@ -108,7 +113,7 @@ func (s *Session) open(ctx context.Context) (err error) {
 	if err := s.preflight(ctx); err != nil {
 		return err
 	}
-	asked := ask.Slow(s.cfg.Logger, "the coordinators of the group and of the transactional id; a new cluster has none before somebody asks", nil)
+	asked := cluster.LogSlow(s.cfg.Logger, "the coordinators of the group and of the transactional id; a new cluster has none before somebody asks", nil)
 	defer asked()
 	if err := s.checkCommitted(ctx); err != nil {
 		return err
@@ -128,17 +133,17 @@ func (s *Session) openError(err error) *Error {
 	if actionFor(err, actReplace) == actStop || errors.Is(err, ErrNoTopic) || errors.Is(err, ErrNoOffset) || errors.Is(err, ErrUnsupported) {
 		next = Stop
 	}
-	return &Error{Op: "open", Outcome: Aborted, Next: next, Err: explain(err)}
+	return &Error{Op: "open", Outcome: NotAttempted, Next: next, Err: explain(err)}
 }
 
 // preflight finds out what would go wrong later: no broker, brokers before 2.5, a topic that is not there.
 func (s *Session) preflight(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
 	defer cancel()
-	if err := ask.For(ctx, s.cfg.ConnectTimeout, s.cfg.Logger, "a broker that answers", s.plain.Ping); err != nil {
+	if err := s.ask.Reach(ctx, s.cfg.ConnectTimeout, s.cfg.Logger); err != nil {
 		return fmt.Errorf("%w at %v: %w", ErrUnreachable, s.cfg.BootstrapServers, err)
 	}
-	versions, err := s.adm.ApiVersions(ctx)
+	versions, err := s.ask.Versions(ctx)
 	if err != nil {
 		return fmt.Errorf("ask for the brokers' versions: %w", err)
 	}
@@ -197,8 +202,8 @@ func (s *Session) checkTopics(ctx context.Context) error {
 // in the answer.
 func (s *Session) listTopics(ctx context.Context, names []string) (topics kadm.TopicDetails, err error) {
 	missing := func(t kadm.TopicDetail) bool { return errors.Is(t.Err, kerr.UnknownTopicOrPartition) }
-	err = ask.For(ctx, s.cfg.ConnectTimeout, s.cfg.Logger, "the topics", func(ctx context.Context) (err error) {
-		topics, err = s.adm.ListTopics(ctx, names...)
+	err = cluster.Await(ctx, s.cfg.ConnectTimeout, s.cfg.Logger, "the topics", func(ctx context.Context) (err error) {
+		topics, err = s.ask.Topics(ctx, names...)
 		if err == nil && slices.ContainsFunc(topics.Sorted(), missing) {
 			return kerr.UnknownTopicOrPartition
 		}
@@ -214,7 +219,7 @@ func (s *Session) listTopics(ctx context.Context, names []string) (topics kadm.T
 func (s *Session) refusedTopics(ctx context.Context, names []string) error {
 	var faults []error
 	for _, name := range names {
-		if _, err := s.adm.ListTopics(ctx, name); err != nil {
+		if _, err := s.ask.Topics(ctx, name); err != nil {
 			faults = append(faults, fmt.Errorf("topic %s: %w", name, err))
 		}
 	}
@@ -228,7 +233,7 @@ func (s *Session) readLimits(ctx context.Context) {
 	if len(s.cfg.Outputs) == 0 {
 		return
 	}
-	configs, err := s.adm.DescribeTopicConfigs(ctx, slices.Concat(s.cfg.Outputs, s.cfg.Topics)...)
+	configs, err := s.ask.Configs(ctx, slices.Concat(s.cfg.Outputs, s.cfg.Topics)...)
 	if err != nil {
 		return
 	}
@@ -279,17 +284,17 @@ func (s *Session) Close(ctx context.Context) error {
 		return nil
 	}
 	taken := s.stopped != nil && errors.Is(s.stopped, ErrFenced)
+	outcome := NotAttempted
+	if s.pending {
+		outcome = Aborted
+	}
 	var err error
 	if s.client != nil {
 		member, _ := s.client.gts.Client().GroupMetadata()
 		s.client.close()
-		if !taken && member != "" { // a fenced session's membership is somebody else's now
-			err = s.leave(ctx, member)
+		if !taken && member != "" { // the membership of a fenced session is now another instance's
+			err = s.leave(ctx, member, outcome)
 		}
-	}
-	outcome := Unchanged
-	if s.pending {
-		outcome = Aborted
 	}
 	_ = s.stop("close", outcome, ErrClosed) // what every later call returns
 	s.plain.Close()
@@ -297,15 +302,13 @@ func (s *Session) Close(ctx context.Context) error {
 }
 
 // leave takes the static member out of the group, so that its partitions go to others now and not after the session timeout.
-func (s *Session) leave(ctx context.Context, member string) error {
+// outcome is that of the batch that was out, for the error.
+func (s *Session) leave(ctx context.Context, member string, outcome Outcome) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	leave := s.leaveClassic
-	if s.cfg.GroupProtocol == ConsumerProtocol {
-		leave = func(ctx context.Context, member string) error { return s.leaveConsumers(ctx, member, epochLeft) }
-	}
-	if err := leave(ctx, member); err != nil {
-		return &Error{Op: "close", Outcome: Aborted, Next: Stop, Err: fmt.Errorf(
+	own := cluster.Member{Instance: s.cfg.InstanceID, ID: member, Classic: s.cfg.GroupProtocol != ConsumerProtocol}
+	if err := s.ask.Leave(ctx, s.cfg.Group, own, false); err != nil {
+		return &Error{Op: "close", Outcome: outcome, Next: Stop, Err: fmt.Errorf(
 			"leave the group: %w; its partitions move to other members after the session timeout", err)}
 	}
 	return nil
@@ -324,7 +327,7 @@ func (s *Session) enter(op string, commit *Batch) *Error {
 		return s.stopped
 	}
 	err := *s.stopped
-	if err.Op, err.Outcome = op, Unchanged; s.isOut(*commit) {
+	if err.Op, err.Outcome = op, NotAttempted; s.isOut(*commit) {
 		err.Outcome = Aborted
 	}
 	return &err
@@ -332,7 +335,7 @@ func (s *Session) enter(op string, commit *Batch) *Error {
 
 // overlaps refuses a call while another one is running.
 func overlaps(op string) *Error {
-	return &Error{Op: op, Outcome: Unchanged, Next: PollAgain, Err: fmt.Errorf("%w: another call is running", ErrMisuse)}
+	return &Error{Op: op, Outcome: NotAttempted, Next: PollAgain, Err: fmt.Errorf("%w: another call is running", ErrMisuse)}
 }
 
 // isOut says whether b was handed out and neither committed nor given back.

@@ -8,13 +8,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -80,8 +79,8 @@ func (c *client) watchFrom(fetched map[string]map[int32]kgo.Offset, started offs
 // errStart is the cause when a client is discarded because it is not known whether the group's start was committed.
 var errStart = fmt.Errorf("%w: the commit of where the group starts was not answered; it is looked up again", errDiscarded)
 
-// startMark is the metadata of offsets that say where the group starts; those of a transaction carry its own, see tag.
-const startMark = "eos-pipe start"
+// startTag is the metadata of offsets that say where the group starts; those of a transaction carry its own, see tag.
+const startTag = "eos-pipe start"
 
 // commitStarts commits starts as the member that has found them missing (only a member may while the group has any), in its generation,
 // so that nobody has committed more meanwhile.
@@ -95,29 +94,31 @@ func (c *client) commitStarts(ctx context.Context, starts offsets.Set, as member
 	req.MemberID, req.Generation = as.member, as.generation
 	bounded, cancel := context.WithTimeout(c.life, askTimeout)
 	defer cancel()
-	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		isSent, err := c.sendStarts(bounded, req)
-		switch {
-		case err == nil:
-			return nil
-		case isSent:
-			err = fmt.Errorf("%w: %w", errStart, err)
-			c.discard(err)
-			return err
-		case ask.IsFinal(err) || ctx.Err() != nil || !ask.Sleep(bounded, wait):
-			return fmt.Errorf("commit start offsets %s: %w", starts, err)
-		}
-		c.s.retrying("commit where the group starts", err)
+	isSent := false
+	each := c.s.retry("commit where the group starts")
+	each.IsFinal = func(err error) bool { return isSent || cluster.IsFinal(err) || ctx.Err() != nil }
+	err := each.Until(bounded, func(bounded context.Context) (err error) {
+		isSent, err = c.sendStarts(bounded, req)
+		return err
+	})
+	switch {
+	case err == nil:
+		return nil
+	case isSent:
+		err = fmt.Errorf("%w: %w", errStart, err)
+		c.discard(err)
+		return err
 	}
+	return fmt.Errorf("commit start offsets %s: %w", starts, err)
 }
 
 // sendStarts sends the request once to the group's coordinator. isSent says that it was, or may have been, and was not answered.
 func (c *client) sendStarts(ctx context.Context, req *kmsg.OffsetCommitRequest) (isSent bool, err error) {
-	coordinator := c.s.adm.FindGroupCoordinators(ctx, req.Group)[req.Group]
-	if coordinator.Err != nil {
-		return false, coordinator.Err
+	coordinator, err := c.s.ask.Coordinator(ctx, req.Group)
+	if err != nil {
+		return false, err
 	}
-	answer, err := c.gts.Client().Broker(int(coordinator.NodeID)).Request(ctx, req)
+	answer, err := c.gts.Client().Broker(int(coordinator)).Request(ctx, req)
 	if err != nil {
 		return !isNotSent(err), err
 	}
@@ -150,7 +151,7 @@ func (s *Session) startsRequest(starts offsets.Set) *kmsg.OffsetCommitRequest {
 		for p, pos := range starts {
 			if p.Topic == name {
 				part := kmsg.NewOffsetCommitRequestTopicPartition()
-				part.Partition, part.Offset, part.LeaderEpoch, part.Metadata = p.Number, pos.Offset, pos.LeaderEpoch, new(startMark+s.inputs.markSuffix(name))
+				part.Partition, part.Offset, part.LeaderEpoch, part.Metadata = p.Number, pos.Offset, pos.LeaderEpoch, new(startTag+s.inputs.tagSuffix(name))
 				t.Partitions = append(t.Partitions, part)
 			}
 		}
@@ -170,7 +171,7 @@ func topicsOf(set offsets.Set) []string {
 }
 
 // mark is the form of what sessions write to the metadata of a committed offset. Its group is the topic's id, if there is one.
-var mark = regexp.MustCompile(`^(?:` + startMark + `|.+/[0-9]+/[0-9]+/[0-9]+)(?:/([A-Za-z0-9_-]{22}))?$`)
+var offsetTag = regexp.MustCompile(`^(?:` + startTag + `|.+/[0-9]+/[0-9]+/[0-9]+)(?:/([A-Za-z0-9_-]{22}))?$`)
 
 // checkCommitted looks at what the group has committed before this session joins it. With StartNone a partition without an
 // offset is refused. Offsets that no session has committed are said: somebody has set them, and with them what is processed.
@@ -181,11 +182,11 @@ func (s *Session) checkCommitted(ctx context.Context) error {
 			want[offsets.Partition{Topic: topic, Number: number}] = offsets.NewPosition(-1)
 		}
 	}
-	ask := s.fetchOffsets // once: what is said is not worth a wait
+	look := s.fetchOffsets // once: what is said is not worth a wait
 	if s.cfg.Start == StartNone {
-		ask = s.askForOffsets
+		look = s.untilOffsets
 	}
-	got, err := ask(ctx, want)
+	got, err := look(ctx, s.ask.Committed, want)
 	if changed := s.refuseOtherTopics(got); changed != nil {
 		return changed
 	}
@@ -215,7 +216,7 @@ func (s *Session) refuseMissing(got groupOffsets) error {
 func (s *Session) sayForeign(got groupOffsets) {
 	foreign := offsets.Set{}
 	for p, o := range got {
-		if o.Offset >= 0 && !mark.MatchString(o.mark) {
+		if o.Offset >= 0 && !offsetTag.MatchString(o.tag) {
 			foreign[p] = o.Position
 		}
 	}
@@ -228,14 +229,14 @@ func (s *Session) sayForeign(got groupOffsets) {
 // resolveStarts fills in where each partition of missing begins, as Config.Start says. A partition that was added to
 // its topic after Open begins at its first record in any case.
 func (s *Session) resolveStarts(ctx context.Context, missing offsets.Set) error {
-	starts, err := s.adm.ListStartOffsets(ctx, topicsOf(missing)...)
-	if err := errors.Join(err, starts.Error()); err != nil {
+	starts, err := s.ask.Starts(ctx, topicsOf(missing)...)
+	if err := errors.Join(err, starts.Err()); err != nil {
 		return fmt.Errorf("list start offsets: %w", err)
 	}
 	ends := starts
 	if s.cfg.Start == StartLatest {
-		ends, err = ask.StableEnds(ctx, s.adm, topicsOf(missing)...)
-		if err := errors.Join(err, ends.Error()); err != nil {
+		ends, err = s.ask.Readable(ctx, topicsOf(missing)...)
+		if err := errors.Join(err, ends.Err()); err != nil {
 			return fmt.Errorf("list last stable offsets: %w", err)
 		}
 	}
@@ -244,7 +245,7 @@ func (s *Session) resolveStarts(ctx context.Context, missing offsets.Set) error 
 		if known, _ := s.inputs.get(p.Topic); p.Number >= known.partitions {
 			from = starts
 		}
-		o, ok := from.Lookup(p.Topic, p.Number)
+		o, ok := from[p]
 		if !ok {
 			return fmt.Errorf("%s is assigned but not listed yet", p) // kgo joins again
 		}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/eos-pipe/eos-pipe/eos"
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 )
 
 // closeTimeout bounds how long a lane takes to leave the group.
@@ -42,7 +42,7 @@ func (l *lane) run() error {
 
 // backOff waits before another try, longer after each failure, so that a lasting failure does not spin.
 func (l *lane) backOff(failures int) {
-	ask.Sleep(l.soft, min(10*time.Millisecond<<min(failures, 10), 5*time.Second))
+	cluster.Sleep(l.soft, min(10*time.Millisecond<<min(failures, 10), 5*time.Second))
 }
 
 // session runs one session from Open to Close. again reports whether to open another one.
