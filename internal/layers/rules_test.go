@@ -42,7 +42,7 @@ var rules = []rule{
 		pkg: "internal/schedules", required: true,
 		module: []string{"eos", "processor", "offsets", "internal/checker", "internal/wiretap"},
 	},
-	{pkg: "processor", required: true, light: true, module: []string{"eos", "internal/cluster", "internal/millis", "internal/warnings", "offsets", "processor/internal/dry"}},
+	{pkg: "processor", required: true, light: true, module: []string{"eos", "internal/cluster", "internal/millis", "internal/warnings", "offsets", "processor/internal/dry", "security"}},
 	{pkg: "processor/internal/dry", required: true, light: true},
 	{pkg: "codec/internal/memo", required: true, light: true},
 	{pkg: "codec/registry", required: true, light: true, module: []string{"processor", "codec/internal/memo"}},
@@ -57,7 +57,7 @@ var rules = []rule{
 	},
 	{pkg: "security", required: true, light: true, module: []string{"internal/warnings"}},
 	{
-		pkg: "monitor", required: true, light: true, module: []string{"processor", "eos", "internal/cluster", "internal/warnings", "offsets"},
+		pkg: "monitor", required: true, light: true, module: []string{"processor", "eos", "internal/cluster", "internal/warnings", "offsets", "security"},
 		brings: []string{"github.com/prometheus/client_golang", "github.com/twmb/franz-go/plugin", "go.opentelemetry.io"},
 	},
 }
