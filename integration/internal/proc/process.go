@@ -89,6 +89,7 @@ func (pr *Process) Kill() {
 	<-pr.Exited
 }
 
+// Signal sends the process a signal; a process that is gone fails the test.
 func (pr *Process) Signal(s syscall.Signal) {
 	pr.t.Helper()
 	require.NoError(pr.t, pr.Cmd.Process.Signal(s), "%s is gone", pr.Name)
@@ -169,6 +170,7 @@ type Result struct {
 	Seconds                                 float64
 }
 
+// Result returns what a process of `run --json` printed when it ended.
 func (pr *Process) Result() (r Result) {
 	pr.t.Helper()
 	require.NoError(pr.t, json.Unmarshal(pr.Stdout.Bytes(), &r), "stdout of %s: %q", pr.Name, pr.Stdout.String())
