@@ -61,7 +61,7 @@ func Launch(t *testing.T, name string, cmd *exec.Cmd) *Process {
 	require.NoError(t, pr.Cmd.Start())
 	go func() {
 		_ = pr.Cmd.Wait() // the exit code says it
-		stderr.Close()
+		_ = stderr.Close() // what was written is read from the file
 		pr.Code = pr.Cmd.ProcessState.ExitCode()
 		close(pr.Exited)
 	}()
