@@ -60,7 +60,7 @@ func Launch(t *testing.T, name string, cmd *exec.Cmd) *Process {
 	pr.Cmd.Stdout, pr.Cmd.Stderr = &pr.Stdout, stderr
 	require.NoError(t, pr.Cmd.Start())
 	go func() {
-		_ = pr.Cmd.Wait() // the exit code says it
+		_ = pr.Cmd.Wait()  // the exit code says it
 		_ = stderr.Close() // what was written is read from the file
 		pr.Code = pr.Cmd.ProcessState.ExitCode()
 		close(pr.Exited)
