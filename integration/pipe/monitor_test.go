@@ -175,7 +175,7 @@ func TestMonitorLagIsKafkas(t *testing.T) {
 		}),
 	}
 	m := monitor.New(monitor.Config{LagInterval: 50 * time.Millisecond})
-	p, err := processor.New(m.Observe(processor.Config{BootstrapServers: b.Kafka.Bootstrap(), Group: b.Group, TransactionalID: b.Group, InstanceID: "a"}), pipe)
+	p, err := processor.New(m.Observe(processor.Config{BootstrapServers: b.Cluster.Bootstrap(), Group: b.Group, TransactionalID: b.Group, InstanceID: "a"}), pipe)
 	require.NoError(t, err)
 	require.NoError(t, m.Start())
 	t.Cleanup(m.Close)

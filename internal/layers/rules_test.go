@@ -57,6 +57,18 @@ var rules = []rule{
 	},
 	{pkg: "security", required: true, light: true, module: []string{"internal/warnings"}},
 	{
+		pkg: "integration/internal/bench", required: true,
+		module: []string{"eos", "trace", "validator", "internal/broker/model", "internal/checker", "internal/isolation", "internal/kafkatest", "internal/wiretap", "offsets"},
+	},
+	{
+		pkg: "integration/internal/proc", required: true,
+		module: []string{"integration/internal/bench", "internal/broker/batches", "internal/checker", "internal/kafkatest", "internal/wiretap", "offsets", "processor"},
+	},
+	{
+		pkg: "integration/internal/guard", required: true,
+		module: []string{"eos", "integration/internal/bench", "integration/internal/proc", "internal/certtest", "internal/kafkatest", "security"},
+	},
+	{
 		pkg: "monitor", required: true, light: true, module: []string{"processor", "eos", "internal/cluster", "internal/warnings", "offsets", "security"},
 		brings: []string{"github.com/prometheus/client_golang", "github.com/twmb/franz-go/plugin", "go.opentelemetry.io"},
 	},
@@ -93,9 +105,3 @@ var formats = map[string][]string{
 	"codec/protobuf":   {"google.golang.org/protobuf", "github.com/bufbuild/protocompile"},
 	"codec/jsonschema": {"github.com/santhosh-tekuri/jsonschema/v6", "golang.org/x/text"},
 }
-
-// How long code may be, in lines. Generated files are exempt; functions in tests are.
-const (
-	maxFileLines = 600
-	maxFuncLines = 70
-)
