@@ -77,7 +77,7 @@ func TestRefusals(t *testing.T) {
 		err  error
 		hint string
 	}{
-		{&eos.PartitionsChangedError{Topic: "out", Was: 3, Now: 6}, "a restart goes on with 6 partitions"},
+		{&eos.PartitionsChangedError{Topic: "out", Was: 3, Now: 6}, "a restart continues with 6 partitions"},
 		{eos.ErrTopicChanged, "--delete-offsets"},
 		{kerr.SaslAuthenticationFailed, "--sasl-password"},
 		{kerr.UnsupportedSaslMechanism, "sasl.enabled.mechanisms"},
