@@ -96,9 +96,9 @@ const slowProducerID = 5 * time.Second
 // transaction is being ended, the broker answers CONCURRENT_TRANSACTIONS.
 func (s *Session) initProducerID(ctx context.Context, cl *kgo.Client) (id int64, epoch int16, err error) {
 	began := time.Now()
-	defer cluster.LogSlow(s.cfg.Logger, "the producer id: a new cluster has no transaction coordinator before somebody asks, and a predecessor's transaction is ended first", nil)()
+	defer cluster.LogSlow(s.cfg.Logger, "the producer id: a new cluster makes its transaction coordinator at the first request, and the coordinator first ends a predecessor's transaction", nil)()
 	defer time.AfterFunc(slowProducerID, func() {
-		s.cfg.Logger.Warn("still waiting for the producer id: the coordinator cannot be reached, or is still ending the transaction of a predecessor",
+		s.cfg.Logger.Warn("still waiting for the producer id: the coordinator cannot be reached, or is still ending a predecessor's transaction",
 			"transactional_id", s.cfg.TransactionalID, "waited", time.Since(began))
 	}).Stop()
 	err = s.retry("initialize the producer id").Until(ctx, func(ctx context.Context) (err error) {

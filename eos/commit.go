@@ -336,7 +336,7 @@ func (t *transaction) setPace() {
 	before := s.pace
 	s.pace = s.pace.next(went, s.throttles.longest()/2, s.cfg.MaxRecords)
 	if went.late {
-		s.cfg.Logger.Warn("the transaction could not be produced in time; it is aborted, nothing is lost, and the next batches are smaller",
+		s.cfg.Logger.Warn("the transaction could not be produced in time; the session aborts it, nothing is lost, and the next batches are smaller",
 			"transactional_id", s.cfg.TransactionalID, "txn", s.txn, "in", went.records, "max_records", int(s.pace), "err", t.cause)
 	} else if s.pace != before {
 		s.cfg.Logger.Debug("another size of batches, for the time that they take", "transactional_id", s.cfg.TransactionalID, "max_records", int(s.pace))
@@ -459,7 +459,7 @@ func (s *Session) narrow() {
 		s.flushEvery = 1 << 20
 	}
 	s.flushEvery = max(s.flushEvery/8, 1)
-	s.cfg.Logger.Warn("records were refused together; producing in smaller groups: is max.message.bytes of the output topic smaller than a batch?",
+	s.cfg.Logger.Warn("the broker refused records together; producing in smaller groups: is max.message.bytes of the output topic smaller than a batch?",
 		"transactional_id", s.cfg.TransactionalID, "group_bytes", s.flushEvery)
 }
 

@@ -163,7 +163,7 @@ func (s *Session) act(err error, unknown action) action {
 	}
 	if s.authFailedSince.IsZero() {
 		s.authFailedSince = time.Now()
-		s.cfg.Logger.Warn("the brokers refuse the credentials; nothing is lost, it is tried again for some time: is the password being changed?",
+		s.cfg.Logger.Warn("the brokers refuse the credentials; nothing is lost, the session tries again for some time: is the password being changed?",
 			"transactional_id", s.cfg.TransactionalID, "patience", refusalPatience, "err", err)
 	}
 	if time.Since(s.authFailedSince) > refusalPatience {

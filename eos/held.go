@@ -24,7 +24,7 @@ func (s *Session) hold(p offsets.Partition, f *kgo.FetchPartition) {
 		s.held[p] = q
 	}
 	for _, a := range q.Push(f.Records, f.LastStableOffset) {
-		s.cfg.Logger.Warn("the broker returned records of an aborted transaction as committed ones; the transaction's marker says abort, and they are left out. "+
+		s.cfg.Logger.Warn("the broker returned records of an aborted transaction as committed; the transaction's marker says abort, and the session drops them. "+
 			"Other readers of this topic may have got them: the leader's transaction index is wrong",
 			"transactional_id", s.cfg.TransactionalID, "partition", p.String(), "producer_id", a.ProducerID, "first", a.First, "last", a.Last, "records", a.Records)
 	}
@@ -104,7 +104,7 @@ func (s *Session) trust() bool {
 		q.Trust()
 	}
 	if n > 0 && s.saidTrust.allow(10*time.Second) {
-		s.cfg.Logger.Warn("the records that wait for the end of an input transaction do not fit into the input buffer; they are processed before that end is seen, since the broker says that they are committed",
+		s.cfg.Logger.Warn("the records that wait for the end of an input transaction do not fit into the input buffer; the session processes them before it sees that end, because the broker says that they are committed",
 			"transactional_id", s.cfg.TransactionalID, "records", n, "used", s.cfg.InputBuffer.Used())
 	}
 	return n > 0

@@ -140,6 +140,6 @@ type connectionLog struct {
 // OnBrokerConnect implements kgo.HookBrokerConnect.
 func (h *connectionLog) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
 	if err != nil && !isContext(err) && h.last.allow(10*time.Second) {
-		h.log.Warn("broker cannot be reached; nothing is lost, it is tried again", "broker", fmt.Sprintf("%s:%d", meta.Host, meta.Port), "err", err)
+		h.log.Warn("broker cannot be reached; nothing is lost, the client tries again", "broker", fmt.Sprintf("%s:%d", meta.Host, meta.Port), "err", err)
 	}
 }

@@ -102,7 +102,7 @@ func (c *client) watchTopics() {
 		all, found, err := c.s.listMatches(c.life)
 		if err != nil {
 			if !errors.Is(err, context.Canceled) {
-				c.s.cfg.Logger.Warn("new topics cannot be looked for; it is tried again", "pattern", c.s.cfg.TopicPattern, "err", err)
+				c.s.cfg.Logger.Warn("cannot look for new topics; the session tries again", "pattern", c.s.cfg.TopicPattern, "err", err)
 			}
 			continue
 		}
@@ -122,7 +122,7 @@ func (s *Session) addFound(all kadm.TopicDetails, found []string) (added []strin
 		}
 	}
 	if len(added) > 0 {
-		s.cfg.Logger.Info("new topics match the pattern; they are read from their first record", "pattern", s.cfg.TopicPattern, "topics", added,
+		s.cfg.Logger.Info("new topics match the pattern; the session reads them from their first record", "pattern", s.cfg.TopicPattern, "topics", added,
 			"transactional_id", s.cfg.TransactionalID)
 	}
 	return added
@@ -139,7 +139,7 @@ func (s *Session) sayGone(all kadm.TopicDetails, said map[string]bool) {
 	}
 	if len(gone) > 0 {
 		slices.Sort(gone)
-		s.cfg.Logger.Warn("input topics were deleted; what was not processed of them is lost, and the others are read on. Created again they are other topics, and the session stops",
+		s.cfg.Logger.Warn("input topics were deleted; records of them that were not processed are lost, and the session continues with the others. A topic that is created again is another topic, and stops the session",
 			"topics", gone, "transactional_id", s.cfg.TransactionalID)
 	}
 }

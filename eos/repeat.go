@@ -31,7 +31,7 @@ func (s *Session) repeatMarkers(ctx context.Context, cl *kgo.Client, id int64, e
 		}
 		id, epoch = e.producerID, e.epoch
 		s.due.written(e.outputs, e.inputs)
-		s.cfg.Logger.Warn("the brokers had completed a transaction without all of its markers; they are written again, nothing is lost or doubled",
+		s.cfg.Logger.Warn("the brokers had completed a transaction without all of its markers; the session has rewritten them, nothing is lost or doubled",
 			"transactional_id", s.cfg.TransactionalID, "commit", verdict, "partitions", fmt.Sprint(e.outputs), "offsets", e.inputs)
 	}
 	return nil

@@ -221,7 +221,7 @@ func (s *Session) sayForeign(got groupOffsets) {
 		}
 	}
 	if len(foreign) > 0 {
-		s.cfg.Logger.Warn("the group's offsets were set by hand or by another program; going on from them",
+		s.cfg.Logger.Warn("the group's offsets were set by hand or by another program; continuing from them",
 			"group", s.cfg.Group, "transactional_id", s.cfg.TransactionalID, "offsets", foreign.String())
 	}
 }

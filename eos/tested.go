@@ -47,7 +47,7 @@ func warnUntested(log *slog.Logger) {
 
 func sayUntested(log *slog.Logger, info *debug.BuildInfo) {
 	if found := untestedClient(info); found != "" {
-		log.Warn("this program was built with a franz-go that eos was not tested with; nothing is known against it, and the session checks what it commits. "+
+		log.Warn("this program was built with a franz-go that eos was not tested with; no fault of it is known, and the session checks what it commits. "+
 			"docs/franz-go.md says what eos relies on; `make test-client` in its source tests it", "franz_go", found, "tested", testedClient)
 	}
 }

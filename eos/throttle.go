@@ -103,8 +103,8 @@ func (t *throttles) fetched(meta kgo.BrokerMetadata, bytes int64, d time.Duratio
 	long := time.Since(t.empty) > patienceEmpty
 	t.mu.Unlock()
 	if long && t.said[neverFetched].allow(time.Minute) {
-		t.s.cfg.Logger.Warn("nothing can be fetched: each fetch is throttled, and brings nothing. A batch of the input that is larger than what the quota lets through in some ten seconds "+
-			"is never given, and what stands behind it waits; or others use up the same quota: raise it",
+		t.s.cfg.Logger.Warn("nothing can be fetched: each fetch is throttled, and brings nothing. If an input batch is larger than the quota allows in some ten seconds, the brokers "+
+			"never return it, and everything after it waits; or other clients use up the same quota: raise it",
 			"transactional_id", t.s.cfg.TransactionalID, "quota", quotaFetch, "client_id", t.s.cfg.ClientID, "broker", addressOf(meta), "throttle", d)
 	}
 }
@@ -120,7 +120,7 @@ func (t *throttles) say(quota string, meta kgo.BrokerMetadata, d time.Duration) 
 	if quota != quotaRequest && d <= longestRequestThrottle {
 		quota += " or " + quotaRequest
 	}
-	t.s.cfg.Logger.Warn("the brokers throttle this client: a quota is used up. Nothing is lost; less is asked for at once, and it goes on as fast as the quota lets it",
+	t.s.cfg.Logger.Warn("the brokers throttle this client: a quota is used up. Nothing is lost; the session asks for less at once, and continues as fast as the quota allows",
 		"transactional_id", t.s.cfg.TransactionalID, "quota", quota, "client_id", t.s.cfg.ClientID, "broker", addressOf(meta), "throttle", d)
 }
 

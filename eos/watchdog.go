@@ -146,7 +146,7 @@ func (c *client) inspect(suspects offsets.Set) {
 func (c *client) giveUp(p offsets.Partition, at, end int64) {
 	why := fmt.Errorf("%w (%s at offset %d, which ends at %d)", errStandsStill, p, at, end)
 	if c.standsStill.CompareAndSwap(nil, &why) {
-		c.s.cfg.Logger.Warn("a partition stands still: the client does not fetch it though it has more records; nothing is lost or doubled, a new client reads on from what is committed",
+		c.s.cfg.Logger.Warn("a partition makes no progress: the client does not fetch it although it has more records; nothing is lost or doubled, a new client continues from what is committed",
 			"transactional_id", c.s.cfg.TransactionalID, "partition", p.String(), "offset", at, "end", end)
 	}
 	if c.s.watch.isWaiting() {

@@ -51,7 +51,7 @@ func (m *Monitor) servePage(w http.ResponseWriter, _ *http.Request) {
 	}
 	var text bytes.Buffer
 	if err := page.Execute(&text, d); err != nil {
-		m.cfg.Logger.Error("the page cannot be rendered; metrics and health are not touched by it", "err", err)
+		m.cfg.Logger.Error("the page cannot be rendered; metrics and health are not affected", "err", err)
 		http.Error(w, "the page cannot be rendered", http.StatusInternalServerError)
 		return
 	}

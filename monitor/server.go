@@ -80,7 +80,7 @@ func listen(address string, h http.Handler, log *slog.Logger) (*server, error) {
 	}}
 	s.done.Go(func() {
 		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			log.Error("metrics and health are not served any more; the pipe goes on", "address", l.Addr().String(), "err", err)
+			log.Error("metrics and health are no longer served; the pipe continues", "address", l.Addr().String(), "err", err)
 		}
 	})
 	return s, nil

@@ -132,7 +132,7 @@ func (p *Processor) compareLimits(s *eos.Session) {
 		most, known := s.MaxMessageBytes(p.cfg.DeadLetterTopic)
 		for _, topic := range p.topics {
 			if limit, ok := s.MaxMessageBytes(topic); ok && known && limit > most {
-				p.cfg.Logger.Warn("the dead-letter topic takes smaller records than an input: a dead letter of a larger one would stop the pipe; raise its max.message.bytes, by 8 KB above that of the input",
+				p.cfg.Logger.Warn("the dead-letter topic accepts only smaller records than an input: a dead letter of a larger record would stop the pipe; raise its max.message.bytes to 8 KB above that of the input",
 					"topic", topic, "max_message_bytes", limit, "dead_letter_topic", p.cfg.DeadLetterTopic, "dead_letter_max_message_bytes", most)
 			}
 		}

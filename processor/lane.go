@@ -104,7 +104,7 @@ func (l *lane) batch(s *eos.Session) (done bool, err error) {
 	case l.p.hard.Err() != nil:
 		return false, ErrAborted
 	case isTransient(err):
-		l.p.cfg.Logger.Warn("a record cannot be processed for now; its batch is not committed, and tried again", "lane", l.number, "err", err)
+		l.p.cfg.Logger.Warn("a record cannot be processed for now; its batch is not committed, and the lane tries it again", "lane", l.number, "err", err)
 		return false, err
 	case err != nil:
 		if failed, ok := errors.AsType[*RecordError](err); ok && failed.Class() == "panic" {

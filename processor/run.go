@@ -127,7 +127,7 @@ func (p *Processor) limitDrain() {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		p.cfg.Logger.Warn("the drain takes too long; what is under way is aborted", "drain_timeout", p.cfg.DrainTimeout)
+		p.cfg.Logger.Warn("the drain takes too long; aborting open transactions", "drain_timeout", p.cfg.DrainTimeout)
 		p.abort()
 	case <-p.hard.Done():
 	}

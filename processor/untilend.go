@@ -112,7 +112,7 @@ func (w *endWatch) sayLeft() {
 	for p, high := range w.left {
 		n += high.Offset - w.ends[p].Offset
 	}
-	w.p.cfg.Logger.Warn("the end is reached of what could be read when the run began. Transactions of other producers were open on the input then: their records, and what stands behind their first ones, were not waited for; the next run reads on there",
+	w.p.cfg.Logger.Warn("the run has reached the end of what could be read when it began. Other producers had transactions open on the input then: the run did not wait for their records and for what follows the first of them; the next run continues there",
 		"left", n, "offsets", w.left.String())
 }
 
@@ -180,7 +180,7 @@ func (w *endWatch) isWithinLogs(ctx context.Context, committed offsets.Set) bool
 			isWithin = false
 			if !w.saidPast {
 				w.saidPast = true
-				w.p.cfg.Logger.Warn("the group's offset is past the end of the log: it is no end that is reached, and the session that has the partition stops for it",
+				w.p.cfg.Logger.Warn("the group's offset is past the end of the log: this is not an end that the run has reached, and the session that has the partition stops",
 					"group", w.p.cfg.Group, "partition", p.String(), "offset", committed[p].Offset, "log_end", end.Offset)
 			}
 		}

@@ -42,17 +42,17 @@ func (c Config) Options() ([]kgo.Opt, error) {
 func (c Config) warn() {
 	p := c.protocol()
 	if c.TLS.InsecureSkipVerify {
-		c.Logger.Warn("the brokers' certificates are not verified: anybody on the way can read and change the records, and take the password")
+		c.Logger.Warn("the brokers' certificates are not verified: anyone on the network path can read and change the records, and take the password")
 	}
 	if c.TLS.SkipHostVerify && !c.TLS.InsecureSkipVerify {
-		c.Logger.Warn("the host names in the brokers' certificates are not verified: whoever has any certificate of the authority can pretend to be a broker")
+		c.Logger.Warn("the host names in the brokers' certificates are not verified: anyone with a certificate of the authority can pretend to be a broker")
 	}
 	if p == SASLPlaintext && c.SASL.Mechanism.showsItself() {
-		c.Logger.Warn("the connection is not encrypted: whoever reads the network can log in as this client", "mechanism", c.SASL.Mechanism)
+		c.Logger.Warn("the connection is not encrypted: anyone who reads the network can log in as this client", "mechanism", c.SASL.Mechanism)
 	}
 	for _, path := range []string{c.SASL.Password.file(), c.SASL.Token.file(), c.TLS.KeyPassword.file(), c.TLS.KeyFile, c.TLS.CertFile} {
 		if path != "" && (path != c.TLS.CertFile || c.TLS.KeyFile == "") && isOpenToOthers(path) {
-			c.Logger.Warn("this file holds a secret, and every user of the machine may read it: take that permission away (chmod o-rwx)", "file", path)
+			c.Logger.Warn("this file holds a secret, and every user of the machine may read it: remove that permission (chmod o-rwx)", "file", path)
 		}
 	}
 }
@@ -85,6 +85,6 @@ func (l *latest[T]) get() (T, error) {
 	case l.good == nil:
 		return now, fmt.Errorf("%s: %w", l.what, err)
 	}
-	l.log.Warn("cannot be read again; what it was before is used", "what", l.what, "err", err)
+	l.log.Warn("cannot be read again; using its former value", "what", l.what, "err", err)
 	return *l.good, nil
 }

@@ -13,8 +13,8 @@ WRITE on its transactional ids, READ on its group, READ on its input topics, WRI
 output topics. Nothing else is needed, and without any of these it does not work. What is
 good to have comes after that, apart.
 
-It asks no broker and changes nothing. The commands are for an administrator, who may need a
---command-config of his own for them.`
+It connects to no broker and changes nothing. The commands are for an administrator, who may
+need a --command-config for them.`
 
 const aclsExample = `  eos-pipe acls -b localhost:9092 --principal User:billing --from orders --to invoices --group billing`
 
@@ -23,7 +23,7 @@ func newACLsCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "acls", Short: "Print the permissions that a pipe needs", Long: aclsLong, Example: aclsExample}
 	f := cmd.Flags()
 	f.StringSliceVarP(&pipe.BootstrapServers, "bootstrap-server", "b", nil, "`host:port` of one or more brokers, for the commands; also --brokers (required)")
-	f.StringVar(&pipe.Principal, "principal", "", "as whom the brokers see the pipe, as `User:name` (required)")
+	f.StringVar(&pipe.Principal, "principal", "", "the pipe's principal at the brokers, as `User:name` (required)")
 	f.StringSliceVar(&pipe.From, "from", nil, "`topic` to read; repeat it or use commas for more (required, or --from-pattern)")
 	f.StringVar(&pipe.FromPattern, "from-pattern", "", "regular `expression` of the pipe for topics to read")
 	f.StringSliceVar(&pipe.To, "to", nil, "`topic` to write; those of --map and of dead letters, too (required)")

@@ -18,7 +18,7 @@ import (
 	"github.com/eos-pipe/eos-pipe/processor"
 )
 
-// This file checks values that several commands take. Every check adds to the faults and goes on.
+// This file checks values that several commands take. Every check adds to the faults and continues.
 
 // checkPresent adds one fault for a setting that is missing.
 func checkPresent(all *faults, flag string, isSet bool, example string) {
@@ -44,7 +44,7 @@ func checkListen(all *faults, flag, address string) {
 	}
 	_, port, err := net.SplitHostPort(address)
 	if n, convErr := strconv.Atoi(port); err != nil || convErr != nil || n < 0 || n > 65535 {
-		all.add("--"+flag+": "+quote(address)+" is not host:port", "write it as 127.0.0.1:9404; 0.0.0.0:9404 can be reached from everywhere")
+		all.add("--"+flag+": "+quote(address)+" is not host:port", "write it as 127.0.0.1:9404; 0.0.0.0:9404 accepts connections from everywhere")
 	}
 }
 
@@ -76,10 +76,10 @@ func checkPolicy(all *faults, policy, topic string, from []string, to string) {
 	case wanted && topic == "":
 		all.add("--on-error dead-letter needs a topic", "name it: --dead-letter-topic TOPIC")
 	case !wanted && topic != "":
-		all.add("--dead-letter-topic is given, but nothing goes there", "add --on-error dead-letter")
+		all.add("--dead-letter-topic is set, but nothing goes there", "add --on-error dead-letter")
 	case topic == "":
 	case topic == to || slices.Contains(from, topic):
-		all.add("--dead-letter-topic "+quote(topic)+" is also read or written by the pipe", "give dead letters a topic of their own")
+		all.add("--dead-letter-topic "+quote(topic)+" is also read or written by the pipe", "give dead letters their own topic")
 	default:
 		checkTopic(all, "dead-letter-topic", topic)
 	}
@@ -127,7 +127,7 @@ func atLeast[T cmp.Ordered](all *faults, flag string, value, least T) {
 func hostName(all *faults) string {
 	name, err := os.Hostname()
 	if err != nil {
-		all.add("this machine's name is not known: "+err.Error(), "give --instance-id a name that stays the same over restarts")
+		all.add("cannot find this machine's name: "+err.Error(), "give --instance-id a name that stays the same over restarts")
 	}
 	return name
 }

@@ -21,10 +21,9 @@ func newConfigCommand(a *app) *cobra.Command {
 	return family("config", "Look at the settings of a pipe", newConfigCheckCommand(a))
 }
 
-const configCheckLong = `Check the settings of eos-pipe run, as flags, environment and --config file give them, without
-connecting to anything: every fault at once, and exit code 2. It reads the files that the
-settings name: certificates, a client.properties, and those of secrets, which it does not
-print.
+const configCheckLong = `Check the settings of eos-pipe run from flags, environment and --config file, without
+connecting to anything. It reports every fault at once and exits with 2. It reads the files that
+the settings name: certificates, a client.properties, and secrets, which it does not print.
 
 If nothing is wrong it prints the effective settings, as run --print-config does.`
 

@@ -38,8 +38,8 @@ type connection struct {
 // addConnection defines the flags by which a command finds the cluster.
 func addConnection(f *pflag.FlagSet, c *connection) {
 	f.StringSliceVarP(&c.BootstrapServers, "bootstrap-server", "b", nil, "`host:port` of one or more brokers, with commas; also --brokers (required)")
-	f.StringVar(&c.commandConfig, "command-config", "", "client.properties `file`, as Kafka's tools take it: TLS, SASL, bootstrap.servers, client.id; flags go before it")
-	f.StringVar(&c.ClientID, "client-id", "", "`name` by which the brokers' quotas and logs know the clients, client.id (default eos-pipe)")
+	f.StringVar(&c.commandConfig, "command-config", "", "client.properties `file`, as Kafka's tools take it: TLS, SASL, bootstrap.servers, client.id; flags override it")
+	f.StringVar(&c.ClientID, "client-id", "", "`name` of the clients in the brokers' quotas and logs, client.id (default eos-pipe)")
 }
 
 // addSecurity defines the flags of TLS and SASL. They come last in a command's help.
@@ -51,14 +51,14 @@ func addSecurity(f *pflag.FlagSet, c *connection) {
 	f.StringVar(&tls.CertFile, "tls-cert", "", "PEM or PKCS#12 `file` of the client's certificate")
 	f.StringVar(&tls.KeyFile, "tls-key", "", "PEM `file` of its key, if it is not in --tls-cert")
 	f.Var(&secretValue{&tls.KeyPassword}, "tls-key-password", "`ref` to the password of --tls-cert, if it is PKCS#12")
-	f.StringVar(&tls.ServerName, "tls-server-name", "", "`name` that the brokers' certificates must be for (default the host that is connected to)")
+	f.StringVar(&tls.ServerName, "tls-server-name", "", "`name` that the brokers' certificates must be for (default the host of the connection)")
 	f.BoolVar(&tls.InsecureSkipVerify, "tls-skip-verify", false, "accept any certificate: not for production")
 	f.StringVar(&c.mechanism, "sasl-mechanism", "", "`name`: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or AWS_MSK_IAM")
 	sasl := &c.given.SASL
 	f.StringVar(&sasl.Username, "sasl-username", "", "`user` for PLAIN and SCRAM")
 	f.Var(&secretValue{&sasl.Password}, "sasl-password", "`ref` to the password for PLAIN and SCRAM: env:NAME or file:/path, never the password itself")
 	f.Var(&secretValue{&sasl.Token}, "sasl-token", "`ref` to the token for OAUTHBEARER; a file is read again for every connection")
-	f.BoolVar(&sasl.AllowCleartext, "sasl-allow-cleartext", false, "allow mechanisms without TLS that show the network how to log in")
+	f.BoolVar(&sasl.AllowCleartext, "sasl-allow-cleartext", false, "allow mechanisms that expose the login to the network without TLS")
 }
 
 // checkConnection reads the file and checks all that is given.
@@ -66,7 +66,7 @@ func (c *connection) checkConnection(all *faults) {
 	var unread error
 	if c.commandConfig != "" {
 		c.file, unread = security.FromFile(c.commandConfig)
-		addEach(all, "--command-config: ", unread, "the file is a client.properties, as kafka-console-consumer.sh takes it; docs/security.md lists what is understood")
+		addEach(all, "--command-config: ", unread, "the file is a client.properties, as for kafka-console-consumer.sh; docs/security.md lists the settings that eos-pipe understands")
 	}
 	if len(c.BootstrapServers) == 0 {
 		c.BootstrapServers = c.file.BootstrapServers
@@ -121,10 +121,10 @@ func (c *connection) merge() {
 // options are those of the client, after checkConnection. An error is one of usage: a file that cannot be read, or is not what it should be.
 func (c *connection) options(log *slog.Logger) ([]kgo.Opt, error) {
 	if c.file.Open {
-		log.Warn("this file holds a secret, and every user of the machine may read it: take that permission away (chmod o-rwx)", "file", c.commandConfig)
+		log.Warn("this file holds a secret, and every user of the machine may read it: remove that permission (chmod o-rwx)", "file", c.commandConfig)
 	}
 	if len(c.file.Ignored) > 0 {
-		log.Warn("these settings have no meaning for eos-pipe and are passed over", "file", c.commandConfig, "settings", c.file.Ignored)
+		log.Warn("these settings have no meaning for eos-pipe, which ignores them", "file", c.commandConfig, "settings", c.file.Ignored)
 	}
 	cfg := c.security
 	cfg.Logger = log
@@ -200,7 +200,7 @@ const secretType = "secret"
 func badSecret(source string, err error) fault {
 	hint := "write it as env:NAME or file:/path"
 	if errors.Is(err, security.ErrLiteralSecret) {
-		hint = "put it into a file that only you can read, and write file:/path, or env:NAME for an environment variable; what stood on a command line was seen by others: change it"
+		hint = "put it into a file that only you can read, and write file:/path, or env:NAME for an environment variable; other users could see it on the command line: change it"
 	}
 	return fault{source + ": " + err.Error(), hint}
 }

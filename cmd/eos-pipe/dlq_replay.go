@@ -25,17 +25,17 @@ type replayOptions struct {
 
 const replayLong = `Put dead letters back into the topics they came from, exactly once: each becomes the
 record that it was (key, value, own headers, timestamp), in the partition that it was in,
-with a key or without. Then the pipe processes it again, after whatever has come meanwhile:
-mend what it failed for first, or it comes back.
+with a key or without. Then the pipe processes it again, after the records that arrived
+meanwhile: fix the cause first, or it becomes a dead letter again.
 
 It takes dead letters of eos-pipe, Kafka Streams, share groups, Kafka Connect (if it writes
-context headers) and Spring Kafka, and logs what of the record some of them do not hold.
+context headers) and Spring Kafka, and logs which parts of the record some of them lack.
 
 --to names the topics that records may go back to. A dead letter of another topic stops
-it (exit code 4) before anything of its batch is put back.
+the command (exit code 4) before it puts back anything of that batch.
 
 The consumer group remembers how far it came; a second call puts back only what is new.
-It ends at the end that the topic had when it began, or with --follow goes on.`
+It ends at the end that the topic had when it began; with --follow it continues.`
 
 const replayExample = `  eos-pipe dlq replay -b localhost:9092 --from orders-dead --to orders`
 
@@ -47,7 +47,7 @@ func newDLQReplayCommand(a *app) *cobra.Command {
 	f.StringVar(&o.From, "from", "", "`topic` of the dead letters (required)")
 	f.StringSliceVar(&o.To, "to", nil, "`topic` that records may go back to; repeat it or use commas for more (required)")
 	f.StringVar(&o.Group, "group", "", "consumer `group` that remembers what was put back (default FROM-replay)")
-	f.BoolVar(&o.Follow, "follow", false, "go on at the end, until it is stopped")
+	f.BoolVar(&o.Follow, "follow", false, "continue at the end, until a signal stops it")
 	addSecurity(f, &o.connection)
 	return a.command(cmd, action{
 		check: func(all *faults) {

@@ -31,57 +31,57 @@ const (
 // nothing is a failure without a hint.
 var outcomes = []outcome{
 	as(exitOperator, func(e *eos.LostOffsetsError) string {
-		return "nothing else is lost; to go on without these records, set the group's offset of " + e.Partition.String() +
+		return "nothing else is lost; to continue without these records, set the group's offset of " + e.Partition.String() +
 			" to " + strconv.FormatInt(e.To, 10) + " (kafka-consumer-groups.sh --reset-offsets) while the pipe is stopped"
 	}),
 	as(exitOperator, func(e *eos.UnreadableError) string {
 		if errors.Is(e.Err, kgo.ErrMaxDecompress) {
-			return "nothing is lost, all before it is committed: if the batch is in order, start with a larger --max-decompressed, or else pass over it, with --on-error dead-letter or skip"
+			return "nothing is lost, everything before it is committed: if the batch is valid, start with a larger --max-decompressed, or else pass over it, with --on-error dead-letter or skip"
 		}
-		return "nothing is lost, all before it is committed: let a replica with a whole copy lead the partition, or, if none has one, set the group's offset behind the batch " +
+		return "nothing is lost, everything before it is committed: let a replica with a whole copy lead the partition, or, if none has one, set the group's offset after the batch " +
 			"(kafka-consumer-groups.sh --reset-offsets) while the pipe is stopped"
 	}),
 	as(exitOperator, func(e *eos.PartitionsChangedError) string {
-		return "nothing is lost or doubled: a restart goes on with " + strconv.Itoa(e.Now) + " partitions; before it, see that whoever reads the output copes with keys that have moved, " +
+		return "nothing is lost or doubled: a restart continues with " + strconv.Itoa(e.Now) + " partitions; before it, make sure that the readers of the output can handle keys that have moved, " +
 			"or write to a new topic"
 	}),
 	as(exitOperator, func(e *processor.DeadLetterError) string {
 		if errors.Is(e, kerr.MessageTooLarge) || errors.Is(e, kerr.RecordListTooLarge) {
-			return "nothing of its batch is committed: raise max.message.bytes of the dead-letter topic, by 8 KB above that of the input: a dead letter has its record and some headers"
+			return "nothing of its batch is committed: raise max.message.bytes of the dead-letter topic to 8 KB above that of the input: a dead letter is its record and some headers"
 		}
-		return "nothing of its batch is committed: see that the dead-letter topic takes every record of the input (cleanup.policy, max.message.bytes), or let --filter leave the record out"
+		return "nothing of its batch is committed: make sure that the dead-letter topic accepts every record of the input (cleanup.policy, max.message.bytes), or let --filter drop the record"
 	}),
 	as(exitOperator, func(*eos.DestinationError) string {
-		return "nothing of its batch is committed: create the topic, or give the user WRITE on it, if it is the right one; let --map or --filter deal with the record; or choose --on-error dead-letter or skip"
+		return "nothing of its batch is committed: create the topic, or grant the user WRITE on it, if it is the right one; let --map or --filter handle the record; or choose --on-error dead-letter or skip"
 	}),
 	as(exitOperator, func(*eos.TimestampError) string {
-		return "nothing of its batch is committed: mend the record's producer, let --filter leave the record out, or choose --on-error dead-letter or skip"
+		return "nothing of its batch is committed: fix the record's producer, let --filter drop the record, or choose --on-error dead-letter or skip"
 	}),
 	as(exitOperator, func(*eos.RejectedError) string {
-		return "nothing of its batch is committed: raise the output topic's limit (max.message.bytes), let --map or --filter deal with the record, or choose --on-error dead-letter or skip"
+		return "nothing of its batch is committed: raise the output topic's limit (max.message.bytes), let --map or --filter handle the record, or choose --on-error dead-letter or skip"
 	}),
 	as(exitOperator, func(*processor.RecordError) string {
-		return "the pipe starts at this record's batch again: mend the record's producer or the program, let --filter leave the record out, " +
+		return "the next start begins with this record's batch: fix the record's producer or the program, let --filter drop the record, " +
 			"or choose --on-error dead-letter or skip"
 	}),
-	is(eos.ErrFenced, exitFenced, "nothing is lost: the other instance goes on. Give every running instance an --instance-id of its own"),
-	is(eos.ErrTopicChanged, exitOperator, "nothing is lost: what the group has committed is of the topic that is gone, or was copied from another cluster. To process the new topic "+
+	is(eos.ErrFenced, exitFenced, "nothing is lost: the other instance continues. Give every running instance its own --instance-id"),
+	is(eos.ErrTopicChanged, exitOperator, "nothing is lost: the group's offsets belong to the deleted topic, or were copied from another cluster. To process the new topic "+
 		"as --start says, delete the group's offsets for it while the pipe is stopped (kafka-consumer-groups.sh --delete-offsets); to begin elsewhere, set them (--reset-offsets)"),
 	is(eos.ErrNoOffset, exitOperator, "nothing is lost: if the group has run before, its offsets were deleted or have expired; set them "+
 		"(kafka-consumer-groups.sh --reset-offsets), or choose --start earliest or latest if this is its first start"),
-	is(eos.ErrNoTopic, exitFailure, "topics are not created by eos-pipe: create it (kafka-topics.sh --create) or check its name and your permissions"),
+	is(eos.ErrNoTopic, exitFailure, "eos-pipe creates no topics: create it (kafka-topics.sh --create) or check its name and your permissions"),
 	is(kerr.SaslAuthenticationFailed, exitOperator, "nothing is lost: the brokers refuse this user, password or token; check --sasl-username, --sasl-password and --sasl-mechanism, and that the user has "+
 		"credentials for this mechanism (kafka-configs.sh --describe --entity-type users)"),
 	is(kerr.UnsupportedSaslMechanism, exitOperator, "nothing is lost: choose a --sasl-mechanism that the brokers' listener has (sasl.enabled.mechanisms)"),
 	{exitOperator, func(err error) (string, bool) {
-		return "nothing is lost: see that --tls-ca holds the authority of the brokers' certificates, that these are for the host in --bootstrap-server and have not expired, " +
+		return "nothing is lost: make sure that --tls-ca holds the authority of the brokers' certificates, that these are for the host in --bootstrap-server and have not expired, " +
 			"and that the brokers know the authority of --tls-cert", security.IsCertificateError(err)
 	}},
 	is(kerr.TransactionalIDAuthorizationFailed, exitOperator, missingACL("WRITE on the transactional id")),
 	is(kerr.GroupAuthorizationFailed, exitOperator, missingACL("READ on the group")),
 	is(kerr.TopicAuthorizationFailed, exitOperator, missingACL("READ on an input topic, or WRITE on an output topic")),
 	is(kerr.ClusterAuthorizationFailed, exitOperator, missingACL("an operation on the cluster")),
-	is(eos.ErrOtherGroup, exitOperator, "nothing is lost: a share group, a group of Kafka Streams or members of another kind use this id; choose a --group of its own for this pipe"),
+	is(eos.ErrOtherGroup, exitOperator, "nothing is lost: a share group, a group of Kafka Streams or members of another kind use this id; give this pipe its own --group"),
 	is(kerr.InvalidTransactionTimeout, exitOperator, "nothing is lost: the brokers' transaction.max.timeout.ms is smaller; lower --transaction-timeout"),
 	is(kerr.InvalidSessionTimeout, exitOperator, "nothing is lost: choose a --session-timeout between the brokers' group.min.session.timeout.ms and group.max.session.timeout.ms"),
 	is(eos.ErrUnsupported, exitFailure, "Kafka 2.5 or later is needed (KIP-447), 4.0 or later for --group-protocol consumer (KIP-848), and recommended (KIP-890)"),
@@ -90,22 +90,22 @@ var outcomes = []outcome{
 		e, ok := errors.AsType[*eos.Error](err)
 		return "nothing is lost: " + remedy, ok && e.Next == eos.Stop && remedy != ""
 	}},
-	is(eos.ErrUnreachable, exitFailure, "check --bootstrap-server, that the broker runs and can be reached from here, and that --security-protocol is that of its listener"),
+	is(eos.ErrUnreachable, exitFailure, "check --bootstrap-server, that the broker runs and can be reached from here, and that --security-protocol matches its listener"),
 	is(processor.ErrAborted, exitFailure, "nothing is lost or doubled: the next start processes the batch"),
 	as(exitFailure, hintFor),
 }
 
-// missingACL says what to do where the brokers refuse an operation.
+// missingACL says what to do if the brokers refuse an operation.
 func missingACL(what string) string {
-	return "nothing is lost: the user lacks " + what + "; eos-pipe acls prints the commands that give what is needed, and a restart goes on from there"
+	return "nothing is lost: the user lacks " + what + "; eos-pipe acls prints the commands that grant it, and a restart continues from there"
 }
 
 // hintFor says what to do about an error of a session that nothing above has matched.
 func hintFor(e *eos.Error) string {
 	if e.Next == eos.Stop {
-		return "look at the cause before you start it again; nothing is lost or doubled"
+		return "fix the cause before you start it again; nothing is lost or doubled"
 	}
-	return "start it again with the same ids: it goes on where the brokers stand, and nothing is lost or doubled"
+	return "start it again with the same ids: it continues from what the brokers have committed, and nothing is lost or doubled"
 }
 
 // outcome maps the errors it matches.
@@ -130,7 +130,7 @@ func as[E error](code int, hint func(E) string) outcome {
 	}}
 }
 
-// exitError is an error for which a command decides code and hint itself. It goes before outcomes.
+// exitError is an error for which a command decides code and hint itself. It overrides outcomes.
 type exitError struct {
 	code int
 	err  error

@@ -77,7 +77,7 @@ func TestRefusals(t *testing.T) {
 		err  error
 		hint string
 	}{
-		{&eos.PartitionsChangedError{Topic: "out", Was: 3, Now: 6}, "a restart goes on with 6 partitions"},
+		{&eos.PartitionsChangedError{Topic: "out", Was: 3, Now: 6}, "a restart continues with 6 partitions"},
 		{eos.ErrTopicChanged, "--delete-offsets"},
 		{kerr.SaslAuthenticationFailed, "--sasl-password"},
 		{kerr.UnsupportedSaslMechanism, "sasl.enabled.mechanisms"},
@@ -111,8 +111,8 @@ func TestHintsOfRecords(t *testing.T) {
 		hint, not string
 	}{
 		{rejected(kerr.MessageTooLarge), "raise the output topic's limit", "dead-letter topic"},
-		{rejected(eos.CheckOutput("bad name!", time.Time{})), "create the topic, or give the user WRITE on it", "max.message.bytes"},
-		{rejected(eos.CheckOutput("t", time.UnixMilli(1<<50))), "mend the record's producer", "max.message.bytes"},
+		{rejected(eos.CheckOutput("bad name!", time.Time{})), "create the topic, or grant the user WRITE on it", "max.message.bytes"},
+		{rejected(eos.CheckOutput("t", time.UnixMilli(1<<50))), "fix the record's producer", "max.message.bytes"},
 		{&processor.DeadLetterError{Err: rejected(kerr.MessageTooLarge)}, "raise max.message.bytes of the dead-letter topic", "--on-error"},
 		{&processor.DeadLetterError{Err: rejected(kerr.InvalidRecord)}, "cleanup.policy", "--on-error"},
 	} {

@@ -37,12 +37,12 @@ var (
 )
 
 func addFormats(f *pflag.FlagSet, o *formats) {
-	f.StringVar(&o.value, "value-format", "json", "`json|text|base64|avro|protobuf|jsonschema`: what the bytes of values are to the expressions; the last three need --schema-registry")
-	f.StringVar(&o.key, "key-format", "text", "`json|text|base64|avro|protobuf|jsonschema`: the same of keys")
-	f.StringSliceVar(&o.urls, "schema-registry", nil, "`url` of the schema registry, with commas for more than one instance of it")
+	f.StringVar(&o.value, "value-format", "json", "`json|text|base64|avro|protobuf|jsonschema`: how the expressions read the bytes of values; the last three need --schema-registry")
+	f.StringVar(&o.key, "key-format", "text", "`json|text|base64|avro|protobuf|jsonschema`: how the expressions read the bytes of keys")
+	f.StringSliceVar(&o.urls, "schema-registry", nil, "`url` of the schema registry, or of its instances with commas")
 	f.StringVar(&o.username, "schema-registry-username", "", "`user` for the schema registry")
 	f.Var(&secretValue{&o.password}, "schema-registry-password", "`ref` to the password: env:NAME or file:/path, never the password itself")
-	f.Var(&secretValue{&o.token}, "schema-registry-token", "`ref` to a bearer token for the schema registry; a file is read again for every request")
+	f.Var(&secretValue{&o.token}, "schema-registry-token", "`ref` to a bearer token for the schema registry; eos-pipe reads a file again for every request")
 }
 
 func (o *formats) check(all *faults) {
@@ -59,7 +59,7 @@ func (o *formats) check(all *faults) {
 		case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
 			all.add("--schema-registry: invalid value "+quote(redacted(at)), "write https://HOST:PORT")
 		case u.User != nil:
-			all.add("--schema-registry holds a user or a password", "what stands on a command line is seen by others: give --schema-registry-username, and --schema-registry-password by reference")
+			all.add("--schema-registry holds a user or a password", "other users can see a command line: give --schema-registry-username, and --schema-registry-password by reference")
 		case secret && u.Scheme == "http" && !isLoopback(u.Hostname()):
 			all.add("--schema-registry "+quote(at)+" would show the network the password or token", "take https")
 		}

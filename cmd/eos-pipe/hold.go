@@ -63,22 +63,22 @@ func holdFile(ctx context.Context, log *slog.Logger, path, transactionalID strin
 		locked, err := lock.TryLock()
 		switch {
 		case err != nil:
-			log.Info("no file can be locked, so a second process on this host without an --instance-id would fence this one", "file", path, "err", err)
+			log.Info("cannot lock a file, so a second process on this host without an --instance-id would fence this one", "file", path, "err", err)
 			return func() {}, nil
 		case locked:
 			log.Debug("the host's name is this process's instance id", "file", path)
 			return func() { _ = lock.Close() }, nil // what is not unlocked here is so when the process ends
 		case !said:
 			said = true
-			log.Warn("another process on this host has the same transactional id; waiting for it to end. To run both, give each an --instance-id",
+			log.Warn("another process on this host has the same transactional id; waiting for it to end. To run both, give each its own --instance-id",
 				"transactional_id", transactionalID, "file", path)
 		}
 		select {
 		case <-again.C:
 		case <-ctx.Done():
 			return nil, &exitError{
-				exitFenced, errors.New("another process on this host runs with transactional id " + transactionalID + " and goes on; nothing was started"),
-				"give this one an --instance-id of its own (EOS_PIPE_INSTANCE_ID) that stays the same over restarts, or stop the other one",
+				exitFenced, errors.New("another process on this host runs with transactional id " + transactionalID + " and continues; nothing was started"),
+				"give this process its own --instance-id (EOS_PIPE_INSTANCE_ID) that stays the same over restarts, or stop the other process",
 			}
 		}
 	}

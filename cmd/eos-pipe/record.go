@@ -31,10 +31,10 @@ write it as a trace: one line for each batch, with its producer id, epoch and se
 in the records is not written, only a digest by which equal batches are found. eos-pipe validate
 judges such a trace; docs/validator.md describes the lines.
 
-It reads from the start of the log to where it ends when the command starts, both as a reader
-who sees all and as one who sees what is committed, so that the trace also holds which
-transactions the broker lists as aborted, and the last stable offset. It only reads, holds one
-fetch at a time in memory, and may run while the topic is written to.`
+It reads from the start of the log to its end when the command starts, with read_uncommitted
+and with read_committed, so that the trace also has the transactions that the broker lists as
+aborted, and the last stable offset. It only reads, holds one fetch at a time in memory, and
+may run while producers write to the topic.`
 
 const recordExample = `  eos-pipe record -b localhost:9092 --topic orders | eos-pipe validate -
 
@@ -49,7 +49,7 @@ func newRecordCommand(a *app) *cobra.Command {
 	f.StringVar(&o.Topic, "topic", "", "`topic` to read (required)")
 	f.StringSliceVar(&partitions, "partition", nil, "`number` of a partition; repeat it or use commas for more (default all)")
 	f.StringVar(&o.Out, "out", "", "write the trace to this `file` and a summary to stdout (default the trace to stdout)")
-	f.BoolVar(&o.SkipDigests, "skip-digests", false, "do not look into the batches: faster, but the same content written twice is not found")
+	f.BoolVar(&o.SkipDigests, "skip-digests", false, "do not read the content of batches: faster, but does not find content that is written twice")
 	addSecurity(f, &o.connection)
 
 	return a.command(cmd, action{

@@ -53,10 +53,10 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 const rootLong = `eos-pipe moves records from Kafka topics to others, exactly once: every committed
 input record is in the output once, through crashes, restarts and rebalances.
 
-Settings. Every flag can also be given as an environment variable, EOS_PIPE_ and its
-name in capitals with _ for - (--session-timeout: EOS_PIPE_SESSION_TIMEOUT), and as a
-key of the YAML file that --config names (session-timeout: 45s). A flag goes before the
-environment, that before the file. One file may serve several commands.
+Settings. Every flag can also be an environment variable, EOS_PIPE_ and its
+name in capitals with _ for - (--session-timeout: EOS_PIPE_SESSION_TIMEOUT), and a
+key of the YAML file that --config names (session-timeout: 45s). A flag overrides the
+environment, and the environment the file. One file may serve several commands.
 
 Output. stdout has the result (with --json: one JSON object a line), stderr the log:
 text on a terminal, JSON otherwise. The last line of a process that fails says why:
@@ -66,10 +66,10 @@ Exit codes.
   0  done
   1  a failure, or a finding (of verify or validate)
   2  usage: a flag, a setting or an expression is wrong; nothing was started
-  3  fenced: another instance with the same transactional id has taken over, or runs
-     on this host already
+  3  fenced: another instance with the same transactional id has taken over, or already
+     runs on this host
   4  stopped for an operator: a poison record, lost offsets, a changed topic,
-     or brokers that refuse for good who it is, what it may do or what it asks`
+     or brokers that permanently refuse the credentials, a permission or a request`
 
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
@@ -90,7 +90,7 @@ func newRoot(a *app) *cobra.Command {
 	f := root.PersistentFlags()
 	f.SortFlags = false
 	f.StringVar(&a.config, "config", "", "read settings from this YAML `file`")
-	f.BoolVar(&a.json, "json", false, "print results as JSON, one object a line")
+	f.BoolVar(&a.json, "json", false, "print results as JSON, one object per line")
 	f.BoolVar(&a.quiet, "quiet", false, "no progress, and only warnings and errors in the log")
 	f.StringVar(&a.logLevel, "log-level", "", "least `level` to log: debug, info, warn or error (default info; warn with --quiet)")
 
@@ -159,7 +159,7 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return usageError("unexpected argument "+quote(args[0]), "settings are given as flags; see "+cmd.CommandPath()+" --help")
+	return usageError("unexpected argument "+quote(args[0]), "settings are flags; see "+cmd.CommandPath()+" --help")
 }
 
 // checkCommand refuses an unknown command before anything looks at its flags.

@@ -56,35 +56,35 @@ const runLong = `Read the records of one or more topics, filter and change them,
 topic, exactly once. Output records and the group's offsets are committed in one
 transaction: whatever happens, a read_committed reader sees every input record once.
 
-It runs until it is stopped. The first SIGTERM or SIGINT drains: it commits what it has
-begun and leaves. A second one, a second later or more, aborts the open transaction and
-leaves; the next start repeats it.
+It runs until a signal stops it. The first SIGTERM or SIGINT drains: it commits what it has
+begun and leaves the group. A second signal, a second later or more, aborts the open
+transaction and leaves; the next start repeats it.
 
 Expressions are jq programs over the record
   {key, value, headers, topic, partition, offset, timestamp}
 with value as parsed JSON, key and headers as strings, timestamp in milliseconds (-1 if
 the record has none). --filter keeps a record if its first output is neither null nor
-false. Every output of --map is an output record: value, key and headers as set or as
-they were, topic to write elsewhere than --to.
+false. Every output of --map is an output record: value, key and headers as set or
+unchanged, topic to write to a topic other than --to.
 With --value-format and --key-format the bytes are text, base64, or Avro, Protobuf or JSON
-with a schema registry; what a program sets is written in the same form, with the schema
-that the record came with. What it leaves as it is keeps its bytes.
+with a schema registry. What a program sets is written in the same form, with the schema
+of the input record. What it does not change keeps its bytes.
 
 A record for which an expression fails, that names a topic it cannot go to, or whose
 output the broker refuses, stops the pipe (exit code 4) before anything of its batch is
-committed. With --on-error skip it is left out and logged; with --on-error dead-letter it
-goes to --dead-letter-topic as it came, in the same transaction, with headers that say
-where it stood and why: eos-pipe-dlq-topic, -partition, -offset, -timestamp, -error,
+committed. With --on-error skip the pipe skips and logs it; with --on-error dead-letter the
+pipe writes it unchanged to --dead-letter-topic, in the same transaction, with headers that
+say where it was and why: eos-pipe-dlq-topic, -partition, -offset, -timestamp, -error,
 -message and -attempt.
-So it is with a batch that grows beyond --max-decompressed: one dead letter without key
-and value stands for all of it, from -first-offset to -offset.
+The same holds for a batch that grows beyond --max-decompressed: one dead letter without key
+and value represents all of it, from -first-offset to -offset.
 
 With --from-pattern it reads all topics whose whole name matches, and new ones within 30
-seconds, from their first record. --to, --dead-letter-topic and topics internal to Kafka are
-left out; a record that --map sends to any other topic that matches is refused.
+seconds, from their first record. It never reads --to, --dead-letter-topic and topics internal
+to Kafka, and refuses a record that --map sends to any other topic that matches.
 
-More processes with the same --group share the partitions. Each needs a transactional id
-of its own that stays the same over restarts; by default it is GROUP-INSTANCE, with the
+Processes with the same --group share the partitions. Each needs its own transactional id,
+which stays the same over restarts; by default it is GROUP-INSTANCE, with the
 instance id from --instance-id, $EOS_PIPE_INSTANCE_ID or the host name. A second process
 with the host's name does not start while the first one runs (exit code 3).`
 
@@ -115,34 +115,34 @@ func (o *runOptions) define(f *pflag.FlagSet) (check func(*faults)) {
 	var filter, mapping string
 	addConnection(f, &o.connection)
 	f.StringSliceVar(&o.From, "from", nil, "`topic` to read; repeat it or use commas for more (required, or --from-pattern)")
-	f.StringVar(&o.FromPattern, "from-pattern", "", "regular `expression` for the whole name of topics to read, new ones too; what the pipe writes to is left out")
+	f.StringVar(&o.FromPattern, "from-pattern", "", "regular `expression` for the whole name of topics to read, including new ones; the pipe never reads topics that it writes to")
 	f.StringVar(&o.To, "to", "", "`topic` to write (required)")
 	f.StringVar(&o.Group, "group", "", "consumer `group` that keeps the offsets (required)")
 	f.StringVar(&o.TransactionalID, "transactional-id", "", "`prefix` of the transactional ids, one per process; the lane number is appended (default GROUP-INSTANCE)")
 	f.StringVar(&o.InstanceID, "instance-id", "", "`name` of this process that stays the same over restarts (default the host name)")
-	f.IntVar(&o.Lanes, "lanes", 1, "transactions at work at once, each on partitions of its own")
+	f.IntVar(&o.Lanes, "lanes", 1, "transactions at the same time, each on its own partitions")
 	f.StringVar(&filter, "filter", "", "jq `expression`: keep the records for which it is true")
 	f.StringVar(&mapping, "map", "", "jq `expression`: what to write for a record")
 	f.StringVar(&o.Start, "start", "earliest", "`earliest|latest|none`: where a partition without a committed offset begins; none refuses to start")
 	f.StringVar(&o.GroupProtocol, "group-protocol", "classic", "`classic|consumer`: who assigns the partitions, a member or the brokers (KIP-848, Kafka 4.0)")
-	f.DurationVar(&o.SessionTimeout, "session-timeout", 45*time.Second, "after this time without a heartbeat the group takes the partitions away; with --group-protocol consumer the brokers' setting counts")
+	f.DurationVar(&o.SessionTimeout, "session-timeout", 45*time.Second, "after this time without a heartbeat the group takes the partitions away; with --group-protocol consumer the brokers' setting applies")
 	f.DurationVar(&o.TransactionTimeout, "transaction-timeout", time.Minute, "after this time the broker aborts an open transaction")
-	f.DurationVar(&o.CommitInterval, "commit-interval", 10*time.Millisecond, "time that a transaction gathers after the one before, unless --max-records or --max-bytes are reached sooner")
+	f.DurationVar(&o.CommitInterval, "commit-interval", 10*time.Millisecond, "how long a transaction gathers records after the previous one, unless it reaches --max-records or --max-bytes sooner")
 	f.IntVar(&o.MaxRecords, "max-records", 0, "most input records in one transaction (0: 100000; with three lanes or more 200000 in all of them)")
 	f.Var((*sizeValue)(&o.MaxBytes), "max-bytes", "most input `bytes` in one transaction, as 16MiB (0: 8MiB; with three lanes or more 16MiB in all of them)")
 	o.MaxDecompressed = 64 << 20 // as the session has it
-	f.Var((*sizeValue)(&o.MaxDecompressed), "max-decompressed", "most `bytes` that a batch of the input may grow to when it is decompressed; --on-error says what becomes of a larger one")
+	f.Var((*sizeValue)(&o.MaxDecompressed), "max-decompressed", "most `bytes` that an input batch may have when decompressed; --on-error decides about a larger one")
 	o.InputBuffer, o.BufferMemory = eos.DefaultInputBufferMaxBytes, processor.DefaultBufferMemory
-	f.Var((*sizeValue)(&o.InputBuffer), "input-buffer-max-bytes", "memory for input that is fetched and not committed yet, in all lanes together, as 64MiB")
-	f.Var((*sizeValue)(&o.BufferMemory), "buffer-memory", "memory for output that is not committed yet, in all lanes together, as 32MiB; a record whose output is more has failed")
-	f.StringVar(&o.OnError, "on-error", "stop", "`stop|dead-letter|skip`: what becomes of a record for which --filter or --map fails, or whose output is refused")
+	f.Var((*sizeValue)(&o.InputBuffer), "input-buffer-max-bytes", "memory for input that is fetched and not committed yet, all lanes together, as 64MiB")
+	f.Var((*sizeValue)(&o.BufferMemory), "buffer-memory", "memory for output that is not committed yet, all lanes together, as 32MiB; a record whose output exceeds it fails")
+	f.StringVar(&o.OnError, "on-error", "stop", "`stop|dead-letter|skip`: what to do with a record for which --filter or --map fails, or whose output the broker refuses")
 	f.StringVar(&o.DeadLetterTopic, "dead-letter-topic", "", "`topic` for such records, with --on-error dead-letter; eos-pipe dlq replay puts them back")
-	f.StringVar(&o.DeadLetterHeaders, "dead-letter-headers", "own", "`own|share|streams`: beside the headers of eos-pipe, those of Kafka's share groups (__dlq.errors., KIP-1191) or of Kafka Streams (__streams.errors., KIP-1034)")
-	f.DurationVar(&o.HandlerTimeout, "handler-timeout", 30*time.Second, "after this time --filter and --map have failed for a record (0: never)")
-	f.IntVar(&o.Parallel, "parallel", 1, "records of a lane that are filtered and mapped at once; those of one key keep their order")
-	f.BoolVar(&o.UntilEnd, "until-end", false, "stop when all that was in the topics at the start is committed")
+	f.StringVar(&o.DeadLetterHeaders, "dead-letter-headers", "own", "`own|share|streams`: in addition to the headers of eos-pipe, those of Kafka's share groups (__dlq.errors., KIP-1191) or of Kafka Streams (__streams.errors., KIP-1034)")
+	f.DurationVar(&o.HandlerTimeout, "handler-timeout", 30*time.Second, "after this time --filter and --map fail for a record (0: never)")
+	f.IntVar(&o.Parallel, "parallel", 1, "records of a lane to filter and map at the same time; records of one key keep their order")
+	f.BoolVar(&o.UntilEnd, "until-end", false, "stop when everything that was in the topics at the start is committed")
 	f.StringVar(&o.HTTP, "http", "", "serve metrics, health and a live page at `host:port`, as 127.0.0.1:9404 (default: no server; without a host 127.0.0.1)")
-	f.BoolVar(&o.Provenance, "provenance", false, "add the header eos-pipe-from, which says what input record an output came from")
+	f.BoolVar(&o.Provenance, "provenance", false, "add the header eos-pipe-from, which names the input record of an output")
 	addFormats(f, &o.formats)
 	addSecurity(f, &o.connection)
 

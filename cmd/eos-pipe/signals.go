@@ -42,7 +42,7 @@ func drainOn(ctx context.Context, log *slog.Logger, abort func(), signals <-chan
 	listening.Go(func() {
 		select {
 		case s := <-signals:
-			log.Info("draining: finishing what is open; a second signal aborts it", "signal", s.String())
+			log.Info("draining: finishing open transactions; a second signal aborts them", "signal", s.String())
 			cancel(errDrain)
 		case <-stopped:
 			return
@@ -53,7 +53,7 @@ func drainOn(ctx context.Context, log *slog.Logger, abort func(), signals <-chan
 				if time.Since(first) < sameSignal {
 					continue
 				}
-				log.Warn("aborting what is open", "signal", s.String())
+				log.Warn("aborting open transactions", "signal", s.String())
 				release()
 				abort()
 			case <-stopped:

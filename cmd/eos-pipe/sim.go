@@ -22,19 +22,19 @@ type simOptions struct {
 }
 
 const simLong = `Simulate brokers, writers, readers and an application that reads, transforms and writes, with a
-network that loses, delays, doubles and reorders, processes that die or stand still, and
+network that loses, delays, doubles and reorders, processes that die or pause, and
 brokers that crash and move. One goroutine, a virtual clock, one seed: the same seed gives the
-same run, to the byte, on every machine. No Kafka is needed, and none is asked: brokers answer
-by the model of Kafka 4.4 that eos-pipe validate judges by.
+same run, to the byte, on every machine. It needs no Kafka: the brokers answer by the model of
+Kafka 4.4 that eos-pipe validate uses, too.
 
-Without --mode the same seed and faults are run in three modes, side by side: at least once,
-with an idempotent producer, and exactly once. What a mode loses or doubles without having
-promised otherwise is shown; a promise that is broken is a finding, which is shrunk to a short
-run, told in plain words, and printed with the command that repeats it. --trace, --explain and
---html tell of one run: exactly once, or that of --mode.
+Without --mode it runs the same seed and faults in three modes, side by side: at least once,
+with an idempotent producer, and exactly once. It shows what a mode loses or doubles within
+its promises. A broken promise is a finding: it is shrunk to a short run, explained in plain
+words, and printed with the command that repeats it. --trace, --explain and --html show one
+run: exactly once, or that of --mode.
 
-It exits 0 if all promises are kept and 1 with a finding. docs/simulation.md says what is
-simulated, what is not, and how to read the output.`
+It exits with 0 if all promises hold, and with 1 otherwise. docs/simulation.md says what it
+simulates, what it does not, and how to read the output.`
 
 const simExample = `  eos-pipe sim
   eos-pipe sim --seed 7 --faults drop-reply=0.05,crash=0.01
@@ -47,15 +47,15 @@ func newSimCommand(a *app) *cobra.Command {
 	defaults := validator.DefaultSim()
 	cmd := &cobra.Command{Use: "sim", Short: "Simulate faults by a seed, and count what is lost and doubled", Long: simLong, Example: simExample}
 	f := cmd.Flags()
-	f.Uint64Var(&o.Config.Seed, "seed", 0, "`number` that decides everything that is random (default a random one)")
-	f.IntVar(&o.Config.Steps, "steps", defaults.Steps, "`number` of events with faults; what is left is then worked off in peace")
-	f.StringVar(&o.Config.Faults, "faults", "default", "how likely each `fault=chance` befalls a request, with commas; \"none\"; \"default\" is\n"+strings.ReplaceAll(defaults.Faults, ",reorder", ",\nreorder"))
+	f.Uint64Var(&o.Config.Seed, "seed", 0, "`number` that decides everything random (default a random one)")
+	f.IntVar(&o.Config.Steps, "steps", defaults.Steps, "`number` of events with faults; the rest runs without faults")
+	f.StringVar(&o.Config.Faults, "faults", "default", "how likely each `fault=chance` hits a request, with commas; \"none\"; \"default\" is\n"+strings.ReplaceAll(defaults.Faults, ",reorder", ",\nreorder"))
 	f.IntVar(&o.Seeds, "seeds", 1, "`number` of seeds to run, from --seed on")
 	f.StringVar(&mode, "mode", "", "run only this `mode`: at-least-once, idempotent or exactly-once (default all three)")
-	f.StringVar(&o.Trace, "trace", "", "write what happened to this `file`, one event a line, for eos-pipe validate")
-	f.BoolVar(&o.IsExplain, "explain", false, "tell what happened in plain words")
+	f.StringVar(&o.Trace, "trace", "", "write what happened to this `file`, one event per line, for eos-pipe validate")
+	f.BoolVar(&o.IsExplain, "explain", false, "explain what happened in plain words")
 	f.StringVar(&o.HTML, "html", "", "draw what happened as a page in this `file`")
-	f.StringSliceVar(&o.Config.Only, "only", nil, "let just these `faults` happen, as a finding prints them: drop-reply@app-a.1#17,…")
+	f.StringSliceVar(&o.Config.Only, "only", nil, "allow only these `faults`, as a finding prints them: drop-reply@app-a.1#17,…")
 	f.StringVar(&o.Config.Plant, "plant", "", "switch rules of the brokers off, to see it found: `names` of bugs, with commas")
 	_ = f.MarkHidden("plant") // it tests the simulator, not anything a user has
 

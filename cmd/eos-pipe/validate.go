@@ -22,20 +22,20 @@ type validateOptions struct {
 	Kafka        string // the version whose rules count
 }
 
-const validateLong = `Judge a trace by what Kafka's brokers do: each line that no broker would have written or answered so
-is a finding, with the line's number, what was expected instead, and the rule with the class of
-Kafka or the KIP that it comes from.
+const validateLong = `Judge a trace by the rules of Kafka's brokers: each line that no broker would have written or
+answered is a finding, with the line's number, what was expected instead, and the rule with the
+class of Kafka or the KIP that it comes from.
 
 A trace is either the log of a topic, as eos-pipe record writes it: sequences without gaps per
 producer and epoch, markers, what is aborted, the last stable offset, and transactions that
-nobody ends. Or it is the requests of clients with their answers, as eos/eostest and eos-pipe sim
-write them: then also what was answered, and what became of requests whose answer was lost.
+never end. Or it is the requests of clients with their answers, as eos/eostest and eos-pipe sim
+write them: then the answers count too, and what became of requests whose answer was lost.
 docs/validator.md describes both.
 
 Content that is written twice under other sequences or by other producers is a note: the brokers
-are right to take it. So is a transaction that is open for less than --hanging-after.
+are right to accept it. A transaction that is open for less than --hanging-after is a note, too.
 
-It exits 0 if nothing was found but notes, 1 with a finding, and 2 if the trace cannot be read.`
+It exits with 0 if there are only notes, 1 with a finding, and 2 if it cannot read the trace.`
 
 const validateExample = `  eos-pipe record -b localhost:9092 --topic orders | eos-pipe validate -
 
@@ -50,7 +50,7 @@ func newValidateCommand(a *app) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.Duplicates, "duplicates", "note", "what content that is written twice `is`: note, error, or ignore (needs less memory)")
 	f.DurationVar(&o.HangingAfter, "hanging-after", 15*time.Minute, "a transaction that is open for this `time`, by the timestamps of its records, is a finding; the default is the broker's longest timeout")
-	f.StringVar(&o.Kafka, "kafka", "4.4", "`version` of the brokers whose rules count, 3.5 to 4.4")
+	f.StringVar(&o.Kafka, "kafka", "4.4", "`version` of the brokers whose rules apply, 3.5 to 4.4")
 
 	a.command(cmd, action{
 		check: func(all *faults) {

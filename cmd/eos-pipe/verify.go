@@ -22,20 +22,20 @@ type verifyOptions struct {
 
 const verifyLong = `Read both sides of a pipe, read_committed, and check that every input record the group has
 committed is in the output once: not lost, not duplicated, not made up, and in order within
-its partition. It only reads, and may run beside the pipe.
+its partition. It only reads, and may run while the pipe runs.
 
-Which output record belongs to which input record is told by the header eos-pipe-from, if
-the pipe runs with --provenance, or by --id: a jq program that gives the same text for an
+The header eos-pipe-from says which input record an output record belongs to, if the pipe
+runs with --provenance. Otherwise --id does: a jq program that gives the same text for an
 input record and its output. Give the --filter, --map, --value-format, --key-format,
 --on-error and --dead-letter-topic of the pipe, so that what it leaves out on purpose does
-not count as lost: a dead letter is the one output of its record. Records that the pipe has
-skipped since the broker refused their output count as lost. A header that names other topics
-than --from is another pipe's, and says nothing.
+not count as lost: a dead letter is the one output of its record. Records that the pipe
+skipped because the broker refused their output count as lost. A header that names topics
+other than --from belongs to another pipe, and does not count.
 
 An output has the timestamp of its input, unless its topic has LogAppendTime. Give
---any-timestamp where a program of your own sets others.
+--any-timestamp if your own program sets other timestamps.
 
-It exits 0 if all is well and 1 with a finding.`
+It exits with 0 if there is no finding, and with 1 otherwise.`
 
 const verifyExample = `  eos-pipe verify -b localhost:9092 --from orders --to large-orders --group large-orders
 

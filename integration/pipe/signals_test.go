@@ -61,7 +61,7 @@ func TestSecondSigterm(t *testing.T) {
 	a.Doomed = true
 	a.Signal(syscall.SIGTERM)
 	require.Equal(t, 1, a.Wait(20*time.Second), "%q", a.Said())
-	require.Contains(t, a.Stderr(), "aborting what is open")
+	require.Contains(t, a.Stderr(), "aborting open transactions")
 	held.Release()
 	p.AwaitNothingOpen(30 * time.Second)
 	require.Zero(t, p.Start("a", "--until-end").Wait(time.Minute))
