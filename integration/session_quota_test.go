@@ -133,7 +133,7 @@ func TestQuotaBelowABatch(t *testing.T) {
 	b := newSessionBench(t)
 	cfg, log := b.throttled("consumer_byte_rate", 8000)
 	b.writeBig(0, 12_000) // uses up the quota, so that the next is weighed against it
-	b.writeBig(0, 900_000)
+	b.writeBig(0, 100_000)
 	s := b.open(cfg)
 	raised := make(chan error, 1)
 	go func() {
