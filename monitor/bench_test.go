@@ -92,10 +92,15 @@ func (b *testBench) run(m *monitor.Monitor, cfg processor.Config, pipe processor
 	require.NoError(b.t, m.Start(p.Stats))
 	ctx, cancel := context.WithCancel(b.t.Context())
 	w := &work{Monitor: m, t: b.t, p: p, drain: cancel, done: make(chan error, 1)}
-	go func() { w.done <- p.Run(ctx) }()
+	go func() {
+		w.done <- p.Run(ctx)
+		close(w.done)
+	}()
 	b.t.Cleanup(func() {
 		cancel()
 		p.Abort()
+		for range w.done { // its clients would go on to ask at the broker's address, which another test's broker may have by then
+		}
 		m.Close()
 	})
 	return w
