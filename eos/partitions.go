@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // This file chooses the partitions of outputs, and looks that their number stays what it was. When partitions are added, keys move: the
@@ -175,7 +176,7 @@ func (c *partitionCounts) refusal(topic string) error {
 // errOldMetadata is the cause when a broker told of another number of partitions than the others.
 var errOldMetadata = errors.New("the brokers do not agree how many partitions an output topic has; they are asked again")
 
-// confirm asks the brokers whether a topic's partitions have really changed, and returns the cause of what is to happen. stop is false if they
+// confirm asks a broker whether a topic's partitions have really changed, and returns the cause of what is to happen. stop is false if they
 // have not, or it is not known: the client's metadata is old, or newer than that of the broker that was asked. Then the batch comes again.
 func (s *Session) confirm(ctx context.Context, met *PartitionsChangedError) (stop bool, cause error) {
 	count := s.counts.of(met.Topic)
@@ -183,13 +184,28 @@ func (s *Session) confirm(ctx context.Context, met *PartitionsChangedError) (sto
 	s.client.gts.Client().ForceMetadataRefresh()
 	bounded, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	topics, err := s.adm.ListTopics(bounded, met.Topic)
-	now := topics[met.Topic]
+	now, err := s.askTopic(bounded, met.Topic)
 	switch {
-	case err != nil || now.Err != nil || len(now.Partitions) == met.Was:
+	case err != nil || now.ErrorCode != 0 || len(now.Partitions) == met.Was:
 		return false, fmt.Errorf("%w (%s: %d or %d)", errOldMetadata, met.Topic, met.Was, met.Now)
-	case count.id != (kadm.TopicID{}) && count.id != now.ID:
+	case count.id != (kadm.TopicID{}) && count.id != now.TopicID:
 		return true, fmt.Errorf("%w: %s", ErrTopicChanged, met.Topic)
 	}
 	return true, &PartitionsChangedError{Topic: met.Topic, Was: met.Was, Now: len(now.Partitions)}
+}
+
+// askTopic asks a broker, and no cache of the client, what it knows of a topic. That the broker does not know it is its ErrorCode, and no error.
+func (s *Session) askTopic(ctx context.Context, name string) (kmsg.MetadataResponseTopic, error) {
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = &name
+	req := kmsg.NewPtrMetadataRequest()
+	req.Topics = append(req.Topics, topic)
+	resp, err := req.RequestWith(ctx, s.plain)
+	switch {
+	case err != nil:
+		return kmsg.MetadataResponseTopic{}, err
+	case len(resp.Topics) != 1:
+		return kmsg.MetadataResponseTopic{}, fmt.Errorf("asked for topic %s, and told of %d", name, len(resp.Topics))
+	}
+	return resp.Topics[0], nil
 }
