@@ -78,7 +78,8 @@ func isOfType(err error, cause Cause) bool {
 	case CauseNetwork:
 		_, dial := errors.AsType[*net.OpError](err)
 		_, first := errors.AsType[*kgo.ErrFirstReadEOF](err)
-		return dial || first
+		_, answered := errors.AsType[*kerr.Error](err)
+		return dial || first || !answered && kgo.IsRetryableBrokerErr(err) // also what waited behind the request in which the connection broke
 	}
 	return false
 }

@@ -123,6 +123,12 @@ func (c *client) noteEpoch(ctx context.Context) error {
 	return err
 }
 
+// memberID is the id under which the client is, or was last, a member of the group; "": it has none yet.
+func (c *client) memberID() string {
+	id, _ := c.gts.Client().GroupMetadata()
+	return id
+}
+
 // close discards the client and waits for it. A static member does not leave the group by this: see leave.
 func (c *client) close() {
 	c.discard(kgo.ErrClientClosed)

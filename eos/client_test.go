@@ -2,7 +2,10 @@ package eos_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"io"
+	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/internal/wiretap"
@@ -309,4 +313,47 @@ func TestCommitStandsStillOverARevoke(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return b.committed().String() == "in-0=10 in-1=10 in-2=10" }, 40*time.Second, 20*time.Millisecond)
 	b.requireOnce(30)
+}
+
+// When a connection breaks, the request whose answer is read gets the error of the connection, and what waits behind it another one, which is no
+// error of the network and has no name. Of both CauseOf says that the network is why.
+func TestClientTellsOfABrokenConnection(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		for range 2 {
+			var size [4]byte
+			if _, err := io.ReadFull(conn, size[:]); err != nil {
+				return
+			}
+			if _, err := io.CopyN(io.Discard, conn, int64(binary.BigEndian.Uint32(size[:]))); err != nil {
+				return
+			}
+		}
+	}()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(l.Addr().String()), kgo.RequestRetries(0), kgo.MaxVersions(kversion.V0_9_0())) // which asks for no versions first
+	require.NoError(t, err)
+	t.Cleanup(cl.Close)
+	failures := make(chan error)
+	for range 2 {
+		go func() {
+			_, err := cl.SeedBrokers()[0].Request(t.Context(), kmsg.NewPtrListGroupsRequest())
+			failures <- err
+		}()
+	}
+	of := map[bool]error{}
+	for range 2 {
+		err := <-failures
+		require.Equal(t, eos.CauseNetwork, eos.CauseOf(err), "%v", err)
+		of[errors.Is(err, io.EOF)] = err
+	}
+	require.Len(t, of, 2, "%v", of)
+	require.True(t, kgo.IsRetryableBrokerErr(of[false]))
 }

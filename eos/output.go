@@ -116,7 +116,7 @@ func isMisdirected(err error) bool {
 	return ok
 }
 
-// isThere asks a broker, and no cache of the client, whether a partition that a record was refused for is there all the same: it may have been added just
+// isThere asks a broker whether a partition that a record was refused for is there all the same: it may have been added just
 // before.
 func (s *Session) isThere(ctx context.Context, refused error) bool {
 	d, ok := errors.AsType[*DestinationError](refused)

@@ -175,7 +175,7 @@ func (c *partitionCounts) mismatch(topic string) error {
 // errOldMetadata is the cause when a broker told of another number of partitions than the others.
 var errOldMetadata = errors.New("the brokers do not agree how many partitions an output topic has; they are asked again")
 
-// confirm asks the brokers whether a topic's partitions have really changed, and returns the cause of what is to happen. stop is false if they
+// confirm asks a broker whether a topic's partitions have really changed, and returns the cause of what is to happen. stop is false if they
 // have not, or it is not known: the client's metadata is old, or newer than that of the broker that was asked. Then the batch comes again.
 func (s *Session) confirm(ctx context.Context, met *PartitionsChangedError) (stop bool, cause error) {
 	count := s.counts.of(met.Topic)

@@ -134,8 +134,9 @@ func TestOutputPartitionsMayBeAdded(t *testing.T) {
 	}
 }
 
-// tellOld answers one request for metadata of topic out, when when says so, as a broker would that has heard of three of its partitions.
-func (b *testBench) tellOld(when func(topics int) bool) (told *int) {
+// tellOld answers requests for metadata of topic out, when when says so, as a broker would that has heard of three of its partitions. when is told
+// how many topics a request asks for, and how many requests have been answered so.
+func (b *testBench) tellOld(when func(topics, told int) bool) (told *int) {
 	b.t.Helper()
 	know, err := kmsg.NewPtrMetadataRequest().RequestWith(b.t.Context(), b.cl)
 	require.NoError(b.t, err)
@@ -149,7 +150,7 @@ func (b *testBench) tellOld(when func(topics int) bool) (told *int) {
 				asked[*topic.Topic] = true
 			}
 		}
-		if !asked["out"] || *told > 0 || !when(len(asked)) {
+		if !asked["out"] || !when(len(asked), *told) {
 			return nil, nil, false
 		}
 		*told++
@@ -172,7 +173,7 @@ func (b *testBench) tellOld(when func(topics int) bool) (told *int) {
 // F20. Metadata that is old stops no session, and loses no record: neither the client's, nor what Open was told.
 func TestOldMetadataOfTheOutput(t *testing.T) {
 	t.Parallel()
-	always := func(int) bool { return true }
+	first := func(_, told int) bool { return told == 0 }
 	widened := func(t *testing.T) *testBench {
 		b := setup(t)
 		_, err := b.adm.UpdatePartitions(t.Context(), 6, "out")
@@ -199,7 +200,7 @@ func TestOldMetadataOfTheOutput(t *testing.T) {
 		t.Parallel()
 		b := widened(t)
 		s := b.open(b.config())
-		told := b.tellOld(always)
+		told := b.tellOld(first)
 		failures := copied(b, s)
 		require.Equal(t, 1, *told)
 		require.NotEmpty(t, failures)
@@ -213,7 +214,7 @@ func TestOldMetadataOfTheOutput(t *testing.T) {
 	t.Run("at open", func(t *testing.T) {
 		t.Parallel()
 		b := widened(t)
-		told := b.tellOld(always)
+		told := b.tellOld(first)
 		s := b.open(b.config())
 		require.Equal(t, 1, *told)
 		require.Empty(t, copied(b, s))
@@ -225,12 +226,13 @@ func TestOldMetadataAboutAChange(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	var aborting atomic.Bool
-	told := b.tellOld(func(topics int) bool { return topics == 1 && aborting.Load() }) // it is the session that asks for one
+	// It is the session that asks for one: where the markers of the transaction before are, if a connection is made now, and how many partitions.
+	told := b.tellOld(func(topics, _ int) bool { return topics == 1 && aborting.Load() })
 	cfg := b.config()
 	cfg.Observer.Transition = func(e eos.Transition) { aborting.Store(e.To == eos.Aborting) }
 	_, err := b.repartition(cfg)
 	require.ErrorContains(t, err, "do not agree how many partitions an output topic has; they are asked again (out: 3 or 6)")
 	require.Equal(t, eos.PollAgain, nextOf(err))
-	require.Equal(t, 1, *told)
+	require.Positive(t, *told)
 	require.Zero(t, b.inAdded())
 }

@@ -366,8 +366,8 @@ func TestErrorsOfAPartitionPass(t *testing.T) {
 	b := setup(t)
 	b.produce(3)
 	cfg, tap := b.tapped()
-	s := b.open(cfg)
 	rule := tap.Add(wiretap.Rule{API: kmsg.Fetch, Action: wiretap.RewriteError, ErrorCode: kerr.UnknownServerError.Code, Count: 2})
+	s := b.open(cfg) // which begins to fetch
 	require.Empty(t, run(t, s, 3))
 	require.Equal(t, 2, rule.Hits())
 	b.requireOnce(3)

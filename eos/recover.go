@@ -27,9 +27,10 @@ const (
 func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Error {
 	s.to(Replacing, cause)
 	s.cfg.Logger.Warn("making a new client with the same ids", "transactional_id", s.cfg.TransactionalID, "txn", s.txn, "err", cause)
-	member, _ := s.client.gts.Client().GroupMetadata()
 	last := s.client
+	own := []string{last.memberID()}
 	last.close()
+	own = append(own, last.memberID()) // the client may have joined again meanwhile, with an id of its own choice
 	s.throttles.reconnected()
 	if t != nil {
 		t.advance(clientClosed)
@@ -40,7 +41,7 @@ func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Err
 	fenced := actionFor(cause, actReplay) == actFenced
 	joined := errors.Is(cause, kerr.FencedInstanceID) || errors.Is(cause, kerr.UnreleasedInstanceID)
 	joinsLater := fenced && !joined || errors.Is(cause, kerr.InvalidTxnState)
-	taken, err := s.takenOver(ctx, last, member, joinsLater)
+	taken, err := s.takenOver(ctx, last, own, joinsLater)
 	if err != nil {
 		return s.stop("replace", Aborted, err)
 	}
@@ -128,12 +129,12 @@ func (s *Session) allowFence() bool {
 	return len(s.fences) <= fenceBudget
 }
 
-// takenOver asks the brokers whether another process has taken the ids of the client last, which was a member of the group under this
-// id: whether it has joined the group as this static member, and has had a producer id for this transactional id. A fence alone
+// takenOver asks the brokers whether another process has taken the ids of the client last, which was a member of the group under its
+// own ids: whether it has joined the group as this static member, and has had a producer id for this transactional id. A fence alone
 // does not say so: a transaction that timed out, or an operator's abort, looks the same. Nor does another member id alone: it may
 // come of a JoinGroup of our own whose answer was lost. The other one joins only after it has fenced us, so where that may
 // be the cause (joinsLater) we wait a little for it. (A request that was under way then is refused with INVALID_TXN_STATE.)
-func (s *Session) takenOver(ctx context.Context, last *client, member string, joinsLater bool) (bool, error) {
+func (s *Session) takenOver(ctx context.Context, last *client, own []string, joinsLater bool) (bool, error) {
 	const interval = 100 * time.Millisecond
 	patience := time.Now()
 	if joinsLater {
@@ -154,7 +155,7 @@ func (s *Session) takenOver(ctx context.Context, last *client, member string, jo
 			return false, err
 		}
 		for _, m := range members {
-			if m.Instance == s.cfg.InstanceID && m.ID != member && member != "" {
+			if m.Instance == s.cfg.InstanceID && isOther(m.ID, own) {
 				return s.isProducerElse(ctx, last), nil
 			}
 		}
@@ -165,6 +166,13 @@ func (s *Session) takenOver(ctx context.Context, last *client, member string, jo
 			return false, ctx.Err()
 		}
 	}
+}
+
+// isOther reports whether a member of the group is none of a client's, which had these ids, "" where it had none. A client that never had
+// one does not know.
+func isOther(member string, own []string) bool {
+	own = slices.DeleteFunc(slices.Clone(own), func(id string) bool { return id == "" })
+	return len(own) > 0 && !slices.Contains(own, member)
 }
 
 // isReplaced says whether another instance has taken the place of this static member, which was in the group under this id, in the consumer

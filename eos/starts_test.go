@@ -1,7 +1,6 @@
 package eos_test
 
 import (
-	"bytes"
 	"errors"
 	"log/slog"
 	"slices"
@@ -69,7 +68,7 @@ func TestForeignOffsetsAreSaid(t *testing.T) {
 	const text = "set by hand or by another program"
 	b := setup(t)
 	b.produce(1) // in partition 0; the others stand where the group starts
-	var log bytes.Buffer
+	var log logged
 	cfg := b.config()
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	life := func(n int) {

@@ -95,10 +95,15 @@ func (b *testBench) run(m *monitor.Monitor, cfg processor.Config, pipe processor
 	require.NoError(b.t, m.Start())
 	ctx, cancel := context.WithCancel(b.t.Context())
 	w.p, w.drain = p, cancel
-	go func() { w.done <- p.Run(ctx) }()
+	go func() {
+		w.done <- p.Run(ctx)
+		close(w.done)
+	}()
 	b.t.Cleanup(func() {
 		cancel()
 		p.Abort()
+		for range w.done { // its clients would go on to ask at the broker's address, which another test's broker may have by then
+		}
 		m.Close()
 	})
 	return w
@@ -112,10 +117,10 @@ func (w *work) end() error {
 	return <-w.done
 }
 
-// eventually waits until ok says yes.
+// eventually waits until ok says yes. A replaced client alone may take half a minute on a machine that has much else to do.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	ticker, deadline := time.NewTicker(10*time.Millisecond), time.After(30*time.Second)
+	ticker, deadline := time.NewTicker(10*time.Millisecond), time.After(2*time.Minute)
 	defer ticker.Stop()
 	for !ok() {
 		select {

@@ -1,7 +1,6 @@
 package processor_test
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -32,7 +31,7 @@ func TestBatchThatIsPassedOver(t *testing.T) {
 			}
 			require.NoError(t, bomber.Flush(t.Context()))
 			require.NoError(t, b.cl.ProduceSync(t.Context(), &kgo.Record{Topic: "in", Partition: 2, Value: []byte("behind")}).FirstErr())
-			var log bytes.Buffer
+			var log logged
 			cfg := b.config()
 			cfg.Errors.Policy, cfg.DeadLetterTopic = policy, "dead"
 			cfg.Session.Client = []kgo.Opt{kgo.MaxDecompressBatchBytes(2 << 20)}

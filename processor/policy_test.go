@@ -1,7 +1,6 @@
 package processor_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -332,7 +331,7 @@ func TestPanicsAreLogged(t *testing.T) {
 	for _, policy := range []processor.Policy{processor.StopOnError, processor.SkipOnError} {
 		b := setup(t)
 		b.produce(4)
-		var log bytes.Buffer
+		var log logged
 		cfg := b.config()
 		cfg.Errors.Policy, cfg.Logger = policy, slog.New(slog.NewTextHandler(&log, nil))
 		pipe := double

@@ -1,7 +1,6 @@
 package processor_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -255,7 +254,7 @@ func TestRoomForDeadLetters(t *testing.T) {
 		b := setup(t)
 		_, err := kadm.NewClient(b.cl).CreateTopic(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &size}, "letters")
 		require.NoError(t, err)
-		var log bytes.Buffer
+		var log logged
 		cfg := b.config()
 		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		cfg.DeadLetterTopic, cfg.Errors.Policy = "letters", processor.DeadLetterOnError

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -51,9 +52,10 @@ func TestUntilEndAsksAgain(t *testing.T) {
 func TestUntilEndSaysWhy(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, closed.Close())
+	// No port is free for long: another test's broker might listen there, and be read and written.
+	refused := kgo.Dialer(func(_ context.Context, network, _ string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	})
 	handler := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	secured := httptest.NewTLSServer(handler)
 	t.Cleanup(secured.Close)
@@ -71,7 +73,7 @@ func TestUntilEndSaysWhy(t *testing.T) {
 		opt          kgo.Opt
 		isWhy        func(error) bool
 	}{
-		{"refused", closed.Addr().String(), nil, func(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }},
+		{"refused", b.servers[0], refused, func(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }},
 		{"not Kafka", web, nil, func(err error) bool { return strings.Contains(err.Error(), "invalid large response size") }},
 		{"untrusted", host(secured.URL), kgo.DialTLSConfig(&tls.Config{}), func(err error) bool {
 			_, ok := errors.AsType[x509.UnknownAuthorityError](err)
@@ -88,7 +90,8 @@ func TestUntilEndSaysWhy(t *testing.T) {
 				t.Parallel()
 				cfg := b.config()
 				cfg.UntilEnd = untilEnd
-				cfg.BootstrapServers, cfg.Session.ConnectTimeout = []string{test.server}, time.Second
+				// Long enough for one try to come to its end, also on a slow machine: what is cut short has no cause but the time.
+				cfg.BootstrapServers, cfg.Session.ConnectTimeout = []string{test.server}, 10*time.Second
 				if test.opt != nil {
 					cfg.Session.Client = []kgo.Opt{test.opt}
 				}

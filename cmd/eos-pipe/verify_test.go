@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -23,16 +24,17 @@ func TestVerifySaysWhatItReads(t *testing.T) {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	require.NoError(t, err)
 	t.Cleanup(cl.Close)
+	at := time.Now() // set, for the client takes the time of each record for itself
 	for i := range 60 {
-		in := kgo.Record{Topic: "in", Partition: int32(i % 2), Value: fmt.Append(nil, i)}
-		out := kgo.Record{Topic: "out", Partition: in.Partition, Value: in.Value}
+		in := kgo.Record{Topic: "in", Partition: int32(i % 2), Value: fmt.Append(nil, i), Timestamp: at}
+		out := kgo.Record{Topic: "out", Partition: in.Partition, Value: in.Value, Timestamp: at}
 		out.Headers = []kgo.RecordHeader{{Key: "eos-pipe-from", Value: fmt.Appendf(nil, "in-%d@%d 0/1", in.Partition, i/2)}}
 		require.NoError(t, cl.ProduceSync(t.Context(), &in, &out).FirstErr())
 	}
-	at := kadm.Offsets{}
-	at.AddOffset("in", 0, 30, -1)
-	at.AddOffset("in", 1, 30, -1)
-	require.NoError(t, kadm.NewClient(cl).CommitAllOffsets(t.Context(), "g", at))
+	committed := kadm.Offsets{}
+	committed.AddOffset("in", 0, 30, -1)
+	committed.AddOffset("in", 1, 30, -1)
+	require.NoError(t, kadm.NewClient(cl).CommitAllOffsets(t.Context(), "g", committed))
 	for range 40 {
 		require.NoError(t, cl.ProduceSync(t.Context(), &kgo.Record{Topic: "in", Value: []byte("later")}).FirstErr())
 	}

@@ -83,7 +83,7 @@ func TestQuotaBelowABatch(t *testing.T) {
 	b := bench.New(t)
 	cfg, log := throttled(b, "consumer_byte_rate", 8000)
 	b.WriteBig(0, 12_000) // uses up the quota, so that the next is weighed against it
-	b.WriteBig(0, 900_000)
+	b.WriteBig(0, 100_000)
 	s := b.Open(cfg)
 	raised := make(chan error, 1)
 	go func() {

@@ -85,6 +85,7 @@ func TestLogSlow(t *testing.T) {
 		require.NoError(t, Await(t.Context(), time.Minute, log, "the coordinator", fail))
 		require.Empty(t, said.String())
 		require.Error(t, Await(t.Context(), 10*time.Second, log, "the coordinator", func(context.Context) error { return kerr.CoordinatorNotAvailable }))
+		synctest.Wait() // Await does not wait for the goroutine that logs
 		require.Equal(t, 1, bytes.Count(said.Bytes(), []byte("\n")))
 		require.Contains(t, said.String(), `level=INFO msg="waiting for the coordinator" waited=2s err="COORDINATOR_NOT_AVAILABLE: `)
 	})
