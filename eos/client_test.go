@@ -77,7 +77,7 @@ func commitWith(t *testing.T, gts *kgo.GroupTransactSession, edit func(*kmsg.Txn
 }
 
 // The client would commit all that it has handed out; what it takes for committed afterwards is what the request said when it was sent; and after an
-// abort it reads on from there. So records may be held back over a commit: transaction.settle changes the request, and Session.rewind comes
+// abort it reads on from there. So records may be held back over a commit: transaction.rewriteOffsets changes the request, and Session.rewind comes
 // back to what is held. (franz-go before v1.22.3 takes what it has handed out for committed: client.distrust.)
 func TestClientNotesWhatWasSent(t *testing.T) {
 	b := setup(t)
@@ -112,7 +112,7 @@ func TestClientNotesWhatWasSent(t *testing.T) {
 
 // Offsets that the AdjustFetchOffsetsFn puts in the place of missing ones are none that are committed, and the client does not count their partitions
 // before a record of them was handed out. If it is also set to them there, it would commit them, and counts them so, in the next request, too. holdings tells by that
-// which partitions the client has, and transaction.settle leaves them out of the request. After an abort it reads on from there.
+// which partitions the client has, and transaction.rewriteOffsets leaves them out of the request. After an abort it reads on from there.
 func TestClientCountsStartsItWasSetTo(t *testing.T) {
 	b := setup(t)
 	b.produce(30)

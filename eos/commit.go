@@ -30,8 +30,8 @@ var errOffsets = errors.New("offsets refused")
 var errTooOld = errors.New("the transaction came close to its timeout")
 
 // Commit runs one transaction: it produces outs, and commits them together with the offsets behind b. It returns nil
-// if and only if the transaction is committed. b must be the batch of the last Poll, and can be committed once: any other
-// is refused with ErrMisuse, and stays what it was (Unchanged).
+// if and only if the transaction is committed. b must be the batch of the last Poll, and can be committed once. Any other
+// batch is refused with ErrMisuse and the Outcome NotAttempted: the call does nothing, and the batch stays what it was.
 //
 // A record that cannot go where it says is refused, and so is one whose timestamp the client cannot write: see RejectedError, DestinationError and
 // TimestampError. A record with a key goes to the partition that Kafka's clients choose by default (murmur2), one without a key to partition
@@ -49,17 +49,17 @@ func (s *Session) Commit(ctx context.Context, b Batch, outs iter.Seq[*kgo.Record
 	}
 	defer s.busy.Store(false)
 	if !s.isOut(b) {
-		return &Error{Op: "commit", Outcome: Unchanged, Next: PollAgain, Err: fmt.Errorf("%w: %s", ErrMisuse, s.whyNotOut(b))}
+		return &Error{Op: "commit", Outcome: NotAttempted, Next: PollAgain, Err: fmt.Errorf("%w: %s", ErrMisuse, s.whyNotOut(b))}
 	}
 	s.txn++
-	t := &transaction{s: s, batch: b, decided: Unknown, outputs: map[offsets.Partition]int64{}}
+	t := &transaction{s: s, batch: b, outputs: map[offsets.Partition]int64{}}
 	err := t.run(ctx, outs)
 	t.setPace()
 	if err != nil {
-		s.forget()
+		s.rewound()
 	}
 	s.pending = false
-	s.ended = time.Now()
+	s.lastEnd = time.Now()
 	t.report(err)
 	if s.stopped == nil && s.state != Polling {
 		s.to(Polling, nil)
@@ -86,26 +86,22 @@ type transaction struct {
 
 	producerID     int64
 	epoch          int16
-	mark           string      // see tag
+	tag            string      // see newTag
 	member         string      // as which its offsets were sent
 	commits        offsets.Set // what the tracker gives to be committed
 	began, flushed time.Time
 	cause          error       // why it was not committed at once
-	ending         bool        // its offsets may have been sent
-	neverEnded     bool        // EndTxn(commit) was not sent: the next producer id aborts what was begun
-	ended          bool        // the coordinator has decided it
-	resolved       bool        // the group's offsets were asked
-	decided        Outcome     // Unknown until it is certain
+	phase          phase       // see advance
 	slowed         atomic.Bool // what it produces was throttled
 	sent, bytes    int64       // records handed to the client, and their keys and values
 
-	mu      sync.Mutex
-	acked   int64
-	failed  error                       // the first produce that failed
-	refused int                         // how many records were refused for what they are, not for where they go
-	outputs map[offsets.Partition]int64 // last offset of each partition that records were produced to; see dueMarkers
-	at      offsets.Partition           // where the newest confirmed record is; its offset is not in outputs yet
-	last    int64
+	mu       sync.Mutex
+	acked    int64
+	failed   error                       // the first produce that failed
+	rejected int                         // how many records were refused for what they are, not for where they go
+	outputs  map[offsets.Partition]int64 // last offset of each partition that records were produced to; see dueMarkers
+	at       offsets.Partition           // where the newest confirmed record is; its offset is not in outputs yet
+	last     int64
 }
 
 // run goes through the states of a transaction from left to right; every branch of it is here.
@@ -153,7 +149,7 @@ func (t *transaction) run(ctx context.Context, outs iter.Seq[*kgo.Record]) error
 	case !committed:
 		return t.notCommitted(ctx)
 	}
-	t.decide(Committed)
+	t.advance(coordinatorCommitted)
 	s.client.distrust(s.held)
 	s.watch.do(func(x *standstill) { x.committed(t.commits) })
 	if s.epochs {
@@ -169,30 +165,35 @@ func (t *transaction) identify(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", errBegin, err)
 	}
 	t.producerID, t.epoch = c.producerID, c.producerEpoch
-	t.mark = t.tag()
+	t.tag = t.newTag()
 	return nil
 }
 
-// decide notes how the transaction has ended, and so which markers are due.
-func (t *transaction) decide(outcome Outcome) {
+// advance takes the transaction to its phase after e. When its outcome becomes certain, the markers that it needs are due.
+func (t *transaction) advance(e event) {
+	before := t.phase
+	t.phase = before.after(e)
+	if before.outcome() == Unknown && t.phase.outcome() != Unknown {
+		t.expectMarkers(before == phaseEnding)
+	}
+}
+
+// expectMarkers notes which markers are due after the transaction, whose outcome is certain. offsetsSent says that its
+// offsets may have been sent.
+func (t *transaction) expectMarkers(offsetsSent bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.decided != Unknown {
-		return
-	}
-	t.decided = outcome
 	t.note()
-	switch outcome {
+	switch t.phase.outcome() {
 	case Committed:
 		t.s.due.committed(t.outputs, t.batch.next)
 	case Aborted:
 		var inputs offsets.Set
-		if t.ending {
+		if offsetsSent {
 			inputs = t.batch.next
 		}
 		t.s.due.aborted(t.outputs, inputs)
-	case Unknown: // by whose markers an output ends is not known either
-	case Unchanged: // no transaction ends like this
+	case Unknown, NotAttempted:
 	}
 }
 
@@ -214,7 +215,7 @@ func (t *transaction) finish() error {
 // produce hands outs to the client. It stops at the first refusal, and when the transaction gets old.
 func (t *transaction) produce(ctx, own context.Context, outs iter.Seq[*kgo.Record]) error {
 	cl := t.s.client.gts.Client()
-	group := 0
+	sinceFlush := 0
 	for r := range outs {
 		if err := t.s.CheckOutput(r.Topic, r.Timestamp); err != nil {
 			return &RejectedError{r, err}
@@ -222,11 +223,11 @@ func (t *transaction) produce(ctx, own context.Context, outs iter.Seq[*kgo.Recor
 		t.sent++
 		t.bytes += int64(len(r.Key) + len(r.Value))
 		cl.Produce(own, r, t.promise)
-		if group += len(r.Key) + len(r.Value) + 1; t.s.group > 0 && group >= t.s.group {
+		if sinceFlush += len(r.Key) + len(r.Value) + 1; t.s.flushEvery > 0 && sinceFlush >= t.s.flushEvery {
 			if err := t.flush(ctx, own); err != nil {
 				return err
 			}
-			group = 0
+			sinceFlush = 0
 		}
 		if t.sent%256 != 0 {
 			continue
@@ -257,13 +258,13 @@ func (t *transaction) promise(r *kgo.Record, err error) {
 	}
 	t.note()
 	t.outputs[at] = unknownOffset
-	if refused := t.s.counts.refusal(r.Topic); refused != nil {
+	if refused := t.s.counts.mismatch(r.Topic); refused != nil {
 		err = refused
 	}
 	if rejected := t.s.rejected(r, err); rejected != nil {
 		err = rejected
 		if !isMisdirected(err) {
-			t.refused++
+			t.rejected++
 		}
 	}
 	if t.failed == nil || isMisdirected(err) && isDestination(t.failed) {
@@ -351,7 +352,7 @@ func (t *transaction) setPace() {
 // for every rebalance that it learns of before EndTxn is sent; one that comes later waits for it.
 func (t *transaction) end(caller context.Context) (committed bool, err error) {
 	s := t.s
-	t.ending = true
+	t.advance(endSent)
 	alive, unbind := s.client.bound(context.Background())
 	defer unbind()
 	ctx, cancel := s.graceful(caller, alive)
@@ -372,7 +373,7 @@ func (s *Session) graceful(caller, parent context.Context) (context.Context, con
 const endGrace = 2 * time.Second
 
 // tag is what the offsets of this transaction carry as their metadata: by it they are told from those of another member.
-func (t *transaction) tag() string {
+func (t *transaction) newTag() string {
 	name := t.s.cfg.TransactionalID
 	if len(name) > longName { // brokers take 4096 bytes by default (offset.metadata.max.bytes)
 		name = fmt.Sprintf("%x", sha256.Sum256([]byte(name)))
@@ -383,13 +384,13 @@ func (t *transaction) tag() string {
 const longName = 1000
 
 // markOf is the metadata of the transaction's offsets of that topic.
-func (t *transaction) markOf(topic string) string { return t.mark + t.s.inputs.markSuffix(topic) }
+func (t *transaction) tagFor(topic string) string { return t.tag + t.s.inputs.tagSuffix(topic) }
 
 // checkOffsets has the client commit what the batch holds, with the transaction's mark. What it would commit by itself differs from that only by
 // what is held, or by a bug, and then nothing is committed: it would commit all it has handed out, so this also finds a batch cut short.
 // Nor is anything committed of partitions that others may have had meanwhile.
 func (t *transaction) checkOffsets(req *kmsg.TxnOffsetCommitRequest) error {
-	if err := t.settle(req); err != nil {
+	if err := t.rewriteOffsets(req); err != nil {
 		return err
 	}
 	t.member = req.MemberID
@@ -403,15 +404,14 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 	s.to(Aborting, cause)
 	act := s.act(cause, actReplay)
 	if act == actFenced || errors.Is(cause, errDiscarded) || errors.Is(cause, errThrottled) { // behind what is throttled an abort would wait, too
-		return t.replaced(ctx, cause)
+		return t.replaceAborted(ctx, cause)
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
 	defer cancel()
 	_, err := s.client.gts.End(bounded, kgo.TryAbort)
 	if err == nil {
-		t.ended = true
-		t.decide(Aborted)
-		_ = s.client.noteEpoch(bounded) // unknown, a fence is taken for another instance's
+		t.advance(coordinatorAborted)
+		_ = s.client.noteEpoch(bounded) // without the epoch, a fence is treated as another instance's
 	}
 	if met, ok := errors.AsType[*PartitionsChangedError](cause); ok {
 		if ok, cause = s.confirm(ctx, met); ok {
@@ -427,7 +427,7 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 	case act == actStop:
 		return s.stop("commit", Aborted, cause)
 	case err != nil || act == actReplace || errors.Is(cause, errBegin) || errors.Is(cause, errTooOld):
-		return t.replaced(ctx, errors.Join(cause, err))
+		return t.replaceAborted(ctx, errors.Join(cause, err))
 	case !s.epochs && t.hasFailed():
 		// What failed may be in the log all the same: written at a first try whose answer did not say so, and refused when it was sent again.
 		// The client gives its sequence numbers to the next batch (franz-go 1.22.2), and the broker takes that for a copy of the first,
@@ -437,7 +437,7 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 		}
 	}
 	switch {
-	case t.refused > 1:
+	case t.rejected > 1:
 		s.narrow()
 		return &Error{Op: "commit", Outcome: Aborted, Next: PollAgain, Err: fmt.Errorf("%w: %w", ErrProduce, errRefusedTogether)}
 	case isRejected(cause):
@@ -455,12 +455,12 @@ var errRefusedTogether = errors.New("records were refused together; they are tri
 // refused is refused alone and can be named, or all that was refused together goes through. The group stays narrow for
 // the life of the session: the topic's max.message.bytes does.
 func (s *Session) narrow() {
-	if s.group == 0 {
-		s.group = 1 << 20
+	if s.flushEvery == 0 {
+		s.flushEvery = 1 << 20
 	}
-	s.group = max(s.group/8, 1)
+	s.flushEvery = max(s.flushEvery/8, 1)
 	s.cfg.Logger.Warn("records were refused together; producing in smaller groups: is max.message.bytes of the output topic smaller than a batch?",
-		"transactional_id", s.cfg.TransactionalID, "group_bytes", s.group)
+		"transactional_id", s.cfg.TransactionalID, "group_bytes", s.flushEvery)
 }
 
 // abortTimeout bounds an abort. What is not aborted by then, the next producer id aborts.
@@ -478,7 +478,7 @@ func isRejected(err error) bool {
 	return ok
 }
 
-// newClient goes on with a new client after an abort.
+// newClient makes a new client after an abort.
 func (t *transaction) newClient(ctx context.Context, cause error) error {
 	if err := t.s.replace(ctx, cause, t); err != nil {
 		err.Op, err.Outcome = "commit", Aborted
@@ -487,9 +487,10 @@ func (t *transaction) newClient(ctx context.Context, cause error) error {
 	return nil
 }
 
-// replaced does so where the abort may not have arrived; the outcome is certain even if that fails.
-func (t *transaction) replaced(ctx context.Context, cause error) error {
-	t.neverEnded = true
+// replaceAborted makes a new client after an abort that may not have reached the broker. The outcome is Aborted even if that
+// fails.
+func (t *transaction) replaceAborted(ctx context.Context, cause error) error {
+	t.advance(clientAbandoned)
 	if err := t.newClient(ctx, cause); err != nil {
 		return err
 	}

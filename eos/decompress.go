@@ -15,12 +15,12 @@ import (
 	"github.com/pierrec/lz4/v4"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/internal/stable"
+	"github.com/eos-pipe/eos-pipe/internal/isolation"
 )
 
-// errNoRoom is the cause when a batch is not decompressed because the InputBuffer is full. What stands before it in its partition is handed
+// errBufferFull is the cause when a batch is not decompressed because the InputBuffer is full. What stands before it in its partition is handed
 // out, and it is fetched again.
-var errNoRoom = errors.New("there is no room for the batch")
+var errBufferFull = errors.New("there is no room for the batch")
 
 // errTooLarge is the cause when a batch is not decompressed because no room is enough for it. It must not be kgo.ErrMaxDecompress: see
 // passover.go.
@@ -29,7 +29,7 @@ var errTooLarge = errors.New("the batch grows beyond the bound when it is decomp
 // decompressor decompresses fetched batches, one at a time, and takes room for what comes of one before it takes memory: a fetch of a
 // megabyte may hold a gigabyte. kgo's own grows its buffers as it goes, and knows of one batch only.
 type decompressor struct {
-	refusals
+	oversized
 	max    int64 // no batch may take more, with what the client makes of its records
 	buffer *InputBuffer
 
@@ -60,14 +60,14 @@ func newZstd() (*zstd.Decoder, error) {
 	return decoder, nil
 }
 
-// Decompress implements kgo.Decompressor. The error is errNoRoom, or errTooLarge for a batch that no room is enough for.
+// Decompress implements kgo.Decompressor. The error is errBufferFull, or errTooLarge for a batch that no room is enough for.
 func (d *decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
 	if codec == kgo.CodecNone {
 		return src, nil
 	}
 	data, err := d.decompress(src, codec)
 	if errors.Is(err, kgo.ErrMaxDecompress) {
-		return d.refused(src)
+		return d.replacement(src)
 	}
 	return data, err
 }
@@ -99,7 +99,7 @@ func (d *decompressor) small(data []byte) ([]byte, error) {
 	case weight > d.max:
 		return nil, kgo.ErrMaxDecompress
 	case !d.buffer.take(weight, 0):
-		return nil, errNoRoom
+		return nil, errBufferFull
 	}
 	data = bytes.Clone(data)
 	d.buffer.hold(data, weight)
@@ -111,7 +111,7 @@ func (d *decompressor) larger(size int64, src []byte, codec kgo.CompressionCodec
 	for ; ; size *= 8 {
 		size = min(size, d.max)
 		if !d.buffer.take(size, 0) {
-			return nil, errNoRoom
+			return nil, errBufferFull
 		}
 		data, err := d.into(make([]byte, size), src, codec)
 		if err == nil {
@@ -136,7 +136,7 @@ func (d *decompressor) large(data []byte, size int64) ([]byte, error) {
 		return nil, kgo.ErrMaxDecompress
 	case !d.buffer.take(made, size):
 		d.buffer.release(size)
-		return nil, errNoRoom
+		return nil, errBufferFull
 	}
 	d.buffer.hold(data, size+made)
 	return data, nil
@@ -197,12 +197,12 @@ func (d *decompressor) into(dst, src []byte, codec kgo.CompressionCodecType) ([]
 // readInto reads all of r into dst.
 func readInto(dst []byte, r io.Reader) ([]byte, error) {
 	n := 0
-	for room := dst; ; room = dst[n:] {
+	for left := dst; ; left = dst[n:] {
 		var beyond [1]byte
-		if len(room) == 0 {
-			room = beyond[:]
+		if len(left) == 0 {
+			left = beyond[:]
 		}
-		more, err := r.Read(room)
+		more, err := r.Read(left)
 		if n += more; n > len(dst) {
 			return nil, errTooSmall
 		}
@@ -264,7 +264,7 @@ func madeOf(data []byte) (n int64) {
 			return n
 		}
 		end := width + int(length)
-		n += stable.RecordBytes + headersOf(data[width:end])
+		n += isolation.RecordBytes + headersOf(data[width:end])
 		data = data[end:]
 	}
 	return n
@@ -284,7 +284,7 @@ func headersOf(record []byte) (n int64) {
 	if count <= 0 || count > int64(len(rest)) { // more than there can be: the client takes nothing for them
 		return 0
 	}
-	n = count * stable.HeaderBytes
+	n = count * isolation.HeaderBytes
 	for ; count > 0 && len(rest) > 0; count-- {
 		length, _ := varint(rest)
 		if length > 1 {

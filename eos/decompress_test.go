@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"pgregory.net/rapid"
 
-	"github.com/eos-pipe/eos-pipe/internal/stable"
+	"github.com/eos-pipe/eos-pipe/internal/isolation"
 )
 
 var codecs = map[string]kgo.CompressionCodec{
@@ -70,7 +70,7 @@ func TestDecompressCountsRecords(t *testing.T) {
 	src, kind := compress(t, kgo.ZstdCompression(), bytes.Repeat(record, 1000))
 	data, err := d.Decompress(src, kind)
 	require.NoError(t, err)
-	require.Equal(t, 7000+1000*stable.RecordBytes, buffer.Used())
+	require.Equal(t, 7000+1000*isolation.RecordBytes, buffer.Used())
 	runtime.KeepAlive(&data[0])
 	src, kind = compress(t, kgo.ZstdCompression(), bytes.Repeat(record, 10_000))
 	_, err = d.Decompress(src, kind)
@@ -94,9 +94,9 @@ func TestDecompressCountsHeaders(t *testing.T) {
 		src, kind := compress(t, kgo.ZstdCompression(), bytes.Repeat(record, 10))
 		data, err := d.Decompress(src, kind)
 		require.NoError(t, err)
-		require.Equal(t, int64(len(data))+10*(stable.RecordBytes+headers*(stable.HeaderBytes+most)), buffer.Used(), "key %q", key)
+		require.Equal(t, int64(len(data))+10*(isolation.RecordBytes+headers*(isolation.HeaderBytes+most)), buffer.Used(), "key %q", key)
 		runtime.KeepAlive(&data[0])
-		d, err = newDecompressor(headers*int(stable.HeaderBytes), buffer)
+		d, err = newDecompressor(headers*int(isolation.HeaderBytes), buffer)
 		require.NoError(t, err)
 		_, err = d.Decompress(src, kind)
 		require.ErrorIs(t, err, errTooLarge)
@@ -125,14 +125,14 @@ func TestInputBuffer(t *testing.T) {
 	held, err := first.Decompress(large, kind)
 	require.NoError(t, err, "alone")
 	_, err = second.Decompress(small, kind)
-	require.ErrorIs(t, err, errNoRoom)
+	require.ErrorIs(t, err, errBufferFull)
 	runtime.KeepAlive(&held[0])
 	held = nil
 	for {
 		if _, err = second.Decompress(large, kind); err == nil {
 			break
 		}
-		require.ErrorIs(t, err, errNoRoom)
+		require.ErrorIs(t, err, errBufferFull)
 		require.NoError(t, t.Context().Err())
 	}
 	buffer.force()

@@ -38,8 +38,8 @@
 //   - An offset counts only for the topic that it was committed for: Session.checkAssigned (inputs.go).
 //   - Keys stay where they are: partitioner and Session.confirm (partitions.go).
 //   - No automatic offset reset, read_committed always: Session.options (options.go).
-//   - What was aborted is what the markers say, not what the broker lists: Session.hold (stable.go).
-//   - What is committed is what was processed: offsets.Tracker and transaction.settle (stable.go).
+//   - What was aborted is what the markers say, not what the broker lists: Session.hold (held.go).
+//   - What is committed is what was processed: offsets.Tracker and transaction.rewriteOffsets (held.go).
 //   - Who was really fenced by another instance stops; who only timed out goes on: Session.replace (recover.go).
 //   - What to do on which Kafka error is said once: the table actions (errors.go).
 //

@@ -18,7 +18,7 @@ func (t *transaction) inDoubt(ctx context.Context, cause error) error {
 	s := t.s
 	t.cause = cause
 	if s.act(cause, actReplace) == actStop {
-		return s.stop("commit", t.settled(ctx), cause)
+		return s.stop("commit", t.outcomeNow(ctx), cause)
 	}
 	t.askCoordinator(ctx)
 	return t.conclude(ctx, cause)
@@ -29,15 +29,15 @@ func (t *transaction) conclude(ctx context.Context, cause error) error {
 	s := t.s
 	err := s.replace(ctx, cause, t)
 	switch {
-	case t.decided == Committed: // if there is no new client, the next call says so
+	case t.phase.outcome() == Committed: // if there is no new client, the next call says so
 		s.cfg.Logger.Info("the answer to a commit was lost; the transaction is committed", "transactional_id", s.cfg.TransactionalID, "txn", s.txn, "err", cause)
 		return nil
 	case err == nil:
-		return &Error{Op: "commit", Outcome: t.decided, Next: PollAgain, Err: cause}
-	case t.decided == Unknown && errors.Is(err, ErrFenced):
-		err.Outcome = t.settled(ctx)
+		return &Error{Op: "commit", Outcome: t.phase.outcome(), Next: PollAgain, Err: cause}
+	case t.phase.outcome() == Unknown && errors.Is(err, ErrFenced):
+		err.Outcome = t.outcomeNow(ctx)
 	default:
-		err.Outcome = t.decided
+		err.Outcome = t.phase.outcome()
 	}
 	err.Op = "commit"
 	return err
@@ -53,8 +53,8 @@ func (t *transaction) notCommitted(ctx context.Context) error {
 	defer cancel()
 	stable, err := s.stableOffsets(bounded, t.batch.next)
 	if err == nil && !stable.Covers(t.batch.next) {
-		t.decide(Aborted)
-		_ = s.client.noteEpoch(bounded) // unknown, a fence is taken for another instance's
+		t.advance(offsetsAborted)
+		_ = s.client.noteEpoch(bounded) // without the epoch, a fence is treated as another instance's
 		if s.isReplaced(bounded, t.member) {
 			return s.stop("commit", Aborted, fmt.Errorf("%w, or with the same instance id (%s): %w", ErrFenced, s.cfg.InstanceID, kerr.UnknownMemberID))
 		}
@@ -78,8 +78,7 @@ func (t *transaction) askCoordinator(ctx context.Context) {
 		return
 	}
 	if outcome, decided := outcomeOf(d.State); decided {
-		t.ended = true
-		t.decide(outcome)
+		t.advance(coordinatorSays(outcome))
 	}
 }
 
@@ -106,27 +105,27 @@ func (s *Session) describeTransaction(ctx context.Context) (d kadm.DescribedTran
 	return d, err
 }
 
-// resolve asks the group's offsets, after the transaction has been decided, how.
+// resolve asks the group's offsets how the transaction ended, after the coordinator has decided it.
 func (t *transaction) resolve(ctx context.Context) error {
 	t.s.to(Resolving, t.cause)
 	stable, err := t.s.stableOffsets(ctx, t.batch.next)
 	if err != nil {
 		return err
 	}
-	t.decide(t.outcome(stable))
-	t.resolved = true
+	t.advance(offsetsSay(t.outcomeIn(stable)))
 	return nil
 }
 
-// outcome reads from the group's offsets what became of the transaction, which commits all or nothing. Its own offsets
-// carry its mark: all of them there means committed. One before its offset, or at it under another mark, means aborted.
-// What is left are offsets of another member that has gone on from there: it may have begun behind this transaction, or
-// have processed the same records after it was aborted. They are processed once, and by whom is not known.
-func (t *transaction) outcome(stable groupOffsets) Outcome {
+// outcomeIn reads from the group's offsets what became of the transaction, which commits all or nothing. The transaction's
+// offsets carry its tag: it is committed if all of them are there. It is aborted if one offset is lower, or equal under
+// another tag. Otherwise they are offsets of another member that continued from there: that member may have begun after
+// this transaction, or have processed the same records after this transaction was aborted. The records are processed once,
+// but it is not known by which member.
+func (t *transaction) outcomeIn(stable groupOffsets) Outcome {
 	outcome := Committed
 	for p, want := range t.batch.next {
 		switch at := stable[p]; {
-		case at.Offset < want.Offset, at.Offset == want.Offset && at.mark != t.markOf(p.Topic):
+		case at.Offset < want.Offset, at.Offset == want.Offset && at.tag != t.tagFor(p.Topic):
 			return Aborted
 		case at.Offset > want.Offset:
 			outcome = Unknown
@@ -135,13 +134,13 @@ func (t *transaction) outcome(stable groupOffsets) Outcome {
 	return outcome
 }
 
-// settled says, without taking the transactional id back, what became of the transaction of a session that stops.
-func (t *transaction) settled(ctx context.Context) Outcome {
+// outcomeNow returns what became of the transaction of a session that stops, without taking the transactional id back.
+func (t *transaction) outcomeNow(ctx context.Context) Outcome {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	stable, err := t.s.stableOffsets(bounded, t.batch.next)
 	if err != nil {
 		return Unknown
 	}
-	return t.outcome(stable)
+	return t.outcomeIn(stable)
 }

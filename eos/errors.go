@@ -13,26 +13,36 @@ import (
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// Outcome says what became of a batch: of its output records and its input's offsets alike.
+// Outcome says what became of a batch: of its output records and its input's offsets alike. The zero value, Unknown, claims nothing.
 type Outcome int
 
 const (
-	// Aborted means: no read_committed reader will ever see an output of this batch; its input will be polled again.
-	Aborted Outcome = iota
+	// Unknown means: the answer was lost and the brokers could not be asked. They know: the next Open with the same ids
+	// continues from the offsets that they have, and nothing is lost or doubled.
+	Unknown Outcome = iota
 	// Committed means: output and offsets are committed.
 	Committed
-	// Unknown means: the answer was lost and the brokers could not be asked. They know: the next Open with the same ids goes
-	// on from where they stand, and nothing is lost or doubled.
-	Unknown
-	// Unchanged means: the call was refused and did nothing. The batch is what it was before: committed or aborted or unknown, as its own Commit
-	// said; out, and to be committed; or given back by a Poll. So it is with ErrMisuse (a second Commit of a batch, a Commit of an older one, calls that overlap), and with
-	// a Commit after the session has stopped of a batch that was not out then. No transaction ends like this.
-	Unchanged
+	// Aborted means: no read_committed reader will ever see an output of this batch; its input will be polled again.
+	Aborted
+	// NotAttempted means: the call did nothing to any batch. It is the outcome of a failed Open, of ErrMisuse (a second
+	// Commit of a batch, a Commit of an older one, calls that overlap), and of a call on a stopped session about a batch
+	// that was not out when the session stopped. The batch is still what it was before the call: committed, aborted or
+	// unknown, as its own Commit reported; out, and waiting for its Commit; or given back by a Poll. No transaction ends
+	// with this outcome.
+	NotAttempted
 )
 
-// String returns the outcome as one word.
+// String returns the outcome in one or two words, and "Outcome(n)" for a value that is none of the constants.
 func (o Outcome) String() string {
-	return [...]string{"aborted", "committed", "unknown", "unchanged"}[o]
+	return nameOf("Outcome", int(o), "unknown", "committed", "aborted", "not attempted")
+}
+
+// nameOf returns names[value], or the type with the number where value has no name.
+func nameOf(kind string, value int, names ...string) string {
+	if value < 0 || value >= len(names) {
+		return fmt.Sprintf("%s(%d)", kind, value)
+	}
+	return names[value]
 }
 
 // Next says what the caller of a failed operation does next.
@@ -47,15 +57,16 @@ const (
 	Reopen
 )
 
-// String returns the advice in words.
-func (n Next) String() string { return [...]string{"stop", "poll again", "reopen"}[n] }
+// String returns the advice in words, and "Next(n)" for a value that is none of the constants.
+func (n Next) String() string { return nameOf("Next", int(n), "stop", "poll again", "reopen") }
 
-// Error is the one error type of this package. A nil error of Commit means committed; anything else is an Error that
-// says what became of the data and what to do.
+// Error is what every call of a session returns when it fails; its cause is one of the errors below. A nil error of Commit
+// means committed; anything else is an Error that says what became of the data and what to do.
 type Error struct {
 	// Op is the operation that failed: open, poll, commit or close.
 	Op string
-	// Outcome is what became of the batch: that of the Commit, or the one that was out.
+	// Outcome is what became of the batch: of Commit's batch, or of the batch that was out. It is NotAttempted where the call
+	// did nothing to a batch.
 	Outcome Outcome
 	// Next is what to do.
 	Next Next
@@ -68,7 +79,7 @@ func (e *Error) Error() string {
 	switch {
 	case e.Op != "commit":
 		return fmt.Sprintf("%s: %v", e.Op, e.Err)
-	case e.Outcome == Unchanged:
+	case e.Outcome == NotAttempted:
 		return fmt.Sprintf("commit: %v; nothing was done, and the batch is what it was", e.Err)
 	}
 	return fmt.Sprintf("commit: %v; the batch is %s", e.Err, e.Outcome)
@@ -82,8 +93,8 @@ var (
 	ErrFenced = errors.New("fenced by another instance with the same transactional id")
 	// ErrClosed is the cause when a session is used after Close.
 	ErrClosed = errors.New("the session is closed")
-	// ErrMisuse is the cause when a session is called out of order or by two goroutines at once. The session and its batches stay as
-	// they were (Unchanged).
+	// ErrMisuse is the cause when a session is called out of order or by two goroutines at once. The call does nothing
+	// (NotAttempted): the session and its batches stay as they were.
 	ErrMisuse = errors.New("wrong use of the session")
 	// ErrUnsupported is the cause when brokers are too old to make exactly-once hold (before 2.5).
 	ErrUnsupported = errors.New("these brokers cannot do it")
@@ -150,12 +161,12 @@ func (s *Session) act(err error, unknown action) action {
 	if s.client == nil || !errors.Is(err, kerr.SaslAuthenticationFailed) {
 		return actionFor(err, unknown)
 	}
-	if s.refused.IsZero() {
-		s.refused = time.Now()
+	if s.authFailedSince.IsZero() {
+		s.authFailedSince = time.Now()
 		s.cfg.Logger.Warn("the brokers refuse the credentials; nothing is lost, it is tried again for some time: is the password being changed?",
 			"transactional_id", s.cfg.TransactionalID, "patience", refusalPatience, "err", err)
 	}
-	if time.Since(s.refused) > refusalPatience {
+	if time.Since(s.authFailedSince) > refusalPatience {
 		return actStop
 	}
 	return actReplace

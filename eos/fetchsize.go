@@ -7,14 +7,14 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/internal/stable"
+	"github.com/eos-pipe/eos-pipe/internal/isolation"
 )
 
 // fetchSize keeps what the client asks of each broker at once to what there is room for: a fetch of records without content takes 24
 // times its bytes in memory, and one that is compressed much more. It is a hook of the client, and learns from what was fetched.
 type fetchSize struct {
-	most int64 // for one fetch
-	room int64 // for what comes of one fetch
+	most     int64 // for one fetch
+	capacity int64 // for what comes of one fetch
 
 	wire, memory atomic.Int64 // of what was fetched since the last look
 
@@ -34,14 +34,14 @@ const (
 
 // newFetchSize returns the sizes for a client that fetches of so many brokers.
 func newFetchSize(most int, buffer *InputBuffer, brokers int) *fetchSize {
-	f := &fetchSize{most: int64(most), room: buffer.max / buffer.sessions / int64(max(brokers, 1)), expansion: firstExpansion}
+	f := &fetchSize{most: int64(most), capacity: buffer.max / buffer.sessions / int64(max(brokers, 1)), expansion: firstExpansion}
 	f.now = f.size()
 	return f
 }
 
 // size is what to ask for. The caller holds mu, but for the first time.
 func (f *fetchSize) size() int64 {
-	size := min(max(int64(float64(f.room)/f.expansion), leastFetch), f.most)
+	size := min(max(int64(float64(f.capacity)/f.expansion), leastFetch), f.most)
 	if f.pace > 0 {
 		size = min(size, int64(f.pace))
 	}
@@ -51,7 +51,7 @@ func (f *fetchSize) size() int64 {
 // OnFetchBatchRead implements kgo.HookFetchBatchRead.
 func (f *fetchSize) OnFetchBatchRead(_ kgo.BrokerMetadata, _ string, _ int32, m kgo.FetchBatchMetrics) {
 	f.wire.Add(int64(m.CompressedBytes))
-	f.memory.Add(int64(m.UncompressedBytes) + int64(m.NumRecords)*stable.RecordBytes)
+	f.memory.Add(int64(m.UncompressedBytes) + int64(m.NumRecords)*isolation.RecordBytes)
 }
 
 // headers is told how much memory the headers of records take that were fetched.

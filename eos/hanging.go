@@ -68,14 +68,14 @@ func (c *client) watchOpen() {
 }
 
 // comeTo returns the partitions that the client has, and where it has come to in each.
-func (c *client) comeTo() (at offsets.Set, asked map[offsets.Partition]ending) {
+func (c *client) comeTo() (at offsets.Set, asked map[offsets.Partition]dueMarker) {
 	cl := c.gts.Client()
-	at, asked = offsets.Set{}, map[offsets.Partition]ending{}
+	at, asked = offsets.Set{}, map[offsets.Partition]dueMarker{}
 	for _, known := range []map[string]map[int32]kgo.EpochOffset{cl.CommittedOffsets(), cl.UncommittedOffsets()} {
 		for topic, partitions := range known {
 			for number, o := range partitions {
 				p := offsets.Partition{Topic: topic, Number: number}
-				at[p], asked[p] = offsets.NewPosition(max(o.Offset, at[p].Offset)), ending{}
+				at[p], asked[p] = offsets.NewPosition(max(o.Offset, at[p].Offset)), dueMarker{}
 			}
 		}
 	}

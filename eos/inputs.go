@@ -52,8 +52,8 @@ func (in *inputs) add(topic string, found input) {
 	in.topics[topic] = found
 }
 
-// markSuffix is what the marks of the topic's offsets end with: its id as Kafka's tools print it, or nothing if it has none.
-func (in *inputs) markSuffix(topic string) string {
+// tagSuffix is what the marks of the topic's offsets end with: its id as Kafka's tools print it, or nothing if it has none.
+func (in *inputs) tagSuffix(topic string) string {
 	known, _ := in.get(topic)
 	if known.id == (kadm.TopicID{}) {
 		return ""
@@ -110,7 +110,7 @@ func (s *Session) refuseOtherTopics(got groupOffsets) error {
 	var others []string
 	for p, o := range got {
 		known, _ := s.inputs.get(p.Topic)
-		marked := mark.FindStringSubmatch(o.mark)
+		marked := offsetTag.FindStringSubmatch(o.tag)
 		if o.Offset >= 0 && marked != nil && marked[1] != "" && known.id != (kadm.TopicID{}) && marked[1] != idText(known.id) {
 			others = append(others, fmt.Sprintf("%s=%d of the topic with id %s, where the id is %s now", p, o.Offset, marked[1], idText(known.id)))
 		}

@@ -37,7 +37,7 @@ const markersPatience = 2 * time.Second
 var errMarkers = fmt.Errorf("%w: the brokers have not written all markers of the transaction before; they are written again", errDiscarded)
 
 // ending is how a transaction has ended in a partition.
-type ending struct {
+type dueMarker struct {
 	commit bool
 	last   int64 // the offset of its last record there; unknownOffset if an answer was lost
 	// behind is set when an aborted transaction may have written behind it: its answers were lost, or nothing was sent.
@@ -51,7 +51,7 @@ type dueMarkers struct {
 	check sync.Mutex // one check at a time
 
 	mu      sync.Mutex
-	outputs map[offsets.Partition]ending
+	outputs map[offsets.Partition]dueMarker
 	inputs  offsets.Set // what the last transaction that came so far committed, or would have; nil: nothing is due
 	commit  bool        // whether it committed them
 	ends    uint64      // how many transactions have ended: what was asked before the newest one says nothing of it
@@ -62,10 +62,10 @@ func (d *dueMarkers) committed(outputs map[offsets.Partition]int64, inputs offse
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.outputs == nil {
-		d.outputs = map[offsets.Partition]ending{}
+		d.outputs = map[offsets.Partition]dueMarker{}
 	}
 	for p, last := range outputs {
-		d.outputs[p] = ending{commit: true, last: last}
+		d.outputs[p] = dueMarker{commit: true, last: last}
 	}
 	d.inputs, d.commit = inputs, true
 	d.ends++
@@ -77,7 +77,7 @@ func (d *dueMarkers) aborted(outputs map[offsets.Partition]int64, inputs offsets
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.outputs == nil {
-		d.outputs = map[offsets.Partition]ending{}
+		d.outputs = map[offsets.Partition]dueMarker{}
 	}
 	for p, last := range outputs {
 		before, due := d.outputs[p]
@@ -86,7 +86,7 @@ func (d *dueMarkers) aborted(outputs map[offsets.Partition]int64, inputs offsets
 			d.outputs[p] = before
 			continue
 		}
-		d.outputs[p] = ending{last: last}
+		d.outputs[p] = dueMarker{last: last}
 	}
 	if len(d.inputs) == 0 {
 		d.inputs, d.commit = inputs, false
@@ -96,7 +96,7 @@ func (d *dueMarkers) aborted(outputs map[offsets.Partition]int64, inputs offsets
 
 // dueNow is what is due at one time.
 type dueNow struct {
-	outputs map[offsets.Partition]ending
+	outputs map[offsets.Partition]dueMarker
 	inputs  offsets.Set
 	commit  bool
 	ends    uint64
@@ -124,7 +124,7 @@ func (d *dueMarkers) seen(p offsets.Partition, asked dueNow) {
 		return
 	}
 	if d.outputs[p].behind {
-		d.outputs[p] = ending{last: unknownOffset}
+		d.outputs[p] = dueMarker{last: unknownOffset}
 		return
 	}
 	delete(d.outputs, p)
@@ -255,7 +255,7 @@ func (s *Session) lookForOffsets(ctx context.Context, asked dueNow) (missing []s
 }
 
 // listEnds returns the last stable offsets and the ends of these partitions; those of topics that are gone are not there.
-func (s *Session) listEnds(ctx context.Context, of map[offsets.Partition]ending) (stable, ends map[offsets.Partition]int64, err error) {
+func (s *Session) listEnds(ctx context.Context, of map[offsets.Partition]dueMarker) (stable, ends map[offsets.Partition]int64, err error) {
 	seen := map[string]bool{}
 	var topics []string
 	for p := range of {

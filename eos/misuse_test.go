@@ -18,7 +18,7 @@ func requireOutcome(t *testing.T, want eos.Outcome, cause, err error) {
 	var e *eos.Error
 	require.ErrorAs(t, err, &e)
 	require.Equal(t, want, e.Outcome, "%v", err)
-	if want == eos.Unchanged && e.Op == "commit" {
+	if want == eos.NotAttempted && e.Op == "commit" {
 		require.ErrorContains(t, err, "nothing was done, and the batch is what it was")
 	}
 }
@@ -32,23 +32,23 @@ func TestMisuseChangesNothing(t *testing.T) {
 	cfg.MaxRecords = 30
 	s := b.open(cfg)
 	commit := func(batch eos.Batch) error { return s.Commit(t.Context(), batch, copyOf(batch)) }
-	requireOutcome(t, eos.Unchanged, eos.ErrMisuse, commit(eos.Batch{}))
+	requireOutcome(t, eos.NotAttempted, eos.ErrMisuse, commit(eos.Batch{}))
 	first, err := s.Poll(t.Context())
 	require.NoError(t, err)
 	second, err := s.Poll(t.Context()) // gives the first back
 	require.NoError(t, err)
-	requireOutcome(t, eos.Unchanged, eos.ErrMisuse, commit(first))
-	requireOutcome(t, eos.Unchanged, eos.ErrMisuse, commit(eos.Batch{}))
+	requireOutcome(t, eos.NotAttempted, eos.ErrMisuse, commit(first))
+	requireOutcome(t, eos.NotAttempted, eos.ErrMisuse, commit(eos.Batch{}))
 	require.NoError(t, commit(second), "it was out all the while")
-	requireOutcome(t, eos.Unchanged, eos.ErrMisuse, commit(second)) // it is committed, and not aborted
+	requireOutcome(t, eos.NotAttempted, eos.ErrMisuse, commit(second)) // it is committed, and not aborted
 	ctx, cancel := context.WithCancel(t.Context())
 	third, err := s.Poll(ctx)
 	require.NoError(t, err)
-	requireOutcome(t, eos.Unchanged, eos.ErrMisuse, commit(second))
+	requireOutcome(t, eos.NotAttempted, eos.ErrMisuse, commit(second))
 	cancel()
 	_, err = s.Poll(ctx) // gives the third back
 	require.ErrorIs(t, err, context.Canceled)
-	requireOutcome(t, eos.Unchanged, eos.ErrMisuse, commit(third))
+	requireOutcome(t, eos.NotAttempted, eos.ErrMisuse, commit(third))
 	require.Empty(t, run(t, s, 90-len(second.Records)))
 	b.requireOnce(90)
 }
@@ -66,12 +66,12 @@ func TestOverlappingCallsChangeNothing(t *testing.T) {
 	go func() { done <- s.Commit(t.Context(), batch, copyOf(batch)) }()
 	<-held.Reached() // it is committed, and the answer on its way
 	_, err = s.Poll(t.Context())
-	requireOutcome(t, eos.Unchanged, eos.ErrMisuse, err)
-	requireOutcome(t, eos.Unchanged, eos.ErrMisuse, s.Commit(t.Context(), batch, copyOf(batch)))
-	requireOutcome(t, eos.Unchanged, eos.ErrMisuse, s.Close(t.Context()))
+	requireOutcome(t, eos.NotAttempted, eos.ErrMisuse, err)
+	requireOutcome(t, eos.NotAttempted, eos.ErrMisuse, s.Commit(t.Context(), batch, copyOf(batch)))
+	requireOutcome(t, eos.NotAttempted, eos.ErrMisuse, s.Close(t.Context()))
 	held.Release()
 	require.NoError(t, <-done)
-	requireOutcome(t, eos.Unchanged, eos.ErrMisuse, s.Commit(t.Context(), batch, copyOf(batch)))
+	requireOutcome(t, eos.NotAttempted, eos.ErrMisuse, s.Commit(t.Context(), batch, copyOf(batch)))
 	require.Empty(t, run(t, s, 30-len(batch.Records)))
 	b.requireOnce(30)
 }
@@ -89,12 +89,12 @@ func TestCommitAfterClose(t *testing.T) {
 	out, err := s.Poll(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, s.Close(t.Context()))
-	requireOutcome(t, eos.Unchanged, eos.ErrClosed, s.Commit(t.Context(), committed, copyOf(committed)))
+	requireOutcome(t, eos.NotAttempted, eos.ErrClosed, s.Commit(t.Context(), committed, copyOf(committed)))
 	requireOutcome(t, eos.Aborted, eos.ErrClosed, s.Commit(t.Context(), out, copyOf(out)))
 	s = b.open(cfg)
 	require.Empty(t, run(t, s, 90-len(committed.Records)))
 	require.NoError(t, s.Close(t.Context()))
 	_, err = s.Poll(t.Context())
-	requireOutcome(t, eos.Unchanged, eos.ErrClosed, err) // no batch was out
+	requireOutcome(t, eos.NotAttempted, eos.ErrClosed, err) // no batch was out
 	b.requireOnce(90)
 }

@@ -26,12 +26,10 @@ const (
 	Stopped                 // the session is closed, fenced or failed for good
 )
 
-// String returns the state's name.
+// String returns the state's name, and "State(n)" for a value that is none of the constants.
 func (s State) String() string {
-	return [...]string{
-		"starting", "polling", "preparing", "in_txn", "flushing",
-		"committing", "aborting", "replacing", "resolving", "stopped",
-	}[s]
+	return nameOf("State", int(s), "starting", "polling", "preparing", "in_txn", "flushing",
+		"committing", "aborting", "replacing", "resolving", "stopped")
 }
 
 // Transition is one edge of the state machine.

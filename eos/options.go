@@ -87,8 +87,8 @@ func (s *Session) connection(more ...kgo.Opt) []kgo.Opt {
 	return append(opts, s.cfg.Client...)
 }
 
-// refused are options that would break the guarantee when they are switched on, each with the reason.
-var refused = []struct {
+// forbidden are options that would break the guarantee when they are switched on, each with the reason.
+var forbidden = []struct {
 	option any
 	name   string
 	reason string
@@ -123,7 +123,7 @@ func (s *Session) checkOptions() error {
 	if s.cfg.GroupProtocol == ConsumerProtocol && assignor(cl) == nil {
 		faults = append(faults, errors.New("the franz-go option Balancers is refused: with the consumer protocol the brokers assign, uniform (a sticky balancer) or range"))
 	}
-	for _, r := range refused {
+	for _, r := range forbidden {
 		if values := cl.OptValues(r.option); len(values) > 0 && isTrue(values) {
 			faults = append(faults, fmt.Errorf("the franz-go option %s is refused: %s", r.name, r.reason))
 		}

@@ -165,7 +165,7 @@ func (c *partitionCount) forget() {
 }
 
 // refusal returns why the partitioner has refused a record for topic, or nil if it has not.
-func (c *partitionCounts) refusal(topic string) error {
+func (c *partitionCounts) mismatch(topic string) error {
 	if was, now := c.of(topic).other(); now > 0 {
 		return &PartitionsChangedError{Topic: topic, Was: was, Now: now}
 	}

@@ -48,52 +48,52 @@ func PassedOver(r *kgo.Record) *PassedOverError {
 }
 
 // refusals are the batches that the decompressor has found too large, and what it gives for those of them that are passed over.
-type refusals struct {
+type oversized struct {
 	mu     sync.Mutex
-	newest map[int]uint64               // by its size, the hash of a batch that was refused
-	of     map[offsets.Partition]refuse // the batch that was refused in each partition
-	stand  []byte                       // the record that stands for the batch of hash, once
+	newest map[int]uint64                       // by its size, the hash of a batch that was refused
+	of     map[offsets.Partition]oversizedBatch // the batch that was refused in each partition
+	stand  []byte                               // the record that stands for the batch of hash, once
 	hash   uint64
 }
 
-type refuse struct {
+type oversizedBatch struct {
 	hash uint64
 	size int
 }
 
-var refusalSeed = maphash.MakeSeed()
+var batchHashSeed = maphash.MakeSeed()
 
-// standsMark is the header of a record that stands for a batch, until it is handed out: nobody else can know it.
-var standsMark = rand.Text()
+// placeholderHeader is the header of a record that stands for a batch, until it is handed out: nobody else can know it.
+var placeholderHeader = rand.Text()
 
 // refused returns what stands for src, or notes that it was refused.
-func (x *refusals) refused(src []byte) ([]byte, error) {
+func (x *oversized) replacement(src []byte) ([]byte, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	hash := maphash.Bytes(refusalSeed, src)
+	hash := maphash.Bytes(batchHashSeed, src)
 	if record := x.stand; record != nil && hash == x.hash {
 		x.stand = nil
 		return record, nil
 	}
 	if x.newest == nil {
-		x.newest, x.of = map[int]uint64{}, map[offsets.Partition]refuse{}
+		x.newest, x.of = map[int]uint64{}, map[offsets.Partition]oversizedBatch{}
 	}
 	x.newest[len(src)] = hash
 	return nil, errTooLarge
 }
 
 // OnFetchBatchRead implements kgo.HookFetchBatchRead: it is called after each batch, and tells in which partition the one stands that was refused.
-func (x *refusals) OnFetchBatchRead(_ kgo.BrokerMetadata, topic string, partition int32, m kgo.FetchBatchMetrics) {
+func (x *oversized) OnFetchBatchRead(_ kgo.BrokerMetadata, topic string, partition int32, m kgo.FetchBatchMetrics) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if hash, ok := x.newest[m.CompressedBytes]; ok && m.NumRecords == 0 {
-		x.of[offsets.Partition{Topic: topic, Number: partition}] = refuse{hash, m.CompressedBytes}
+		x.of[offsets.Partition{Topic: topic, Number: partition}] = oversizedBatch{hash, m.CompressedBytes}
 		delete(x.newest, m.CompressedBytes)
 	}
 }
 
 // passOver has a record stand for a batch the next time that it comes, in the place of its refusal.
-func (x *refusals) passOver(batch *kgo.ErrDecompressTooLarge) (*PassedOverError, bool) {
+func (x *oversized) passOver(batch *kgo.ErrDecompressTooLarge) (*PassedOverError, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	p := offsets.Partition{Topic: batch.Topic, Number: batch.Partition}
@@ -106,7 +106,7 @@ func (x *refusals) passOver(batch *kgo.ErrDecompressTooLarge) (*PassedOverError,
 	body = binary.AppendVarint(body, batch.NextOffset-1-batch.Offset)
 	body = binary.AppendVarint(binary.AppendVarint(body, none), none) // key and value
 	body = binary.AppendVarint(body, 1)                               // header
-	body = append(binary.AppendVarint(body, int64(len(standsMark))), standsMark...)
+	body = append(binary.AppendVarint(body, int64(len(placeholderHeader))), placeholderHeader...)
 	body = binary.AppendVarint(body, none)
 	x.stand, x.hash = append(binary.AppendVarint(nil, int64(len(body))), body...), r.hash
 	return &PassedOverError{Partition: p, From: batch.Offset, To: batch.NextOffset - 1, Bytes: r.size}, true
@@ -172,7 +172,7 @@ func (t tells) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, e
 	switch {
 	case codec == kgo.CodecNone:
 		return src, nil
-	case maphash.Bytes(refusalSeed, src) == t.hash:
+	case maphash.Bytes(batchHashSeed, src) == t.hash:
 		return nil, kgo.ErrMaxDecompress
 	}
 	return t.decompress(src, codec)
@@ -180,8 +180,8 @@ func (t tells) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, e
 
 // tellsOf returns a decompressor that tells of the batch that was refused in p.
 func (d *decompressor) tellsOf(p offsets.Partition) tells {
-	d.refusals.mu.Lock()
-	defer d.refusals.mu.Unlock()
+	d.oversized.mu.Lock()
+	defer d.oversized.mu.Unlock()
 	return tells{d, d.of[p].hash}
 }
 
@@ -215,7 +215,7 @@ const onlyOverTime = 5 * time.Second
 
 // standsFor notes in r for which batch it stands, if it does. One of another batch than the session knows is an error: it is read again.
 func (s *Session) standsFor(p offsets.Partition, r *kgo.Record) error {
-	if len(r.Headers) != 1 || r.Headers[0].Key != standsMark {
+	if len(r.Headers) != 1 || r.Headers[0].Key != placeholderHeader {
 		return nil
 	}
 	over := s.over

@@ -30,17 +30,18 @@ func compilePattern(pattern string) (*regexp.Regexp, error) {
 	return regexp.Compile(`^(?:` + pattern + `)$`)
 }
 
-// Inputs returns which of the topics of a cluster a session would read, sorted: those that are named, and those that match the pattern. Topics
-// that are internal to Kafka and the session's own Outputs are never among the latter.
-func (c Config) Inputs(all kadm.TopicDetails) ([]string, error) {
+// Inputs returns the topics that a session with this configuration would read, sorted: Topics, and of the named topics those
+// that match TopicPattern and are not among Outputs. topics are the names of the cluster's topics, without those internal to
+// Kafka. The error says what is wrong with TopicPattern. It asks no broker, and any goroutine may call it.
+func (c Config) Inputs(topics []string) ([]string, error) {
 	pattern, err := compilePattern(c.TopicPattern)
 	if err != nil {
 		return nil, err
 	}
 	inputs := slices.Clone(c.Topics)
-	for _, topic := range all {
-		if isMatch(pattern, topic.Topic) && !topic.IsInternal && topic.Err == nil && !slices.Contains(c.Outputs, topic.Topic) && !slices.Contains(inputs, topic.Topic) {
-			inputs = append(inputs, topic.Topic)
+	for _, topic := range topics {
+		if isMatch(pattern, topic) && !slices.Contains(c.Outputs, topic) && !slices.Contains(inputs, topic) {
+			inputs = append(inputs, topic)
 		}
 	}
 	slices.Sort(inputs)
@@ -81,7 +82,7 @@ func (s *Session) listMatches(ctx context.Context) (all kadm.TopicDetails, found
 	if all, err = s.ask.Topics(ctx); err != nil {
 		return nil, nil, fmt.Errorf("ask for all topics: %w", err)
 	}
-	found, err = s.cfg.Inputs(all)
+	found, err = s.cfg.Inputs(cluster.Readable(all))
 	return all, found, err
 }
 

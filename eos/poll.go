@@ -10,57 +10,62 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/internal/cluster"
-	"github.com/eos-pipe/eos-pipe/internal/stable"
+	"github.com/eos-pipe/eos-pipe/internal/isolation"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
 // Batch is what one Poll hands out, and what one transaction processes.
 type Batch struct {
 	// Records are the input records, those of one partition in their order. They belong to the caller, who may change
-	// them and hand them to Commit as outputs: that saves a good part of the work. Records may be empty: then the
-	// batch only passes over control records and is to be committed like any other.
+	// them and hand them to Commit as outputs: that saves a good part of the work. Records may be empty: the batch then
+	// only passes over control records, and must be committed like any other.
 	Records []*kgo.Record
 	// Bytes is the size of the records' keys and values.
 	Bytes int
 
-	most   int  // records, for this poll
-	weight int  // Bytes, and what the headers take
-	noRoom bool // some of the input was not decompressed because the InputBuffer is full
-
 	id   uint64
-	from offsets.Set // of the first record of each partition
-	next offsets.Set // behind the last record of each partition
+	from offsets.Set // the position of the first record of each partition
+	next offsets.Set // the position after the last record of each partition
 }
 
-// Offsets returns, for each partition of the batch, the position behind it: what a Commit of it commits.
+// Offsets returns, for each partition of the batch, the position after its last record: what a Commit of the batch commits.
 func (b Batch) Offsets() offsets.Set { return b.next.Clone() }
+
+// gathering is a batch that a poll is still filling.
+type gathering struct {
+	Batch
+	limit  int  // how many records it may have
+	weight int  // Bytes, and the memory that the headers take
+	isFull bool // some of the input was not decompressed because the InputBuffer is full
+}
 
 // Poll waits for records and hands out a batch of them, bounded by Config.MaxRecords, MaxBytes and MaxAge. No
 // transaction is open while it waits, nor while the caller works on the batch.
 //
-// Records of a transaction are handed out when the marker that ends it has been fetched, and never if that says abort: the brokers' lists of
-// aborted transactions may be incomplete (see internal/stable).
+// Records of a transaction are handed out when the marker that ends it has been fetched, and never if the marker says abort: the
+// brokers' lists of aborted transactions may be incomplete (see internal/isolation).
 //
-// A batch that was not committed comes again: Poll first goes back to the committed offsets. While a batch is out,
-// the group waits with rebalancing, up to the larger of session and transaction timeout.
+// A batch that was not committed comes again: Poll first rewinds to the committed offsets. While a batch is out, the group waits
+// with rebalancing, up to the larger of session and transaction timeout.
 //
-// Poll returns ctx.Err() when ctx ends, and the session stays as it is; only if it is taking a new client just then, it stops, with Reopen. Any other error is an *Error that says whether
-// to go on; records that are gone from the log (LostOffsetsError) or damaged in it (UnreadableError) are never passed over.
+// Poll returns ctx.Err() when ctx ends, and the session stays as it is. Only if the session is making a new client just then does
+// it stop, with Reopen. Any other error is an *Error that says whether to continue. Records that are gone from the log
+// (LostOffsetsError) or damaged in it (UnreadableError) are never passed over.
 func (s *Session) Poll(ctx context.Context) (Batch, error) {
 	return s.PollRecords(ctx, s.cfg.MaxRecords)
 }
 
-// PollRecords is Poll with at most so many records, for a caller that could not do with the batch as it was. Less than 1, or more than
-// Config.MaxRecords: that many.
-func (s *Session) PollRecords(ctx context.Context, most int) (Batch, error) {
-	if most < 1 {
-		most = s.cfg.MaxRecords
+// PollRecords is Poll for at most limit records. A limit below 1 or above Config.MaxRecords means Config.MaxRecords. Use it to
+// retry a batch that was too large.
+func (s *Session) PollRecords(ctx context.Context, limit int) (Batch, error) {
+	if limit < 1 {
+		limit = s.cfg.MaxRecords
 	}
 	if err := s.enter("poll", nil); err != nil {
 		return Batch{}, err
 	}
 	defer s.busy.Store(false)
-	if err := s.giveBack(ctx); err != nil {
+	if err := s.rewindPending(ctx); err != nil {
 		return Batch{}, err
 	}
 	for {
@@ -76,7 +81,7 @@ func (s *Session) PollRecords(ctx context.Context, most int) (Batch, error) {
 		if why := s.client.standsStill.Load(); why != nil {
 			s.client.discard(*why)
 		}
-		b, err := s.gather(ctx, s.paced(most))
+		b, err := s.gather(ctx, s.paced(limit))
 		if why := s.client.discarded(); why != nil && ctx.Err() == nil && !isDataLoss(err) {
 			err = why
 		}
@@ -87,11 +92,11 @@ func (s *Session) PollRecords(ctx context.Context, most int) (Batch, error) {
 			}
 		}
 		if err == nil && s.client.rebalanced.Load() {
-			err = s.rewind(ctx) // what came before or after the rebalance is read again, in a transaction that can commit
-			b = Batch{}
+			err = s.rewind(ctx) // records from before and after the rebalance are read again, in a transaction that can commit
+			b = gathering{}
 		}
 		if err == nil && len(b.next) == 0 {
-			s.awaitRoom(ctx, b)
+			s.awaitBuffer(ctx, b)
 			continue
 		}
 		if err != nil {
@@ -100,23 +105,23 @@ func (s *Session) PollRecords(ctx context.Context, most int) (Batch, error) {
 			}
 			continue
 		}
-		s.noRoom, s.failing = time.Time{}, 0
+		s.bufferFullSince, s.failing = time.Time{}, 0
 		s.polled++
 		b.id, s.pending = s.polled, true
 		s.to(Preparing, nil)
-		return b, nil
+		return b.Batch, nil
 	}
 }
 
-// paced returns how many records a batch may have, of which the caller wants so many.
-func (s *Session) paced(most int) int {
+// paced returns how many records a batch may have when the caller wants at most limit.
+func (s *Session) paced(limit int) int {
 	if s.pace > 0 {
-		most = min(most, int(s.pace))
+		limit = min(limit, int(s.pace))
 	}
-	return min(most, s.cfg.MaxRecords)
+	return min(limit, s.cfg.MaxRecords)
 }
 
-// awaitProduce waits while the brokers throttle what is produced: here a rebalance is not kept waiting, and no transaction is open.
+// awaitProduce waits while the brokers throttle what is produced. No rebalance waits for it, and no transaction is open.
 func (s *Session) awaitProduce(ctx context.Context) {
 	ctx, unbind := s.client.bound(ctx)
 	defer unbind()
@@ -125,7 +130,7 @@ func (s *Session) awaitProduce(ctx context.Context) {
 	}
 }
 
-// hear deals with what the client said to the last Poll, whose context had ended: it says most things once.
+// hear handles the error that the client returned to the last Poll, whose context had ended: the client reports most errors once.
 func (s *Session) hear(ctx context.Context) error {
 	err := s.unheard
 	if err == nil {
@@ -135,8 +140,8 @@ func (s *Session) hear(ctx context.Context) error {
 	return s.pollFailed(ctx, err)
 }
 
-// giveBack goes back to the committed offsets if a batch was handed out and not committed.
-func (s *Session) giveBack(ctx context.Context) error {
+// rewindPending rewinds the client if a batch was handed out and not committed.
+func (s *Session) rewindPending(ctx context.Context) error {
 	if !s.pending {
 		return nil
 	}
@@ -150,38 +155,38 @@ func (s *Session) giveBack(ctx context.Context) error {
 	return nil
 }
 
-// rewind sets the client back to what is committed and clears its mark that a rebalance happened. No transaction is
-// open, so nothing is sent, and the end of ctx is no reason to leave the client where it is: it would go on behind the batch.
+// rewind seeks the client to the committed offsets and clears its note that a rebalance happened. No transaction is open, so
+// nothing is sent. The end of ctx does not stop it: the client would continue after the batch.
 func (s *Session) rewind(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
 	defer cancel()
 	s.client.rebalanced.Store(false)
 	_, err := s.client.gts.End(bounded, kgo.TryAbort)
-	s.forget()
+	s.rewound()
 	return err
 }
 
-// gather polls until the batch is full, or it is time to commit it: Config.CommitInterval after the transaction before,
-// and Config.MaxAge after its first record. It hurries when the group waits with a rebalance.
-func (s *Session) gather(ctx context.Context, most int) (Batch, error) {
-	b := Batch{most: most, from: offsets.Set{}, next: offsets.Set{}}
+// gather polls until the batch is full, or it is time to commit it: Config.CommitInterval after the last transaction, and
+// Config.MaxAge after its first record. It returns at once when a rebalance of the group waits for it.
+func (s *Session) gather(ctx context.Context, limit int) (gathering, error) {
+	b := gathering{Batch: Batch{from: offsets.Set{}, next: offsets.Set{}}, limit: limit}
 	ctx, unbind := s.client.bound(ctx)
 	defer unbind()
 	if err := s.take(ctx, &b); err != nil {
 		return b, err
 	}
-	due := s.ended.Add(s.cfg.CommitInterval)
+	due := s.lastEnd.Add(s.cfg.CommitInterval)
 	if aged := time.Now().Add(s.cfg.MaxAge); aged.After(due) {
 		due = aged
 	}
 	waiting, cancel := context.WithDeadline(ctx, due)
 	defer cancel()
 	s.client.hurry.Store(&cancel)
-	for len(b.next) > 0 && s.room(&b) > 0 && !b.noRoom {
+	for len(b.next) > 0 && s.remaining(&b) > 0 && !b.isFull {
 		before := len(b.Records)
 		poll := waiting
 		if waiting.Err() != nil {
-			poll = nil // only what is there already
+			poll = nil // take only what the client has already
 		}
 		if err := s.take(poll, &b); err != nil && !isContext(err) {
 			return b, err
@@ -193,16 +198,16 @@ func (s *Session) gather(ctx context.Context, most int) (Batch, error) {
 	return b, nil
 }
 
-// narrowRecords bounds a batch that is produced in groups, each of which is waited for.
+// narrowRecords bounds a batch whose outputs are flushed in parts (see narrow).
 const narrowRecords = 2000
 
-// room returns how many records the next poll may take so that b stays within its bounds.
-func (s *Session) room(b *Batch) int {
-	most := b.most
-	if s.group > 0 {
-		most = min(most, narrowRecords)
+// remaining returns how many more records b may take without exceeding its bounds.
+func (s *Session) remaining(b *gathering) int {
+	limit := b.limit
+	if s.flushEvery > 0 {
+		limit = min(limit, narrowRecords)
 	}
-	n := most - len(b.Records)
+	n := limit - len(b.Records)
 	left := s.cfg.MaxBytes - b.weight
 	if left <= 0 {
 		return 0
@@ -214,22 +219,23 @@ func (s *Session) room(b *Batch) int {
 	return max(min(n, left/size), min(n, 1))
 }
 
-// take polls once, into b, if nothing that is held has become stable. A nil ctx takes what is there already and does not wait.
-func (s *Session) take(ctx context.Context, b *Batch) error {
+// take fills b with held records that are decided by now; if there are none, it polls the client once. A nil ctx takes what is
+// there already and does not wait.
+func (s *Session) take(ctx context.Context, b *gathering) error {
 	if some, err := s.handOut(b); some || err != nil {
 		return err
 	}
-	most := s.room(b)
+	limit := s.remaining(b)
 	s.watch.asks(s.fetch.asked())
-	fetches := s.client.gts.PollRecords(ctx, most)
-	s.watch.gets(fetches.NumRecords() < most)
+	fetches := s.client.gts.PollRecords(ctx, limit)
+	s.watch.gets(fetches.NumRecords() < limit)
 	var failed, ended error
 	for _, f := range fetches {
 		for _, t := range f.Topics {
 			for i := range t.Partitions {
 				switch err := s.takePartition(t.Topic, &t.Partitions[i], b); {
 				case t.Topic == "" && isContext(err):
-					ended = err // it says nothing, and must not hide what does
+					ended = err // it tells nothing, and must not hide an error that does
 				case err != nil:
 					failed = errors.Join(failed, err)
 				}
@@ -247,7 +253,7 @@ func (s *Session) take(ctx context.Context, b *Batch) error {
 }
 
 // takePartition takes what was fetched of one partition.
-func (s *Session) takePartition(topic string, f *kgo.FetchPartition, b *Batch) error {
+func (s *Session) takePartition(topic string, f *kgo.FetchPartition, b *gathering) error {
 	if len(f.Records) > 0 {
 		p := offsets.Partition{Topic: topic, Number: f.Partition}
 		delete(s.troubles, p)
@@ -256,8 +262,8 @@ func (s *Session) takePartition(topic string, f *kgo.FetchPartition, b *Batch) e
 			if len(r.Headers) == 0 {
 				continue
 			}
-			headers += stable.HeadersBytes(r.Headers)
-			if len(r.Headers) == 1 { // no more, if it stands for a batch
+			headers += isolation.HeadersBytes(r.Headers)
+			if len(r.Headers) == 1 { // a placeholder for a batch has one header
 				if err := s.standsFor(p, r); err != nil {
 					return err
 				}
@@ -271,54 +277,55 @@ func (s *Session) takePartition(topic string, f *kgo.FetchPartition, b *Batch) e
 		s.watch.do(func(x *standstill) { x.excuse(offsets.Partition{Topic: topic, Number: f.Partition}) })
 	}
 	switch {
-	case errors.Is(f.Err, errNoRoom):
-		b.noRoom = true
+	case errors.Is(f.Err, errBufferFull):
+		b.isFull = true
 	case f.Err != nil:
 		return &fetchError{partition: offsets.Partition{Topic: topic, Number: f.Partition}, fetched: f, err: f.Err}
 	}
 	return nil
 }
 
-// roomPatience is how long a session waits for room in the InputBuffer before it goes on without: somebody keeps what was handed out; or,
-// after heldPatience, the session itself holds too much.
+// bufferPatience is how long a session waits for capacity in a full InputBuffer before it continues without: the application keeps
+// records that it was handed. heldPatience is how long it waits before it concludes that it holds too many records itself.
 const (
-	roomPatience = 5 * time.Second
-	heldPatience = 500 * time.Millisecond
+	bufferPatience = 5 * time.Second
+	heldPatience   = 500 * time.Millisecond
 )
 
-// awaitRoom waits a moment if nothing came because the InputBuffer is full: of what other sessions hold, or of what somebody keeps.
-func (s *Session) awaitRoom(ctx context.Context, b Batch) {
-	if !b.noRoom {
+// awaitBuffer waits a moment if no record came because the InputBuffer is full: other sessions use it, or the application keeps
+// records.
+func (s *Session) awaitBuffer(ctx context.Context, b gathering) {
+	if !b.isFull {
 		return
 	}
-	if s.noRoom.IsZero() {
-		s.noRoom = time.Now()
+	if s.bufferFullSince.IsZero() {
+		s.bufferFullSince = time.Now()
 	}
-	waited := time.Since(s.noRoom)
+	waited := time.Since(s.bufferFullSince)
 	if waited >= heldPatience && s.trust() {
-		s.noRoom = time.Time{}
+		s.bufferFullSince = time.Time{}
 		return
 	}
-	if waited < roomPatience {
+	if waited < bufferPatience {
 		s.cfg.InputBuffer.await(ctx, 100*time.Millisecond)
 		return
 	}
-	s.cfg.Logger.Warn("the input buffer is full, and nothing of it is given back; going on without room: does a handler keep what it is given?",
+	s.cfg.Logger.Warn("the input buffer is full, and no memory of it is released; continuing without it: does a handler keep the records that it is given?",
 		"transactional_id", s.cfg.TransactionalID, "used", s.cfg.InputBuffer.Used())
 	s.cfg.InputBuffer.force()
-	s.noRoom = time.Time{}
+	s.bufferFullSince = time.Time{}
 }
 
-// partitionPause is how long a session waits before it takes a new client for an error of a partition, after so many in a row: the error may last, and
-// each new client joins the group.
-func partitionPause(times int) time.Duration {
-	return min(100*time.Millisecond<<min(times, 6), 5*time.Second)
+// partitionPause is how long a session waits before it makes a new client for an error of a partition, after n such errors in a
+// row: the error may last, and each new client joins the group.
+func partitionPause(n int) time.Duration {
+	return min(100*time.Millisecond<<min(n, 6), 5*time.Second)
 }
 
 // errOrder should never be seen: records came out of their order.
 var errOrder = errors.New("records were fetched out of order")
 
-// fetchError is an error that came in the place of records.
+// fetchError is an error that came instead of records.
 type fetchError struct {
 	partition offsets.Partition
 	fetched   *kgo.FetchPartition
@@ -334,12 +341,12 @@ func (e *fetchError) Error() string {
 
 func (e *fetchError) Unwrap() error { return e.err }
 
-// pollFailed decides on an error of a poll: nil means that it is dealt with, and Poll goes on.
+// pollFailed decides on an error of a poll: nil means that it is dealt with, and Poll continues.
 func (s *Session) pollFailed(ctx context.Context, err error) error {
 	s.client.gts.AllowRebalance()
 	switch {
 	case ctx.Err() != nil:
-		s.pending = s.pending || s.tracker.Pending() > 0 // what was gathered meanwhile is read again
+		s.pending = s.pending || s.tracker.Pending() > 0 // records gathered meanwhile are read again
 		if !isContext(err) {
 			s.unheard = err
 		}
@@ -356,7 +363,7 @@ func (s *Session) pollFailed(ctx context.Context, err error) error {
 	}
 	act := s.act(err, actReplay)
 	if failed, ok := errors.AsType[*fetchError](err); ok && failed.partition.Topic != "" && (act == actReplay || act == actReplace) {
-		act = actReplace // kgo does not go on with each partition of which it has told an error
+		act = actReplace // kgo does not continue with every partition whose error it has returned
 		if !cluster.Sleep(ctx, partitionPause(s.failing)) {
 			return s.pollFailed(ctx, err)
 		}
@@ -376,8 +383,8 @@ func (s *Session) pollFailed(ctx context.Context, err error) error {
 	case actReplay, actAgain:
 	}
 	s.retrying("read", err)
-	if rewound := s.rewind(ctx); rewound != nil { // what came along with the error is read again
-		return s.pollFailed(ctx, rewound)
+	if err := s.rewind(ctx); err != nil { // records that came along with the error are read again
+		return s.pollFailed(ctx, err)
 	}
 	return nil
 }
@@ -387,7 +394,7 @@ func isDataLoss(err error) bool {
 	return ok
 }
 
-// dataLoss says in offsets what kgo found out about a truncated log.
+// dataLoss returns the offsets that kgo found lost in a truncated log.
 func dataLoss(err error) error {
 	lost, _ := errors.AsType[*kgo.ErrDataLoss](err)
 	return &LostOffsetsError{

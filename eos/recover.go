@@ -31,10 +31,10 @@ func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Err
 	last := s.client
 	last.close()
 	s.throttles.reconnected()
-	if t != nil && t.neverEnded {
-		t.decide(Aborted)
+	if t != nil {
+		t.advance(clientClosed)
 	}
-	s.forget()
+	s.rewound()
 	s.watch.do(func(x *standstill) { clear(x.parts) })
 	s.pending, s.unheard, s.reread = false, nil, nil
 	fenced := actionFor(cause, actReplay) == actFenced
@@ -57,7 +57,7 @@ func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Err
 	switch {
 	case err == nil:
 		s.client = c
-		s.refused = time.Time{}
+		s.authFailedSince = time.Time{}
 		s.to(Polling, nil)
 		return nil
 	case ctx.Err() != nil:
@@ -83,7 +83,7 @@ func (s *Session) renew(ctx context.Context, cause error, t *transaction) (*clie
 // of the transactions before.
 func (s *Session) windUp(ctx context.Context, cause error, t *transaction) error {
 	patience := markersPatience
-	if open := t != nil && !t.ended; !open {
+	if open := t != nil && !t.phase.isOver(); !open {
 		if t == nil && errors.Is(cause, errMarkers) {
 			patience = 0 // they have been waited for
 		}
@@ -101,7 +101,7 @@ func (s *Session) windUp(ctx context.Context, cause error, t *transaction) error
 	if err != nil {
 		return fmt.Errorf("initialize the producer id: %w", err)
 	}
-	if t != nil && t.decided == Unknown && !t.resolved {
+	if t != nil && t.phase.needsOffsets() {
 		if err := t.resolve(ctx); err != nil {
 			return err
 		}
@@ -214,7 +214,7 @@ type groupOffsets map[offsets.Partition]groupOffset
 
 type groupOffset struct {
 	offsets.Position
-	mark string
+	tag string
 }
 
 // Covers says whether each partition of want is committed at or past its offset.
@@ -272,7 +272,7 @@ func (s *Session) fetchOffsets(ctx context.Context, ask askGroup, want offsets.S
 		case o.Err != nil:
 			return nil, fmt.Errorf("fetch the offset of %s: %w", p, o.Err)
 		default:
-			got[p] = groupOffset{Position: o.Position, mark: o.Metadata}
+			got[p] = groupOffset{Position: o.Position, tag: o.Metadata}
 		}
 	}
 	return got, nil

@@ -16,7 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eos-pipe/eos-pipe/internal/cluster"
-	"github.com/eos-pipe/eos-pipe/internal/stable"
+	"github.com/eos-pipe/eos-pipe/internal/isolation"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -25,58 +25,64 @@ import (
 //
 // One goroutine at a time may call a Session; a second call that overlaps is refused with ErrMisuse.
 type Session struct {
-	cfg   Config
-	plain *kgo.Client     // asks the brokers beside the group and the transaction; outlives the client
-	ask   *cluster.Client // asks with plain
+	// Written by Open before the first client is made, and only read afterwards, by any goroutine.
 
-	busy atomic.Bool // a method is running; the fields below are its own
-
-	client    *client
-	state     State
-	stopped   *Error                              // why the session will not work again
-	txn       uint64                              // transactions begun
-	polled    uint64                              // batches handed out; the id of the newest
-	pending   bool                                // the newest batch is neither committed nor given back
-	tracker   offsets.Tracker                     // what of the input has been handed out
-	held      map[offsets.Partition]*stable.Queue // what has been fetched and is not handed out; see stable.go. No queue is empty
-	ended     time.Time                           // when the last transaction ended
-	refused   time.Time                           // since when the brokers refuse the credentials; see act
-	fences    []time.Time                         // when a fence was found to be our own doing
-	inputs    inputs
-	pattern   *regexp.Regexp // nil: none
-	counts    partitionCounts
+	cfg       Config
+	plain     *kgo.Client     // asks the brokers outside of the group and the transaction; outlives the clients
+	ask       *cluster.Client // asks with plain
+	dial      dialFunc
+	hooks     []kgo.Hook       // the user's; kgo calls them for everything but throttled fetches
+	pattern   *regexp.Regexp   // nil: none
 	limits    map[string]int32 // max.message.bytes of output topics, where it is known
-	group     int              // bytes that are produced before their answers are awaited; 0: all
-	saidRetry limiter
-	saidTrust limiter
+	consumers bool             // the brokers know groups of the consumer protocol
+	epochs    bool             // transaction.version 2 or higher: every transaction has a producer epoch of its own
 
+	// Used by the session and by its client's goroutines at once; each has a lock of its own, or is atomic.
+
+	inputs       inputs          // the input topics
+	counts       partitionCounts // how many partitions the outputs have
+	due          dueMarkers      // markers of the transactions that have ended; see markers.go
 	decompressor *decompressor
 	fetch        *fetchSize
 	throttles    *throttles
-	dial         dialFunc
-	hooks        []kgo.Hook // the user's, of whom kgo tells of everything but throttled fetches
-	pace         batchPace  // what quotas and the time allow
 	watch        watchdog
-	over         *PassedOverError // the batch that is passed over next
-	resume       func()           // has the client fetch all partitions again
-	failing      int              // polls in a row that ended with an error of a partition
-	noRoom       time.Time        // since when no input has come because the InputBuffer is full
+	askAllowed   atomic.Int64 // how long the next question may take, in ns; see asking
+	saidRetry    limiter
 
-	troubles  map[offsets.Partition]*trouble // what cannot be read; see unreadable.go
-	unheard   error                          // what the client said to a Poll whose context had ended
-	reread    error                          // why the next Poll reads with a new client
-	consumers bool                           // the brokers know groups of the consumer protocol
-	epochs    bool                           // transaction.version 2 or higher: every transaction has a producer epoch of its own
-	due       dueMarkers                     // of the transactions that have ended; see markers.go
+	busy atomic.Bool // a method is running
+
+	// Owned by the goroutine whose method has set busy: that of Open, Poll, Commit or Close. No other one reads or writes them.
+
+	client          *client
+	state           State
+	stopped         *Error                                 // why the session will not work again
+	txn             uint64                                 // transactions begun
+	polled          uint64                                 // batches handed out; the id of the newest
+	pending         bool                                   // the newest batch is neither committed nor given back
+	tracker         offsets.Tracker                        // what of the input has been handed out
+	held            map[offsets.Partition]*isolation.Queue // records that are fetched and not handed out; see held.go. No queue is empty
+	lastEnd         time.Time                              // when the last transaction ended
+	fences          []time.Time                            // when a fence was found to be our own doing
+	authFailedSince time.Time                              // since when the brokers refuse the credentials; zero: they do not. See act
+	flushEvery      int                                    // bytes that are produced before their answers are awaited; 0: all
+	pace            batchPace                              // the batch size that quotas and the transaction timeout allow
+	saidTrust       limiter
+	over            *PassedOverError               // the batch that is passed over next
+	resume          func()                         // makes the client fetch all partitions again
+	failing         int                            // polls in a row that ended with an error of a partition
+	bufferFullSince time.Time                      // since when no input has come because the InputBuffer is full; zero: it has
+	troubles        map[offsets.Partition]*trouble // what cannot be read; see unreadable.go
+	unheard         error                          // what the client said to a Poll whose context had ended
+	reread          error                          // why the next Poll reads with a new client
 }
 
 // Open makes a session: it checks the configuration, the brokers' versions and the topics, fences a predecessor with the same
 // transactional id and waits until its transaction is over, and joins the group. It returns within
 // Config.ConnectTimeout if no broker answers, and when ctx ends. On an error nothing is left open.
 func Open(ctx context.Context, cfg Config) (*Session, error) {
-	s := &Session{cfg: cfg.withDefaults(), state: Starting, troubles: map[offsets.Partition]*trouble{}, held: map[offsets.Partition]*stable.Queue{}}
+	s := &Session{cfg: cfg.withDefaults(), state: Starting, troubles: map[offsets.Partition]*trouble{}, held: map[offsets.Partition]*isolation.Queue{}}
 	if err := errors.Join(cfg.Validate(), s.checkOptions()); err != nil {
-		return nil, &Error{Op: "open", Next: Stop, Err: err}
+		return nil, &Error{Op: "open", Outcome: NotAttempted, Next: Stop, Err: err}
 	}
 	s.pattern, _ = compilePattern(s.cfg.TopicPattern) // validated
 	warnUntested(s.cfg.Logger)
@@ -127,7 +133,7 @@ func (s *Session) openError(err error) *Error {
 	if actionFor(err, actReplace) == actStop || errors.Is(err, ErrNoTopic) || errors.Is(err, ErrNoOffset) || errors.Is(err, ErrUnsupported) {
 		next = Stop
 	}
-	return &Error{Op: "open", Outcome: Aborted, Next: next, Err: explain(err)}
+	return &Error{Op: "open", Outcome: NotAttempted, Next: next, Err: explain(err)}
 }
 
 // preflight finds out what would go wrong later: no broker, brokers before 2.5, a topic that is not there.
@@ -278,17 +284,17 @@ func (s *Session) Close(ctx context.Context) error {
 		return nil
 	}
 	taken := s.stopped != nil && errors.Is(s.stopped, ErrFenced)
+	outcome := NotAttempted
+	if s.pending {
+		outcome = Aborted
+	}
 	var err error
 	if s.client != nil {
 		member, _ := s.client.gts.Client().GroupMetadata()
 		s.client.close()
-		if !taken && member != "" { // a fenced session's membership is somebody else's now
-			err = s.leave(ctx, member)
+		if !taken && member != "" { // the membership of a fenced session is now another instance's
+			err = s.leave(ctx, member, outcome)
 		}
-	}
-	outcome := Unchanged
-	if s.pending {
-		outcome = Aborted
 	}
 	_ = s.stop("close", outcome, ErrClosed) // what every later call returns
 	s.plain.Close()
@@ -296,12 +302,13 @@ func (s *Session) Close(ctx context.Context) error {
 }
 
 // leave takes the static member out of the group, so that its partitions go to others now and not after the session timeout.
-func (s *Session) leave(ctx context.Context, member string) error {
+// outcome is that of the batch that was out, for the error.
+func (s *Session) leave(ctx context.Context, member string, outcome Outcome) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	own := cluster.Member{Instance: s.cfg.InstanceID, ID: member, Classic: s.cfg.GroupProtocol != ConsumerProtocol}
 	if err := s.ask.Leave(ctx, s.cfg.Group, own, false); err != nil {
-		return &Error{Op: "close", Outcome: Aborted, Next: Stop, Err: fmt.Errorf(
+		return &Error{Op: "close", Outcome: outcome, Next: Stop, Err: fmt.Errorf(
 			"leave the group: %w; its partitions move to other members after the session timeout", err)}
 	}
 	return nil
@@ -320,7 +327,7 @@ func (s *Session) enter(op string, commit *Batch) *Error {
 		return s.stopped
 	}
 	err := *s.stopped
-	if err.Op, err.Outcome = op, Unchanged; s.isOut(*commit) {
+	if err.Op, err.Outcome = op, NotAttempted; s.isOut(*commit) {
 		err.Outcome = Aborted
 	}
 	return &err
@@ -328,7 +335,7 @@ func (s *Session) enter(op string, commit *Batch) *Error {
 
 // overlaps refuses a call while another one is running.
 func overlaps(op string) *Error {
-	return &Error{Op: op, Outcome: Unchanged, Next: PollAgain, Err: fmt.Errorf("%w: another call is running", ErrMisuse)}
+	return &Error{Op: op, Outcome: NotAttempted, Next: PollAgain, Err: fmt.Errorf("%w: another call is running", ErrMisuse)}
 }
 
 // isOut says whether b was handed out and neither committed nor given back.

@@ -87,7 +87,7 @@ func (x *standstill) committed(done offsets.Set) {
 }
 
 // back notes that the client goes back to what is committed.
-func (x *standstill) back() {
+func (x *standstill) rewound() {
 	for _, s := range x.parts {
 		s.at = s.committed
 	}

@@ -80,7 +80,7 @@ func happen(t *testing.T, x *standstill, p offsets.Partition, word string) (susp
 	case "committed":
 		x.committed(offsets.Set{p: offsets.NewPosition(offsetIn(t, offset))})
 	case "back":
-		x.back()
+		x.rewound()
 	case "gone":
 		x.gone(p)
 	case "assigned":

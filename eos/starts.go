@@ -79,8 +79,8 @@ func (c *client) watchFrom(fetched map[string]map[int32]kgo.Offset, started offs
 // errStart is the cause when a client is discarded because it is not known whether the group's start was committed.
 var errStart = fmt.Errorf("%w: the commit of where the group starts was not answered; it is looked up again", errDiscarded)
 
-// startMark is the metadata of offsets that say where the group starts; those of a transaction carry its own, see tag.
-const startMark = "eos-pipe start"
+// startTag is the metadata of offsets that say where the group starts; those of a transaction carry its own, see tag.
+const startTag = "eos-pipe start"
 
 // commitStarts commits starts as the member that has found them missing (only a member may while the group has any), in its generation,
 // so that nobody has committed more meanwhile.
@@ -151,7 +151,7 @@ func (s *Session) startsRequest(starts offsets.Set) *kmsg.OffsetCommitRequest {
 		for p, pos := range starts {
 			if p.Topic == name {
 				part := kmsg.NewOffsetCommitRequestTopicPartition()
-				part.Partition, part.Offset, part.LeaderEpoch, part.Metadata = p.Number, pos.Offset, pos.LeaderEpoch, new(startMark+s.inputs.markSuffix(name))
+				part.Partition, part.Offset, part.LeaderEpoch, part.Metadata = p.Number, pos.Offset, pos.LeaderEpoch, new(startTag+s.inputs.tagSuffix(name))
 				t.Partitions = append(t.Partitions, part)
 			}
 		}
@@ -171,7 +171,7 @@ func topicsOf(set offsets.Set) []string {
 }
 
 // mark is the form of what sessions write to the metadata of a committed offset. Its group is the topic's id, if there is one.
-var mark = regexp.MustCompile(`^(?:` + startMark + `|.+/[0-9]+/[0-9]+/[0-9]+)(?:/([A-Za-z0-9_-]{22}))?$`)
+var offsetTag = regexp.MustCompile(`^(?:` + startTag + `|.+/[0-9]+/[0-9]+/[0-9]+)(?:/([A-Za-z0-9_-]{22}))?$`)
 
 // checkCommitted looks at what the group has committed before this session joins it. With StartNone a partition without an
 // offset is refused. Offsets that no session has committed are said: somebody has set them, and with them what is processed.
@@ -216,7 +216,7 @@ func (s *Session) refuseMissing(got groupOffsets) error {
 func (s *Session) sayForeign(got groupOffsets) {
 	foreign := offsets.Set{}
 	for p, o := range got {
-		if o.Offset >= 0 && !mark.MatchString(o.mark) {
+		if o.Offset >= 0 && !offsetTag.MatchString(o.tag) {
 			foreign[p] = o.Position
 		}
 	}

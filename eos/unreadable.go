@@ -84,7 +84,7 @@ func unreadable(err error) (failed []*fetchError, only bool) {
 
 // readable deals with partitions that cannot be read: what of b could be read is a batch of its own. Without anything it waits a
 // moment.
-func (s *Session) readable(ctx context.Context, b Batch, failed []*fetchError) (Batch, error) {
+func (s *Session) readable(ctx context.Context, b gathering, failed []*fetchError) (gathering, error) {
 	longest := 0
 	for _, f := range failed {
 		if s.isPassedOver(f) {
@@ -97,7 +97,7 @@ func (s *Session) readable(ctx context.Context, b Batch, failed []*fetchError) (
 			s.troubles[f.partition] = t
 		}
 		if t.times++; t.isLasting() {
-			return Batch{}, s.corrupt(ctx, f)
+			return gathering{}, s.corrupt(ctx, f)
 		}
 		longest = max(longest, t.times)
 		s.retrying("read", f)

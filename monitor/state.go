@@ -142,7 +142,7 @@ func (s *state) transaction(now time.Time, t eos.Transaction) {
 		l.lastCommit, l.moved = now, now
 	case eos.Aborted:
 		l.aborted[eos.CauseOf(t.Err)]++
-	case eos.Unknown, eos.Unchanged: // a transaction never ends as unchanged
+	case eos.Unknown, eos.NotAttempted: // no transaction ends so
 	}
 }
 

@@ -133,13 +133,13 @@ func TestInDoubt(t *testing.T) {
 		want   map[eos.Outcome]int64
 	}{
 		{"committed at once", []eos.State{eos.InTxn, eos.Flushing, eos.Committing}, eos.Transaction{Outcome: eos.Committed}, map[eos.Outcome]int64{}},
-		{"a produce failed", []eos.State{eos.InTxn, eos.Flushing, eos.Aborting}, eos.Transaction{Err: eos.ErrProduce}, map[eos.Outcome]int64{}},
-		{"and the client with it", []eos.State{eos.InTxn, eos.Flushing, eos.Aborting, eos.Replacing, eos.Polling}, eos.Transaction{Err: eos.ErrProduce}, map[eos.Outcome]int64{}},
-		{"a rebalance", []eos.State{eos.InTxn, eos.Flushing, eos.Committing, eos.Resolving}, eos.Transaction{Err: kerr.RebalanceInProgress}, map[eos.Outcome]int64{}},
+		{"a produce failed", []eos.State{eos.InTxn, eos.Flushing, eos.Aborting}, eos.Transaction{Outcome: eos.Aborted, Err: eos.ErrProduce}, map[eos.Outcome]int64{}},
+		{"and the client with it", []eos.State{eos.InTxn, eos.Flushing, eos.Aborting, eos.Replacing, eos.Polling}, eos.Transaction{Outcome: eos.Aborted, Err: eos.ErrProduce}, map[eos.Outcome]int64{}},
+		{"a rebalance", []eos.State{eos.InTxn, eos.Flushing, eos.Committing, eos.Resolving}, eos.Transaction{Outcome: eos.Aborted, Err: kerr.RebalanceInProgress}, map[eos.Outcome]int64{}},
 		{"answer lost, committed", []eos.State{eos.InTxn, eos.Flushing, eos.Committing, eos.Replacing, eos.Resolving, eos.Polling}, eos.Transaction{Outcome: eos.Committed, Err: context.DeadlineExceeded}, map[eos.Outcome]int64{eos.Committed: 1}},
 		{"request lost, aborted", []eos.State{eos.InTxn, eos.Flushing, eos.Committing, eos.Replacing, eos.Resolving, eos.Polling}, eos.Transaction{Outcome: eos.Aborted, Err: context.DeadlineExceeded}, map[eos.Outcome]int64{eos.Aborted: 1}},
 		{"stopped meanwhile", []eos.State{eos.InTxn, eos.Flushing, eos.Committing, eos.Replacing, eos.Stopped}, eos.Transaction{Outcome: eos.Unknown, Err: context.Canceled}, map[eos.Outcome]int64{eos.Unknown: 1}},
-		{"the next one is not", []eos.State{eos.InTxn, eos.Flushing, eos.Committing, eos.Replacing, eos.Polling, eos.Preparing, eos.InTxn, eos.Aborting}, eos.Transaction{Err: eos.ErrProduce}, map[eos.Outcome]int64{}},
+		{"the next one is not", []eos.State{eos.InTxn, eos.Flushing, eos.Committing, eos.Replacing, eos.Polling, eos.Preparing, eos.InTxn, eos.Aborting}, eos.Transaction{Outcome: eos.Aborted, Err: eos.ErrProduce}, map[eos.Outcome]int64{}},
 	} {
 		l := newLife()
 		l.goes(nil, append([]eos.State{eos.Starting, eos.Polling, eos.Preparing}, c.way...)...)

@@ -51,12 +51,12 @@ func (w *endWatch) find(ctx context.Context) error {
 	cfg := w.p.cfg
 	reach := cmp.Or(cfg.Session.ConnectTimeout, eos.DefaultConnectTimeout)
 	if err := w.ask.Reach(ctx, reach, cfg.Logger); err != nil {
-		return &eos.Error{Op: "open", Next: eos.Reopen, Err: fmt.Errorf("%w at %v: %w", eos.ErrUnreachable, cfg.BootstrapServers, err)}
+		return &eos.Error{Op: "open", Outcome: eos.NotAttempted, Next: eos.Reopen, Err: fmt.Errorf("%w at %v: %w", eos.ErrUnreachable, cfg.BootstrapServers, err)}
 	}
 	err := cluster.Await(ctx, reach, cfg.Logger, "the ends of the input and the group's offsets", w.list)
 	switch {
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
-		return &eos.Error{Op: "open", Next: eos.Stop, Err: fmt.Errorf("%w: %w", eos.ErrNoTopic, err)}
+		return &eos.Error{Op: "open", Outcome: eos.NotAttempted, Next: eos.Stop, Err: fmt.Errorf("%w: %w", eos.ErrNoTopic, err)}
 	case err != nil:
 		return fmt.Errorf("find the end of the input: %w", err)
 	}
@@ -125,7 +125,7 @@ func (w *endWatch) topics(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask for all topics: %w", err)
 	}
-	return w.p.lane(0).Inputs(all)
+	return w.p.lane(0).Inputs(cluster.Readable(all))
 }
 
 // committed returns the group's committed offsets.

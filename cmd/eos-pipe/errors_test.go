@@ -93,7 +93,7 @@ func TestRefusals(t *testing.T) {
 		{kerr.OffsetMetadataTooLarge, "offset.metadata.max.bytes"},
 		{kerr.UnsupportedAssignor, "group.consumer.assignors"},
 	} {
-		code, hint := classify(&eos.Error{Op: "open", Next: eos.Stop, Err: fmt.Errorf("%w: %w", eos.ErrUnreachable, test.err)})
+		code, hint := classify(&eos.Error{Op: "open", Outcome: eos.NotAttempted, Next: eos.Stop, Err: fmt.Errorf("%w: %w", eos.ErrUnreachable, test.err)})
 		require.Equal(t, exitOperator, code, "%v", test.err)
 		require.Contains(t, hint, test.hint)
 		require.Contains(t, hint, "nothing is lost")

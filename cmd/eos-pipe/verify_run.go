@@ -16,9 +16,9 @@ import (
 	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/internal/checker"
 	"github.com/eos-pipe/eos-pipe/internal/cluster"
+	"github.com/eos-pipe/eos-pipe/internal/isolation"
 	"github.com/eos-pipe/eos-pipe/internal/jq"
 	"github.com/eos-pipe/eos-pipe/internal/millis"
-	"github.com/eos-pipe/eos-pipe/internal/stable"
 	"github.com/eos-pipe/eos-pipe/offsets"
 	"github.com/eos-pipe/eos-pipe/processor"
 )
@@ -164,7 +164,7 @@ func (v *verifier) match(ctx context.Context) error {
 		return fmt.Errorf("ask for all topics: %w", err)
 	}
 	pipe := eos.Config{TopicPattern: v.opts.FromPattern, Outputs: []string{v.opts.To, v.opts.DeadLetterTopic}}
-	matching, err := pipe.Inputs(all)
+	matching, err := pipe.Inputs(ask.Readable(all))
 	if err != nil {
 		return err
 	}
@@ -344,7 +344,7 @@ type span struct{ next, end int64 }
 // drain reads until every partition of left has come to its end. What lies before an end may be nothing but aborted
 // records whose marker is behind it, which never show: a partition that stays silent for a while is at its end.
 func (v *verifier) drain(ctx context.Context, cl *kgo.Client, left map[offsets.Partition]span, prog *progress, each func(context.Context, *kgo.Record) error) error {
-	held := stable.Reader{Unlisted: func(topic string, partition int32, a stable.Aborted) {
+	held := isolation.Reader{Unlisted: func(topic string, partition int32, a isolation.Aborted) {
 		v.s.Log.Warn("the broker gives records of an aborted transaction for committed ones, as its marker says; they do not count here. "+
 			"Other readers of this topic may get them: the leader's transaction index is wrong",
 			"partition", offsets.Partition{Topic: topic, Number: partition}.String(), "producer_id", a.ProducerID, "first", a.First, "last", a.Last, "records", a.Records)

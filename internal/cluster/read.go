@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/internal/stable"
+	"github.com/eos-pipe/eos-pipe/internal/isolation"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -24,7 +24,7 @@ type Read struct {
 	Options []kgo.Opt
 	// Unlisted is called with records that the broker gives for committed ones though their marker says that they are
 	// aborted. They are left out. Optional.
-	Unlisted func(offsets.Partition, stable.Aborted)
+	Unlisted func(offsets.Partition, isolation.Aborted)
 	// Progress is called with how many offsets were read since it was called last. Optional.
 	Progress func(offsets int64)
 }
@@ -101,7 +101,7 @@ type reading struct {
 type span struct{ next, end int64 }
 
 func (r *reading) run(ctx context.Context, cl *kgo.Client) error {
-	held := stable.Reader{Unlisted: func(topic string, partition int32, a stable.Aborted) {
+	held := isolation.Reader{Unlisted: func(topic string, partition int32, a isolation.Aborted) {
 		if r.Unlisted != nil {
 			r.Unlisted(offsets.Partition{Topic: topic, Number: partition}, a)
 		}
