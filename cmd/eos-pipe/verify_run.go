@@ -164,7 +164,7 @@ func (v *verifier) match(ctx context.Context) error {
 		return fmt.Errorf("ask for all topics: %w", err)
 	}
 	pipe := eos.Config{TopicPattern: v.opts.FromPattern, Outputs: []string{v.opts.To, v.opts.DeadLetterTopic}}
-	matching, err := pipe.Inputs(ask.Readable(all))
+	matching, err := pipe.Inputs(cluster.Usable(all))
 	if err != nil {
 		return err
 	}
