@@ -67,7 +67,7 @@ func TestFaultEnormousBatch(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 60, committed[at].Offset)
 	p.RequireNothingOpen()
-	ends, err := p.Listed(t.Context(), p.Adm.ListCommittedOffsets, p.To)
+	ends, err := p.Listed(t.Context(), p.Ask.LastStable, p.To)
 	require.NoError(t, err)
 	var from []int64
 	require.NoError(t, p.Read(t.Context(), ends, func(r *kgo.Record) {

@@ -91,7 +91,7 @@ func allowUnclean(p *proc.Pipe, leader, other int32) {
 func requireTruncated(p *proc.Pipe, end int64) {
 	p.T.Helper()
 	p.Await("the input has a leader", 30*time.Second, func(ctx context.Context) (bool, error) {
-		ends, err := p.Listed(ctx, p.Adm.ListEndOffsets, p.From)
+		ends, err := p.Listed(ctx, p.Ask.Ends, p.From)
 		if err != nil {
 			return false, err
 		}
@@ -107,7 +107,7 @@ func requireOutputs(p *proc.Pipe, n int64) {
 	stable, err := p.Stable(p.T.Context())
 	require.NoError(p.T, err)
 	require.Equal(p.T, n, proc.Sum(stable), "what the group has committed")
-	ends, err := p.Listed(p.T.Context(), p.Adm.ListCommittedOffsets, p.To)
+	ends, err := p.Listed(p.T.Context(), p.Ask.LastStable, p.To)
 	require.NoError(p.T, err)
 	next := int64(0)
 	require.NoError(p.T, p.Read(p.T.Context(), ends, func(r *kgo.Record) {

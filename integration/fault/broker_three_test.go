@@ -221,22 +221,22 @@ func testBrokerPaused(t *testing.T, cluster *kafkatest.Cluster) {
 	cluster.Pause(t, int(txn))
 	p.Await("another broker coordinates", time.Minute, func(ctx context.Context) (bool, error) {
 		id := p.Group + "-a-0"
-		c := living(p, int(txn)).FindTxnCoordinators(ctx, id)[id]
+		c := kadm.NewClient(living(p, int(txn))).FindTxnCoordinators(ctx, id)[id]
 		return c.Err == nil && c.NodeID != txn, c.Err
 	})
-	p.Adm = living(p, int(txn))
+	p.Connect(living(p, int(txn)))
 	p.AwaitMore(1_000)
 	t.Logf("a coordinator was stopped: the pipe had done a second's work after %v", time.Since(began).Round(time.Millisecond))
 	cluster.Resume(t, int(txn))
-	p.Adm = p.Cluster.Admin(t)
+	p.Connect(p.Cluster.Client(t))
 	p.AwaitOwners(time.Minute, "a", "b")
 	p.AwaitMore(1_000)
 	finish(p, stop, a, b)
 }
 
-// living returns an admin client that asks the other brokers first.
-func living(p *proc.Pipe, paused int) *kadm.Client {
+// living returns a client that asks the other brokers first.
+func living(p *proc.Pipe, paused int) *kgo.Client {
 	p.T.Helper()
 	seeds := slices.Delete(p.Cluster.Bootstrap(), paused-1, paused)
-	return kadm.NewClient(p.Cluster.Client(p.T, kgo.SeedBrokers(seeds...)))
+	return p.Cluster.Client(p.T, kgo.SeedBrokers(seeds...))
 }

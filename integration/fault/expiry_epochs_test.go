@@ -2,7 +2,6 @@ package fault
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"syscall"
 	"testing"
@@ -62,9 +61,9 @@ func testEpochsUsedUp(t *testing.T, cluster *kafkatest.Cluster) {
 func producerOf(p *proc.Pipe, id string) (producer int64) {
 	p.T.Helper()
 	p.Await("there is a coordinator", 30*time.Second, func(ctx context.Context) (bool, error) {
-		described, err := p.Adm.DescribeTransactions(ctx, id)
-		producer = described[id].ProducerID
-		return err == nil && described[id].Err == nil, errors.Join(err, described[id].Err)
+		described, err := p.Ask.Transaction(ctx, id)
+		producer = described.ProducerID
+		return err == nil, err
 	})
 	return producer
 }
@@ -103,9 +102,9 @@ func testEpochsUsedUpByRestarts(t *testing.T, cluster *kafkatest.Cluster) {
 		b.RequireNoneMarked("the dead one's transaction is committed")
 		require.Empty(t, w.Stop(t))
 		require.Error(t, <-ended)
-		described, err := b.Adm.DescribeTransactions(t.Context(), id)
+		described, err := b.Ask.Transaction(t.Context(), id)
 		require.NoError(t, err)
-		t.Logf("dead after %d commits: the successor has %d, epoch %d", commits, described[id].ProducerID, described[id].ProducerEpoch)
-		require.Less(t, described[id].ProducerID, int64(firstRaisedID), "the epochs were not used up")
+		t.Logf("dead after %d commits: the successor has %d, epoch %d", commits, described.ProducerID, described.ProducerEpoch)
+		require.Less(t, described.ProducerID, int64(firstRaisedID), "the epochs were not used up")
 	}
 }

@@ -48,7 +48,7 @@ func testProducerIDExpires(t *testing.T, cluster *kafkatest.Cluster) {
 
 // knownProducers returns how many producers the output's partitions know.
 func knownProducers(p *proc.Pipe, ctx context.Context) (known int, err error) {
-	ends, err := p.Listed(ctx, p.Adm.ListEndOffsets, p.To)
+	ends, err := p.Listed(ctx, p.Ask.Ends, p.To)
 	if err != nil {
 		return 0, err
 	}

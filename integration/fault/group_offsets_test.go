@@ -92,7 +92,7 @@ func TestFaultOffsetSetBack(t *testing.T) {
 	p.Fill(100)
 	require.Zero(t, p.Start("a").Wait(time.Minute))
 	p.RequireExactlyOnce(100, 100)
-	ends, err := p.Listed(t.Context(), p.Adm.ListEndOffsets, p.From)
+	ends, err := p.Listed(t.Context(), p.Ask.Ends, p.From)
 	require.NoError(t, err)
 	at := offsets.Partition{Topic: p.From[0], Number: 1}
 	var back kadm.Offsets

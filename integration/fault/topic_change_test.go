@@ -118,20 +118,19 @@ func recreate(b *bench.Bench, topic string) {
 		created, err := b.Adm.CreateTopic(b.T.Context(), bench.Partitions, 1, nil, topic)
 		return err == nil && created.Err == nil
 	})
-	b.Plain = b.Kafka.Client(b.T, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
-	b.Adm = kadm.NewClient(b.Plain) // the former knows the topic that is gone
+	b.Connect() // the former clients know the topic that is gone
 	b.Eventually("the brokers know the new topic, and serve it", func() bool {
 		now, err := b.Adm.ListTopics(b.T.Context(), topic)
 		if err != nil || now[topic].Err != nil || now[topic].ID == before[topic].ID {
 			return false
 		}
-		ends, err := b.Adm.ListEndOffsets(b.T.Context(), topic)
+		ends, err := b.Ask.Ends(b.T.Context(), topic)
 		n := 0
-		ends.Each(func(o kadm.ListedOffset) {
+		for _, o := range ends {
 			if o.Err == nil && o.Offset == 0 {
 				n++
 			}
-		})
+		}
 		return err == nil && n == bench.Partitions
 	})
 	if topic == b.In {

@@ -67,7 +67,7 @@ func pickVictim(p *proc.Pipe, running map[string]*proc.Process) (name string, ow
 		if err != nil {
 			return false, err
 		}
-		ends, err := p.Listed(ctx, p.Adm.ListCommittedOffsets, p.From)
+		ends, err := p.Listed(ctx, p.Ask.LastStable, p.From)
 		if err != nil {
 			return false, err
 		}
@@ -132,7 +132,7 @@ func TestKillWithoutRestart(t *testing.T) {
 	a.Kill()
 	before, err := p.Committed(t.Context())
 	require.NoError(t, err)
-	ends, err := p.Listed(t.Context(), p.Adm.ListEndOffsets, p.From)
+	ends, err := p.Listed(t.Context(), p.Ask.Ends, p.From)
 	require.NoError(t, err)
 	require.Less(t, proc.Sum(before, owned...), proc.Sum(ends, owned...), "the process died while records remained")
 	p.AwaitOwners(30*time.Second, "b")

@@ -36,7 +36,7 @@ func TestStartLatestBelowTheLog(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, done.Error())
 	at := offsets.Partition{Topic: p.From[0]}
-	stable, err := p.Listed(t.Context(), p.Adm.ListCommittedOffsets, p.From)
+	stable, err := p.Listed(t.Context(), p.Ask.LastStable, p.From)
 	require.NoError(t, err)
 	require.Zero(t, stable[at].Offset, "the broker's last stable offset is at the base of the batch")
 

@@ -76,7 +76,7 @@ func TestLostOffsets(t *testing.T) {
 	require.NoError(t, p.Adm.CommitAllOffsets(t.Context(), p.Group, beyond))
 	require.Zero(t, p.Start("a").Wait(time.Minute))
 	p.RequireNothingOpen()
-	ends, err := p.Listed(t.Context(), p.Adm.ListCommittedOffsets, p.To)
+	ends, err := p.Listed(t.Context(), p.Ask.LastStable, p.To)
 	require.NoError(t, err)
 	out := 0
 	require.NoError(t, p.Read(t.Context(), ends, func(*kgo.Record) { out++ }))

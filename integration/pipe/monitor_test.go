@@ -20,6 +20,7 @@ import (
 	"github.com/eos-pipe/eos-pipe/integration/internal/proc"
 	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
 	"github.com/eos-pipe/eos-pipe/monitor"
+	"github.com/eos-pipe/eos-pipe/offsets"
 	"github.com/eos-pipe/eos-pipe/processor"
 )
 
@@ -131,13 +132,12 @@ func TestMonitorHangingTransaction(t *testing.T) {
 	require.NoError(t, foreign.BeginTransaction())
 	require.NoError(t, foreign.ProduceSync(t.Context(), &kgo.Record{Topic: p.From[0], Partition: 2, Value: []byte("never")}).FirstErr())
 	p.Fill(600)
-	ends, err := p.Adm.ListEndOffsets(t.Context(), p.From[0])
+	ends, err := p.Ask.Ends(t.Context(), p.From[0])
 	require.NoError(t, err)
-	stables, err := p.Adm.ListCommittedOffsets(t.Context(), p.From[0])
+	stables, err := p.Ask.LastStable(t.Context(), p.From[0])
 	require.NoError(t, err)
-	end, _ := ends.Lookup(p.From[0], 2)
-	stable, _ := stables.Lookup(p.From[0], 2)
-	hanging := end.Offset - stable.Offset
+	at := offsets.Partition{Topic: p.From[0], Number: 2}
+	hanging := ends[at].Offset - stables[at].Offset
 	require.Positive(t, hanging)
 	s := w.awaitStatus("what hangs is seen", func(s monitor.Status) bool {
 		toStable, toHigh := lags(s)

@@ -49,7 +49,7 @@ func newPlanted(t *testing.T, copies int) *proc.Pipe {
 	}
 	require.NoError(t, txns.EndTransaction(t.Context(), kgo.TryAbort))
 	p.Await("the marker is in the input", 10*time.Second, func(ctx context.Context) (bool, error) {
-		ends, err := p.Listed(ctx, p.Adm.ListCommittedOffsets, p.From)
+		ends, err := p.Listed(ctx, p.Ask.LastStable, p.From)
 		return proc.Sum(ends) == plantedHead+plantedAborted+1, err
 	})
 	p.Fill(plantedTail)

@@ -192,8 +192,8 @@ func (b *markersBench) forgetOffsets(tap *wiretap.Tap, end func() error) {
 // offsetsHang says whether offsets of the group wait for the end of a transaction.
 func (b *markersBench) offsetsHang() bool {
 	b.T.Helper()
-	resp, err := b.Adm.FetchOffsets(kadm.RequireStable(b.T.Context()), b.Group)
-	return err == nil && errors.Is(resp.Error(), kerr.UnstableOffsetCommit)
+	answer, err := b.Ask.Stable(b.T.Context(), b.Group)
+	return err == nil && errors.Is(answer.Err(), kerr.UnstableOffsetCommit)
 }
 
 // coordinators returns which brokers coordinate the transactions of the bench's session, and the group.
@@ -223,8 +223,8 @@ func (b *markersBench) endWithout(victim int32, topic string, tap *wiretap.Tap, 
 	held.Release()
 	id := b.Group + "-" + string(b.name)
 	b.Eventually("the transaction is complete", func() bool {
-		d, err := b.Adm.DescribeTransactions(b.T.Context(), id)
-		return err == nil && slices.Contains([]string{"CompleteCommit", "CompleteAbort", "Empty"}, d[id].State) // Empty: a new client, already
+		d, err := b.Ask.Transaction(b.T.Context(), id)
+		return err == nil && slices.Contains([]string{"CompleteCommit", "CompleteAbort", "Empty"}, d.State) // Empty: a new client, already
 	})
 	b.Kafka.Restart(b.T, int(victim))
 	select {

@@ -16,9 +16,9 @@ import (
 // transactionState is what the coordinator says of a session's transaction, as kafka-transactions.sh describe shows it.
 func transactionState(b *bench.Bench, cfg eos.Config) string {
 	b.T.Helper()
-	described, err := b.Adm.DescribeTransactions(b.T.Context(), cfg.TransactionalID)
+	described, err := b.Ask.Transaction(b.T.Context(), cfg.TransactionalID)
 	require.NoError(b.T, err)
-	return described[cfg.TransactionalID].State
+	return described.State
 }
 
 // aborted says whether the session's transaction is aborted; Empty is the same with a producer id asked for since.

@@ -227,7 +227,7 @@ func (s *storm) finish(records int64) int64 {
 // awaitLong waits until all that was fed is committed, as long as there is progress.
 func (s *storm) awaitLong() {
 	s.T.Helper()
-	ends, err := s.Listed(s.T.Context(), s.Adm.ListCommittedOffsets, s.From)
+	ends, err := s.Listed(s.T.Context(), s.Ask.LastStable, s.From)
 	require.NoError(s.T, err)
 	all := proc.Sum(ends)
 	for now := s.AwaitCommitted(0); now < all; {
@@ -267,7 +267,7 @@ func (s *storm) judge(in int64) judged {
 	require.NoError(s.T, err)
 	require.Equal(s.T, in, got.In, "input records")
 	require.Equal(s.T, in, got.Out, "output records")
-	ends, err := s.Listed(s.T.Context(), s.Adm.ListCommittedOffsets, s.To)
+	ends, err := s.Listed(s.T.Context(), s.Ask.LastStable, s.To)
 	require.NoError(s.T, err)
 	live := s.live.finish(ends, stormPatience)
 	for at, reading := range live {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/eos-pipe/eos-pipe/integration/internal/proc"
 	"github.com/eos-pipe/eos-pipe/offsets"
@@ -178,7 +177,7 @@ func (s *storm) vanish() {
 	owned := s.owned(name)
 	s.note("kill -9 %s in a transaction, for good", name)
 	s.FreezeInTransaction(s.running[name])
-	frozen, ends := s.now(), s.outputEnds(s.Adm.ListEndOffsets)
+	frozen, ends := s.now(), s.outputEnds(s.Ask.Ends)
 	began := time.Now()
 	s.kill(name)
 	delete(s.running, name)
@@ -189,7 +188,7 @@ func (s *storm) vanish() {
 		if err != nil || txn.State == "Ongoing" {
 			return false, err
 		}
-		stable, err := s.Listed(ctx, s.Adm.ListCommittedOffsets, s.To)
+		stable, err := s.Listed(ctx, s.Ask.LastStable, s.To)
 		for at, end := range ends {
 			if stable[at].Offset < end.Offset {
 				return false, err
@@ -203,11 +202,11 @@ func (s *storm) vanish() {
 	s.awaitRunning()
 }
 
-// outputEnds returns what one of kadm's List…Offsets says of the output.
-func (s *storm) outputEnds(list func(context.Context, ...string) (kadm.ListedOffsets, error)) (ends offsets.Set) {
+// outputEnds returns the answers about the output's partitions.
+func (s *storm) outputEnds(ask proc.Question) (ends offsets.Set) {
 	s.T.Helper()
 	s.Await("the ends of the output are known", stormPatience, func(ctx context.Context) (_ bool, err error) {
-		ends, err = s.Listed(ctx, list, s.To)
+		ends, err = s.Listed(ctx, ask, s.To)
 		return err == nil, err
 	})
 	return ends

@@ -35,7 +35,7 @@ type liveReader struct {
 // readLive starts such a reader. It ends with the test.
 func readLive(p *proc.Pipe) *liveReader {
 	p.T.Helper()
-	ends, err := p.Listed(p.T.Context(), p.Adm.ListEndOffsets, p.To)
+	ends, err := p.Listed(p.T.Context(), p.Ask.Ends, p.To)
 	require.NoError(p.T, err)
 	starts := map[string]map[int32]kgo.Offset{}
 	for at := range ends {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/integration/internal/proc"
@@ -120,7 +119,7 @@ func TestStormPlanted(t *testing.T) {
 		_, ending, err := p.Open(t.Context())
 		require.NoError(t, err)
 		require.Len(t, ending, 2, "the partition, and the producer in it: %v", ending)
-		logs, readings := logsAndReadings(p, t, kgo.ReadCommitted())
+		logs, readings := logsAndReadings(p, t, p.Read)
 		got := logs.Report(readings)
 		require.EqualValues(t, 1, got.Stuck)
 		require.EqualValues(t, 1, got.Open)
@@ -130,9 +129,9 @@ func TestStormPlanted(t *testing.T) {
 		p := stormPlanted(t)
 		require.NoError(t, openByHand(p, t).EndTransaction(t.Context(), kgo.TryAbort))
 		p.AwaitNothingOpen(stormPatience)
-		log, right := logsAndReadings(p, t, kgo.ReadCommitted())
+		log, right := logsAndReadings(p, t, p.Read)
 		require.True(t, log.Report(right).OK())
-		log, wrong := logsAndReadings(p, t, kgo.ReadUncommitted())
+		log, wrong := logsAndReadings(p, t, p.ReadUncommitted)
 		require.EqualValues(t, 1, log.Report(wrong).AbortedRead)
 		require.NotEmpty(t, right.Diff(wrong), "and the two readers differ")
 	})
@@ -147,19 +146,22 @@ func openByHand(p *proc.Pipe, t *testing.T) *kgo.Client {
 	return txn
 }
 
-// logsAndReadings returns the log of the output's only partition to its end, and what a reader of this level gets of it.
-func logsAndReadings(p *proc.Pipe, t *testing.T, level kgo.IsolationLevel) (*checker.Log, *checker.Reading) {
+// reader is Pipe's Read or ReadUncommitted.
+type reader func(ctx context.Context, ends offsets.Set, f func(*kgo.Record), more ...kgo.Opt) error
+
+// logsAndReadings returns the log of the output's only partition to its end, and what read gets of it.
+func logsAndReadings(p *proc.Pipe, t *testing.T, read reader) (*checker.Log, *checker.Reading) {
 	t.Helper()
 	at := offsets.Partition{Topic: p.To[0]}
-	ends := func(list func(context.Context, ...string) (kadm.ListedOffsets, error)) offsets.Set {
-		set, err := p.Listed(t.Context(), list, p.To)
+	ends := func(ask proc.Question) offsets.Set {
+		set, err := p.Listed(t.Context(), ask, p.To)
 		require.NoError(t, err)
 		return set
 	}
-	logs, err := p.RawLogs(t.Context(), ends(p.Adm.ListEndOffsets), nil)
+	logs, err := p.RawLogs(t.Context(), ends(p.Ask.Ends), nil)
 	require.NoError(t, err)
 	reading := checker.NewReading(at)
-	require.NoError(t, p.ReadAs(t.Context(), level, ends(p.Adm.ListCommittedOffsets), func(r *kgo.Record) {
+	require.NoError(t, read(t.Context(), ends(p.Ask.LastStable), func(r *kgo.Record) {
 		if !r.Attrs.IsControl() {
 			reading.Record(r.Offset, proc.Fingerprint(0, r))
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
 	"github.com/eos-pipe/eos-pipe/internal/wiretap"
 )
@@ -57,7 +58,8 @@ type Bench struct {
 	Group string
 	Proto eos.GroupProtocol // of its sessions
 	Plain *kgo.Client       // partitions are chosen by hand
-	Adm   *kadm.Client
+	Adm   *kadm.Client      // changes things, with Plain
+	Ask   *cluster.Client   // asks, with Plain
 
 	Written [Partitions]int64 // the number of the next record of each input partition
 	Dropped map[Record]bool   // input records that must not be in the output
@@ -92,12 +94,17 @@ func NewOn(t *testing.T, kafka *kafkatest.Cluster, configs ...string) *Bench {
 	}
 	kafka.CreateTopic(t, b.In, Partitions)
 	kafka.CreateTopic(t, b.Out, Partitions, configs...)
-	b.Plain = kafka.Client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
-	b.Adm = kadm.NewClient(b.Plain)
+	b.Connect()
 	topics, err := b.Adm.ListTopics(t.Context(), b.In)
 	require.NoError(t, err)
 	b.InID = topics[b.In].ID
 	return b
+}
+
+// Connect makes the clients beside the sessions; again, they have forgotten what they knew of topics.
+func (b *Bench) Connect() {
+	b.Plain = b.Kafka.Client(b.T, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+	b.Adm, b.Ask = kadm.NewClient(b.Plain), cluster.New(b.Plain, cluster.Patience{})
 }
 
 // Config is that of the session named name, from the input to the output. Sessions of one name have the same ids.

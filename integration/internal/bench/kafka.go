@@ -18,6 +18,7 @@ import (
 	"github.com/eos-pipe/eos-pipe/internal/isolation"
 	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
 	"github.com/eos-pipe/eos-pipe/internal/wiretap"
+	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
 // Seeded returns the test's source of random choices; what it chose can be had again by the command it logs.
@@ -54,12 +55,20 @@ func Matching(names ...string) string {
 	return strings.Join(quoted, "|")
 }
 
-// StableReader is for a read_committed reader: brokers list too few aborted transactions at times (testAbortedNotListed), and then give a reader what was
-// aborted. That is none of a pipe's faults, and it is told in the log.
+// StableReader is for a read_committed reader; see Unlisted.
 func StableReader(t testing.TB) *isolation.Reader {
+	tell := Unlisted(t)
 	return &isolation.Reader{Unlisted: func(topic string, partition int32, a isolation.Aborted) {
-		t.Logf("a broker gives a reader of %s-%d %d records of an aborted transaction of producer %d, from @%d to @%d", topic, partition, a.Records, a.ProducerID, a.First, a.Last)
+		tell(offsets.Partition{Topic: topic, Number: partition}, a)
 	}}
+}
+
+// Unlisted logs what a reader leaves out: brokers list too few aborted transactions at times (testAbortedNotListed), and then give a reader what was
+// aborted. That is none of a pipe's faults.
+func Unlisted(t testing.TB) func(offsets.Partition, isolation.Aborted) {
+	return func(p offsets.Partition, a isolation.Aborted) {
+		t.Logf("a broker gives a reader of %s %d records of an aborted transaction of producer %d, from @%d to @%d", p, a.Records, a.ProducerID, a.First, a.Last)
+	}
 }
 
 // Rules returns the rules of the broker that the tests run on.

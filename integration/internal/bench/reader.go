@@ -5,11 +5,11 @@ import (
 	"strings"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eos-pipe/eos-pipe/internal/checker"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -72,26 +72,21 @@ func (b *Bench) Inputs(at ...int64) offsets.Set {
 // Ends returns the ends (high watermarks) of a topic's partitions.
 func (b *Bench) Ends(topic string) offsets.Set {
 	b.T.Helper()
-	return b.listed(topic, b.Adm.ListEndOffsets)
+	return b.listed(topic, b.Ask.Ends)
 }
 
 // Stable returns the last stable offsets of a topic's partitions.
 func (b *Bench) Stable(topic string) offsets.Set {
 	b.T.Helper()
-	return b.listed(topic, b.Adm.ListCommittedOffsets)
+	return b.listed(topic, b.Ask.LastStable)
 }
 
-func (b *Bench) listed(topic string, list func(context.Context, ...string) (kadm.ListedOffsets, error)) offsets.Set {
+func (b *Bench) listed(topic string, list func(context.Context, ...string) (cluster.Offsets, error)) (set offsets.Set) {
 	b.T.Helper()
-	var listed kadm.ListedOffsets
 	b.Eventually("the offsets of "+topic+" are listed", func() (ok bool) { // a leader may just be moving
-		var err error
-		listed, err = list(b.T.Context(), topic)
-		return err == nil && listed.Error() == nil
-	})
-	set := offsets.Set{}
-	listed.Each(func(o kadm.ListedOffset) {
-		set[offsets.Partition{Topic: o.Topic, Number: o.Partition}] = offsets.NewPosition(o.Offset)
+		listed, err := list(b.T.Context(), topic)
+		set = listed.Set()
+		return err == nil && listed.Err() == nil
 	})
 	return set
 }
@@ -153,29 +148,10 @@ func (b *Bench) ReadOutput() (records []*kgo.Record) {
 	b.T.Helper()
 	ctx, cancel := context.WithTimeout(b.T.Context(), Deadline)
 	defer cancel()
-	left := b.Stable(b.Out)
-	for p, end := range left {
-		if end.Offset == 0 {
-			delete(left, p)
-		}
-	}
-	cl, err := kgo.NewClient(b.Kafka.Options(kgo.ConsumeTopics(b.Out), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))...)
+	_, err := b.Ask.ReadCommitted(ctx, cluster.Read{Until: b.Stable(b.Out), Unlisted: Unlisted(b.T)}, func(r *kgo.Record) error {
+		records = append(records, r)
+		return nil
+	})
 	require.NoError(b.T, err)
-	defer cl.Close()
-	held := StableReader(b.T)
-	for len(left) > 0 {
-		fetches := cl.PollFetches(ctx)
-		require.NoError(b.T, fetches.Err())
-		for _, r := range held.Records(fetches) {
-			p := offsets.Partition{Topic: r.Topic, Number: r.Partition}
-			if !r.Attrs.IsControl() {
-				records = append(records, r)
-			}
-			if end, ok := left[p]; ok && r.Offset >= end.Offset-1 {
-				delete(left, p)
-			}
-		}
-	}
 	return records
 }

@@ -30,7 +30,7 @@ func (p *Pipe) Unlisted() (total int) {
 	ctx := p.T.Context()
 	cl := p.Cluster.Client(p.T)
 	adm := kadm.NewClient(cl)
-	ends, err := p.Listed(ctx, adm.ListEndOffsets, p.To)
+	ends, err := p.Listed(ctx, p.Ask.Ends, p.To)
 	topics, terr := adm.ListTopics(ctx, p.To...)
 	if err := errors.Join(err, terr); err != nil {
 		p.T.Logf("the lists of aborted transactions are not known: %v", err)

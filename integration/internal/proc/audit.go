@@ -25,7 +25,7 @@ import (
 func (p *Pipe) RequireExactlyOnce(in, out int64) {
 	p.T.Helper()
 	report := p.RequireConsistent()
-	ends, err := p.Listed(p.T.Context(), p.Adm.ListCommittedOffsets, p.From)
+	ends, err := p.Listed(p.T.Context(), p.Ask.LastStable, p.From)
 	require.NoError(p.T, err)
 	stable, err := p.Stable(p.T.Context())
 	require.NoError(p.T, err)
@@ -100,7 +100,7 @@ func (p *Pipe) AuditWith(ctx context.Context, outcomes *checker.Outcomes, also f
 	if err != nil {
 		return Audited{}, err
 	}
-	ends, err := p.Listed(ctx, p.Adm.ListCommittedOffsets, p.To)
+	ends, err := p.Listed(ctx, p.Ask.LastStable, p.To)
 	if err != nil {
 		return Audited{}, err
 	}

@@ -5,7 +5,6 @@ import (
 	bigendian "encoding/binary"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/offsets"
@@ -58,17 +57,17 @@ func (p *Pipe) rawOutput(ctx context.Context, level kgo.IsolationLevel) (records
 		return nil
 	}
 	defer cl.Close()
-	ends, err := kadm.NewClient(cl).ListEndOffsets(ctx, p.To...)
+	ends, err := p.Listed(ctx, p.Ask.Ends, p.To)
 	if err != nil {
 		p.T.Logf("autopsy: %v", err)
 		return nil
 	}
 	left := map[offsets.Partition]int64{}
-	ends.Each(func(o kadm.ListedOffset) {
-		if o.Offset > 0 {
-			left[offsets.Partition{Topic: o.Topic, Number: o.Partition}] = o.Offset
+	for at, end := range ends {
+		if end.Offset > 0 {
+			left[at] = end.Offset
 		}
-	})
+	}
 	for len(left) > 0 && ctx.Err() == nil {
 		cl.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
 			records = append(records, r)

@@ -35,7 +35,7 @@ func (p *Pipe) Prepare() *Feeding {
 	}
 	f.Client = p.Cluster.Client(p.T, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(5*time.Millisecond),
 		kgo.MaxBufferedRecords(50_000))
-	ends, err := p.Listed(p.T.Context(), p.Adm.ListEndOffsets, p.From)
+	ends, err := p.Listed(p.T.Context(), p.Ask.Ends, p.From)
 	require.NoError(p.T, err)
 	f.At = nil
 	for at := range ends.Sorted() {

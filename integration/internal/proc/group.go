@@ -2,6 +2,7 @@ package proc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,12 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
 // TransactionVersion returns the version in force; without the feature it is 0.
 func (p *Pipe) TransactionVersion(ctx context.Context) (int16, error) {
-	versions, err := p.Adm.ApiVersions(ctx)
+	versions, err := p.Ask.Versions(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -35,30 +37,17 @@ func (p *Pipe) TransactionVersion(ctx context.Context) (int16, error) {
 
 // Committed returns the group's committed offsets.
 func (p *Pipe) Committed(ctx context.Context) (offsets.Set, error) {
-	resp, err := p.Adm.FetchOffsets(ctx, p.Group)
-	if err != nil {
-		return nil, err
-	}
-	return committedIn(resp)
+	return positions(p.Ask.Committed(ctx, p.Group))
 }
 
 // Stable returns the group's committed offsets after every transaction that may change them has ended.
 func (p *Pipe) Stable(ctx context.Context) (offsets.Set, error) {
-	resp, err := p.Adm.FetchOffsets(kadm.RequireStable(ctx), p.Group)
-	if err != nil {
-		return nil, err
-	}
-	return committedIn(resp)
+	return positions(p.Ask.Stable(ctx, p.Group))
 }
 
-func committedIn(resp kadm.OffsetResponses) (offsets.Set, error) {
-	set := offsets.Set{}
-	resp.Each(func(o kadm.OffsetResponse) {
-		if o.At >= 0 {
-			set[offsets.Partition{Topic: o.Topic, Number: o.Partition}] = offsets.NewPosition(o.At)
-		}
-	})
-	return set, resp.Error()
+// positions returns an error if any partition has one.
+func positions(answer cluster.Offsets, err error) (offsets.Set, error) {
+	return answer.Set(), errors.Join(err, answer.Err())
 }
 
 // Sum adds up a set's offsets, of the given partitions or, without any, of all.
@@ -91,7 +80,7 @@ func (p *Pipe) AwaitMore(n int64) int64 {
 // AwaitAll waits until the group has committed all that was fed.
 func (p *Pipe) AwaitAll() {
 	p.T.Helper()
-	ends, err := p.Listed(p.T.Context(), p.Adm.ListCommittedOffsets, p.From)
+	ends, err := p.Listed(p.T.Context(), p.Ask.LastStable, p.From)
 	require.NoError(p.T, err)
 	p.AwaitCommitted(Sum(ends))
 }
@@ -168,19 +157,14 @@ func (p *Pipe) AwaitOwners(within time.Duration, instances ...string) (owners ma
 // Partitions returns how many partitions the input has.
 func (p *Pipe) Partitions() int {
 	p.T.Helper()
-	ends, err := p.Listed(p.T.Context(), p.Adm.ListEndOffsets, p.From)
+	ends, err := p.Listed(p.T.Context(), p.Ask.Ends, p.From)
 	require.NoError(p.T, err)
 	return len(ends)
 }
 
 // Transaction returns what the coordinator says of the transactional id of an instance's first lane.
 func (p *Pipe) Transaction(ctx context.Context, instance string) (kadm.DescribedTransaction, error) {
-	id := p.Group + "-" + instance + "-0"
-	described, err := p.Adm.DescribeTransactions(ctx, id)
-	if err != nil {
-		return kadm.DescribedTransaction{}, err
-	}
-	return described[id], described[id].Err
+	return p.Ask.Transaction(ctx, p.Group+"-"+instance+"-0")
 }
 
 // FreezeInTransaction stops a process (SIGSTOP) while it has a transaction open.

@@ -132,12 +132,12 @@ func (l Load) Fill(p *Pipe) {
 func (l Load) RequireCopied(p *Pipe) {
 	t := p.T
 	p.RequireNothingOpen()
-	ends, err := p.Listed(t.Context(), p.Adm.ListCommittedOffsets, p.From)
+	ends, err := p.Listed(t.Context(), p.Ask.LastStable, p.From)
 	require.NoError(t, err)
 	stable, err := p.Stable(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, ends.String(), stable.String(), "where the input ends, and what the group has committed")
-	ends, err = p.Listed(t.Context(), p.Adm.ListCommittedOffsets, p.To)
+	ends, err = p.Listed(t.Context(), p.Ask.LastStable, p.To)
 	require.NoError(t, err)
 	cl := p.Cluster.Client(t, kgo.ConsumeTopics(p.To[0]), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), kgo.FetchMaxBytes(256<<10), kgo.FetchMaxPartitionBytes(256<<10))

@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/integration/internal/bench"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
@@ -28,7 +29,8 @@ import (
 type Pipe struct {
 	T       *testing.T
 	Cluster *kafkatest.Cluster
-	Adm     *kadm.Client
+	Adm     *kadm.Client    // changes things
+	Ask     *cluster.Client // asks
 	Rand    *rand.Rand
 	From    []string // input topics
 	Pattern string   // --from-pattern in the place of --from, which matches them; "": none
@@ -50,19 +52,25 @@ type Shape struct{ From, To []int32 }
 var SixToSix = Shape{From: []int32{6}, To: []int32{6}}
 
 // New makes a pipe with topics of its own; flags are given to each of its processes. Its processes end with the test.
-func New(t *testing.T, cluster *kafkatest.Cluster, s Shape, flags ...string) *Pipe {
-	p := &Pipe{T: t, Cluster: cluster, Adm: cluster.Admin(t), Rand: bench.Seeded(t), Group: kafkatest.Name(t, "group"), Flags: flags}
+func New(t *testing.T, kafka *kafkatest.Cluster, s Shape, flags ...string) *Pipe {
+	p := &Pipe{T: t, Cluster: kafka, Rand: bench.Seeded(t), Group: kafkatest.Name(t, "group"), Flags: flags}
+	p.Connect(kafka.Client(t))
 	for _, n := range s.From {
 		p.From = append(p.From, kafkatest.Name(t, "in"))
-		cluster.CreateTopic(t, p.From[len(p.From)-1], n)
+		kafka.CreateTopic(t, p.From[len(p.From)-1], n)
 	}
 	for _, n := range s.To {
 		p.To = append(p.To, kafkatest.Name(t, "out"))
-		cluster.CreateTopic(t, p.To[len(p.To)-1], n)
+		kafka.CreateTopic(t, p.To[len(p.To)-1], n)
 	}
 	t.ArtifactDir() // before the cleanup below, which reads what is in it
 	t.Cleanup(p.end)
 	return p
+}
+
+// Connect has the pipe's questions and changes sent by another client.
+func (p *Pipe) Connect(cl *kgo.Client) {
+	p.Adm, p.Ask = kadm.NewClient(cl), cluster.New(cl, cluster.Patience{})
 }
 
 // Start starts an instance of `eos-pipe run`.
@@ -140,7 +148,7 @@ func (p *Pipe) Await(what string, within time.Duration, ok func(context.Context)
 		case <-again.C:
 		}
 		if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
-			p.Adm = p.Cluster.Admin(p.T) // kgo sends OffsetFetch to a coordinator that it knows, even after that broker's death
+			p.Connect(p.Cluster.Client(p.T)) // kgo sends OffsetFetch to a coordinator that it knows, even after that broker's death
 		}
 	}
 }

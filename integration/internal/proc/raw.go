@@ -150,12 +150,12 @@ const OffsetsTopic = "__consumer_offsets"
 // CommitHistory reads all commits of the group from its coordinator's log, resolves the transactional ones by their
 // markers, and tells them to the checker in the order in which they came into force.
 func (p *Pipe) CommitHistory(ctx context.Context, outcomes *checker.Outcomes) (*checker.Commits, error) {
-	ends, err := p.Listed(ctx, p.Adm.ListEndOffsets, []string{OffsetsTopic})
+	ends, err := p.Listed(ctx, p.Ask.Ends, []string{OffsetsTopic})
 	if err != nil {
 		return nil, err
 	}
 	h := history{group: p.Group, commits: checker.NewCommits(), outcomes: outcomes, open: map[writerAt][]commitAt{}}
-	err = p.ReadAs(ctx, kgo.ReadUncommitted(), ends, h.take)
+	err = p.ReadUncommitted(ctx, ends, h.take)
 	return h.commits, errors.Join(err, h.err)
 }
 

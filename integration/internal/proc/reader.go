@@ -14,6 +14,7 @@ import (
 
 	"github.com/eos-pipe/eos-pipe/integration/internal/bench"
 	"github.com/eos-pipe/eos-pipe/internal/checker"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -56,15 +57,22 @@ func Fingerprint(index int, r *kgo.Record) uint64 {
 
 // Read gives each read_committed record below the ends to f, those of a partition in their order.
 func (p *Pipe) Read(ctx context.Context, ends offsets.Set, f func(*kgo.Record), more ...kgo.Opt) error {
-	return p.ReadAs(ctx, kgo.ReadCommitted(), ends, func(r *kgo.Record) {
-		if !r.Attrs.IsControl() {
-			f(r)
+	next := forward{}
+	_, err := p.Ask.ReadCommitted(ctx, cluster.Read{Until: ends, Options: more, Unlisted: bench.Unlisted(p.T)}, func(r *kgo.Record) error {
+		if err := next.take(r); err != nil {
+			return err
 		}
-	}, more...)
+		f(r)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read up to %v: %w", ends, err)
+	}
+	return nil
 }
 
-// ReadAs gives each record below the ends that this level shows to f, markers included. What a broker shows by mistake, it does not: see stableReader.
-func (p *Pipe) ReadAs(ctx context.Context, level kgo.IsolationLevel, ends offsets.Set, f func(*kgo.Record), more ...kgo.Opt) error {
+// ReadUncommitted gives each record below the ends to f, those of a partition in their order, markers included.
+func (p *Pipe) ReadUncommitted(ctx context.Context, ends offsets.Set, f func(*kgo.Record), more ...kgo.Opt) error {
 	starts := map[string]map[int32]kgo.Offset{}
 	left := map[offsets.Partition]int64{}
 	for at, end := range ends {
@@ -80,28 +88,23 @@ func (p *Pipe) ReadAs(ctx context.Context, level kgo.IsolationLevel, ends offset
 	if len(left) == 0 {
 		return nil
 	}
-	options := p.Cluster.Options(kgo.ConsumePartitions(starts), kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchIsolationLevel(level))
-	records := kgo.Fetches.Records
-	if level == kgo.ReadCommitted() {
-		records = bench.StableReader(p.T).Records
-	}
+	options := p.Cluster.Options(kgo.ConsumePartitions(starts), kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NoResetOffset()))
 	cl, err := kgo.NewClient(append(options, more...)...)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	next := map[offsets.Partition]int64{}
+	next := forward{}
 	for len(left) > 0 {
 		fetches := cl.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
 			return fmt.Errorf("read up to %v: %w", left, err)
 		}
-		for _, r := range records(fetches) {
-			at := offsets.Partition{Topic: r.Topic, Number: r.Partition}
-			if r.Offset < next[at] {
-				return fmt.Errorf("the reading client gives %v@%d again, after @%d: what it gives is not what stands in the log", at, r.Offset, next[at]-1)
+		for _, r := range fetches.Records() {
+			if err := next.take(r); err != nil {
+				return err
 			}
-			next[at] = r.Offset + 1
+			at := offsets.Partition{Topic: r.Topic, Number: r.Partition}
 			end, reading := left[at]
 			if reading && r.Offset < end {
 				f(r)
@@ -114,16 +117,28 @@ func (p *Pipe) ReadAs(ctx context.Context, level kgo.IsolationLevel, ends offset
 	return nil
 }
 
-// Listed returns what one of kadm's List…Offsets says of all partitions of the topics.
-func (p *Pipe) Listed(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topics []string) (offsets.Set, error) {
-	listed, err := list(ctx, topics...)
-	if err := errors.Join(err, listed.Error()); err != nil {
+// forward is where a reading client is in each partition.
+type forward map[offsets.Partition]int64
+
+// take returns an error if the client gives a record that it is past.
+func (next forward) take(r *kgo.Record) error {
+	at := offsets.Partition{Topic: r.Topic, Number: r.Partition}
+	if r.Offset < next[at] {
+		return fmt.Errorf("the reading client gives %v@%d again, after @%d: what it gives is not what is in the log", at, r.Offset, next[at]-1)
+	}
+	next[at] = r.Offset + 1
+	return nil
+}
+
+// Question is one of cluster.Client's questions for offsets of logs: Starts, Ends or LastStable.
+type Question func(ctx context.Context, topics ...string) (cluster.Offsets, error)
+
+// Listed returns the answers about all partitions of the topics, or an error if any partition has none.
+func (p *Pipe) Listed(ctx context.Context, ask Question, topics []string) (offsets.Set, error) {
+	set, err := positions(ask(ctx, topics...))
+	if err != nil {
 		return nil, err
 	}
-	set := offsets.Set{}
-	listed.Each(func(o kadm.ListedOffset) {
-		set[offsets.Partition{Topic: o.Topic, Number: o.Partition}] = offsets.NewPosition(o.Offset)
-	})
 	return set, nil
 }
 
@@ -162,8 +177,8 @@ func (p *Pipe) Open(ctx context.Context) (ongoing, ending []string, err error) {
 			ending = append(ending, txn.TxnID)
 		}
 	}
-	stable, serr := p.Listed(ctx, p.Adm.ListCommittedOffsets, p.To)
-	ends, eerr := p.Listed(ctx, p.Adm.ListEndOffsets, p.To)
+	stable, serr := p.Listed(ctx, p.Ask.LastStable, p.To)
+	ends, eerr := p.Listed(ctx, p.Ask.Ends, p.To)
 	for at, end := range ends {
 		if stable[at].Offset != end.Offset {
 			ending = append(ending, at.String())
