@@ -34,7 +34,7 @@ func runVerify(ctx context.Context, s streams, opts verifyOptions) error {
 		return err
 	}
 	defer cl.Close()
-	v := &verifier{opts: opts, s: s, connect: cl.Opts(), adm: kadm.NewClient(cl), check: checker.New(), lateIDs: map[string]bool{}, topics: map[string]bool{opts.To: true}, pass: transform{filter: opts.Filter, mapping: opts.Map}}
+	v := &verifier{opts: opts, s: s, connect: cl.Opts(), adm: kadm.NewClient(cl), check: checker.New(), lateIDs: map[string]bool{}, topics: map[string]bool{opts.To: true}, pass: jq.Transform{Filter: opts.Filter, Map: opts.Map}}
 	result, err := v.run(ctx)
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ type verifier struct {
 
 	connect []kgo.Opt // of every client
 	check   *checker.Checker
-	pass    transform
+	pass    jq.Transform
 
 	until, later offsets.Set     // what the group had committed before, and after, the output's end was asked for
 	lateIDs      map[string]bool // of input records between the two
@@ -387,11 +387,11 @@ func (v *verifier) drain(ctx context.Context, cl *kgo.Client, left map[offsets.P
 // topics than --to, which are then read as well.
 func (v *verifier) input(ctx context.Context, r *kgo.Record) error {
 	p := offsets.Partition{Topic: r.Topic, Number: r.Partition}
-	record := rawToJQ(r)
+	record := jq.FromKafka(r)
 	outs := []jq.Record{record}
 	if !v.givenUp[place{p, r.Offset}] && (v.opts.Filter != nil || v.opts.Map != nil) {
 		var err error
-		switch outs, err = v.pass.apply(ctx, record); {
+		switch outs, err = v.pass.Apply(ctx, record); {
 		case err != nil && v.opts.OnError == processor.SkipOnError.String():
 			outs = nil
 		case err != nil:
@@ -415,17 +415,9 @@ func (v *verifier) lateInput(ctx context.Context, r *kgo.Record) error {
 }
 
 func (v *verifier) id(ctx context.Context, r *kgo.Record) (string, error) {
-	id, err := v.opts.ID.ID(ctx, rawToJQ(r))
+	id, err := v.opts.ID.ID(ctx, jq.FromKafka(r))
 	if err != nil {
 		return "", fmt.Errorf("--id of %s-%d@%d: %w", r.Topic, r.Partition, r.Offset, err)
 	}
 	return id, nil
-}
-
-func rawToJQ(r *kgo.Record) jq.Record {
-	out := jq.Record{Key: r.Key, Value: r.Value, Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp}
-	for _, h := range r.Headers {
-		out.Headers = append(out.Headers, jq.Header{Key: h.Key, Value: h.Value})
-	}
-	return out
 }
