@@ -82,7 +82,7 @@ func (s *Session) listMatches(ctx context.Context) (all kadm.TopicDetails, found
 	if all, err = s.ask.Topics(ctx); err != nil {
 		return nil, nil, fmt.Errorf("ask for all topics: %w", err)
 	}
-	found, err = s.cfg.Inputs(cluster.Readable(all))
+	found, err = s.cfg.Inputs(cluster.Usable(all))
 	return all, found, err
 }
 

@@ -125,7 +125,7 @@ func (w *endWatch) topics(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask for all topics: %w", err)
 	}
-	return w.p.lane(0).Inputs(cluster.Readable(all))
+	return w.p.lane(0).Inputs(cluster.Usable(all))
 }
 
 // committed returns the group's committed offsets.

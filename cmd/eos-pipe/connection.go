@@ -145,7 +145,7 @@ func (c *connection) client(ctx context.Context, log *slog.Logger) (*kgo.Client,
 	if err != nil {
 		return nil, err
 	}
-	if err := cluster.Await(ctx, eos.DefaultConnectTimeout, log, "a broker that answers", cl.Ping); err != nil {
+	if err := cluster.New(cl, cluster.Patience{}).Reach(ctx, eos.DefaultConnectTimeout, log); err != nil {
 		cl.Close()
 		return nil, fmt.Errorf("%w at %v: %w", eos.ErrUnreachable, c.BootstrapServers, err)
 	}

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"github.com/twmb/franz-go/pkg/kadm"
 
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/processor"
 )
 
@@ -34,16 +34,15 @@ func (c *connection) hold(ctx context.Context, s streams, transactionalID string
 		return nil, err
 	}
 	defer cl.Close()
-	cluster := ""
-	err = settled(ctx, s.Log, "the cluster's id", func(ctx context.Context) error {
-		m, err := kadm.NewClient(cl).BrokerMetadata(ctx)
-		cluster = m.Cluster
+	id := ""
+	err = settled(ctx, s.Log, "the cluster's id", func(ctx context.Context) (err error) {
+		id, err = cluster.New(cl, cluster.Patience{}).ID(ctx)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return holdFile(ctx, s.Log, holdPath(os.TempDir(), cluster, transactionalID), transactionalID)
+	return holdFile(ctx, s.Log, holdPath(os.TempDir(), id, transactionalID), transactionalID)
 }
 
 // holdPath is the file whose lock says that the id is held in this cluster.

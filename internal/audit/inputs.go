@@ -23,7 +23,7 @@ func (a *auditor) matchInputs(ctx context.Context) error {
 		return err
 	}
 	pipe := eos.Config{TopicPattern: a.FromPattern, Outputs: []string{a.To, a.DeadLetterTopic}}
-	matching, err := pipe.Inputs(cluster.Readable(all))
+	matching, err := pipe.Inputs(cluster.Usable(all))
 	if err != nil {
 		return err
 	}

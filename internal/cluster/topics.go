@@ -48,9 +48,9 @@ func (c *Client) ID(ctx context.Context) (string, error) {
 	return m.Cluster, err
 }
 
-// Readable returns the names of the topics that a pipe may read, in no order: those that the brokers listed without an error
+// Usable returns the names of the topics that a pipe may read, in no order: those that the brokers listed without an error
 // and that are not internal to Kafka.
-func Readable(all kadm.TopicDetails) []string {
+func Usable(all kadm.TopicDetails) []string {
 	names := make([]string, 0, len(all))
 	for _, topic := range all {
 		if topic.Err == nil && !topic.IsInternal {

@@ -9,9 +9,9 @@ import (
 )
 
 // Topics of Kafka's own, and topics that the brokers answered with an error for, cannot be inputs.
-func TestReadableTopics(t *testing.T) {
+func TestUsable(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, []string{"in"}, Readable(kadm.TopicDetails{
+	require.Equal(t, []string{"in"}, Usable(kadm.TopicDetails{
 		"in":                 {Topic: "in"},
 		"__consumer_offsets": {Topic: "__consumer_offsets", IsInternal: true},
 		"gone":               {Topic: "gone", Err: kerr.UnknownTopicOrPartition},

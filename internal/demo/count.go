@@ -3,13 +3,14 @@ package demo
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/internal/checker"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -77,46 +78,25 @@ func count(ctx context.Context, servers []string, output string) (Counts, error)
 
 // read calls see for every record of the topic that a read_committed reader gets now. It uses a client of its own.
 func read(ctx context.Context, servers []string, topic string, see func(entry)) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(servers...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(servers...), kgo.FetchMaxWait(100*time.Millisecond))
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	ends, err := kadm.NewClient(cl).ListCommittedOffsets(ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
+	ask := cluster.New(cl, cluster.Patience{})
+	ends, err := ask.Readable(ctx, topic)
+	if err := errors.Join(err, ends.Err()); err != nil {
 		return fmt.Errorf("find the end of %s: %w", topic, err)
 	}
-	left := map[int32]int64{} // partitions not read to their end, which is a record or a transaction's marker
-	ends.Each(func(o kadm.ListedOffset) {
-		if o.Offset > 0 {
-			left[o.Partition] = o.Offset
+	_, err = ask.ReadCommitted(ctx, cluster.Read{Until: ends.Set()}, func(r *kgo.Record) error {
+		e, err := entryOf(r)
+		if err == nil {
+			see(e)
 		}
+		return err
 	})
-	for len(left) > 0 {
-		fetches := cl.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			return fmt.Errorf("read %s: %w", topic, err)
-		}
-		for r := range fetches.RecordsAll() {
-			end, ok := left[r.Partition]
-			if !ok {
-				continue // came after we began
-			}
-			if !r.Attrs.IsControl() {
-				e, err := entryOf(r)
-				if err != nil {
-					return err
-				}
-				see(e)
-			}
-			if r.Offset >= end-1 {
-				delete(left, r.Partition)
-			}
-		}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", topic, err)
 	}
 	return nil
 }

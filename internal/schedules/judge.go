@@ -9,6 +9,7 @@ import (
 
 	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/internal/checker"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 	"github.com/eos-pipe/eos-pipe/processor"
 )
@@ -60,36 +61,26 @@ func (w *world) judgeAnswers(seen map[int]int) {
 
 // readOutput tells the checker what a read_committed reader sees, and returns how many outputs each attempt has.
 func (w *world) readOutput(c *checker.Checker) (map[int]int, error) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.Dialer(w.dial), kgo.ConsumeTopics(output, dead),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.Dialer(w.dial))
 	if err != nil {
 		return nil, err
 	}
 	defer cl.Close()
-	ends := map[offsets.Partition]int64{}
+	ends := offsets.Set{}
 	for _, topic := range []string{output, dead} {
 		for _, p := range w.cluster.PartitionInfos(topic) {
-			if p.LastStableOffset > 0 {
-				ends[offsets.Partition{Topic: topic, Number: p.Partition}] = p.LastStableOffset
-			}
+			ends[offsets.Partition{Topic: topic, Number: p.Partition}] = offsets.NewPosition(p.LastStableOffset)
 		}
 	}
 	seen := map[int]int{}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	for len(ends) > 0 {
-		fs := cl.PollFetches(ctx)
-		if err := fs.Err(); err != nil {
-			return nil, fmt.Errorf("read the output: %w", err)
-		}
-		fs.EachRecord(func(r *kgo.Record) {
-			if !r.Attrs.IsControl() {
-				tell(c, r, seen)
-			}
-			if at := (offsets.Partition{Topic: r.Topic, Number: r.Partition}); r.Offset >= ends[at]-1 {
-				delete(ends, at)
-			}
-		})
+	_, err = cluster.New(cl, cluster.Patience{}).ReadCommitted(ctx, cluster.Read{Until: ends}, func(r *kgo.Record) error {
+		tell(c, r, seen)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the output: %w", err)
 	}
 	return seen, nil
 }

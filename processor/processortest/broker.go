@@ -2,12 +2,14 @@ package processortest
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 )
 
 // replayPartitions is how many partitions each topic has in Replay.
@@ -52,41 +54,17 @@ func (b *broker) read(topics []string) (records []*kgo.Record) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), 30*time.Second)
 	defer cancel()
-	ends, err := kadm.NewClient(b.cl).ListEndOffsets(ctx, topics...)
-	if err != nil {
+	ask := cluster.New(b.cl, cluster.Patience{})
+	ends, err := ask.Ends(ctx, topics...) // a transaction that is left open makes the read fail
+	if err := errors.Join(err, ends.Err()); err != nil {
 		b.t.Fatal(err)
 	}
-	left := map[string]map[int32]int64{} // the end of what is not read yet
-	start := map[string]map[int32]kgo.Offset{}
-	ends.Each(func(o kadm.ListedOffset) {
-		if o.Offset == 0 {
-			return
-		}
-		if left[o.Topic] == nil {
-			left[o.Topic], start[o.Topic] = map[int32]int64{}, map[int32]kgo.Offset{}
-		}
-		left[o.Topic][o.Partition], start[o.Topic][o.Partition] = o.Offset, kgo.NewOffset().AtStart()
+	_, err = ask.ReadCommitted(ctx, cluster.Read{Until: ends.Set()}, func(r *kgo.Record) error {
+		records = append(records, r)
+		return nil
 	})
-	cl, err := kgo.NewClient(kgo.SeedBrokers(b.servers...), kgo.ConsumePartitions(start), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
 	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer cl.Close()
-	for len(left) > 0 {
-		fetches := cl.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			b.t.Fatalf("read the outputs: %v", err)
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			if !r.Attrs.IsControl() {
-				records = append(records, r)
-			}
-			if r.Offset == left[r.Topic][r.Partition]-1 {
-				if delete(left[r.Topic], r.Partition); len(left[r.Topic]) == 0 {
-					delete(left, r.Topic)
-				}
-			}
-		})
+		b.t.Fatalf("read the outputs: %v", err)
 	}
 	return records
 }
