@@ -18,16 +18,16 @@ import (
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// GroupProtocol is how a session is a member of its group: Kafka's group.protocol. Members with either may be in one group, so a
-// group can be moved from one to the other by restarting its members one after the other.
+// GroupProtocol is how a session is a member of its group: Kafka's group.protocol. One group may have members of both, so a group
+// can be moved from one to the other by restarting its members one after the other.
 type GroupProtocol int
 
 const (
-	// ClassicProtocol has a member assign the partitions. A rebalance waits until the batch that is out is committed.
+	// ClassicProtocol: a member assigns the partitions. A rebalance waits until the batch that is out is committed.
 	ClassicProtocol GroupProtocol = iota
-	// ConsumerProtocol has the brokers assign them (KIP-848): one member's coming or going does not stop the others, and the session
-	// timeout is the brokers' (group.consumer.session.timeout.ms). It needs Kafka 4.0. A rebalance does not wait: a batch of which a
-	// partition is taken away is polled again by its new owner.
+	// ConsumerProtocol: the brokers assign the partitions (KIP-848). A member that comes or goes does not stop the others, and the
+	// session timeout is the brokers' (group.consumer.session.timeout.ms). It needs Kafka 4.0. A rebalance does not wait: if a
+	// partition of a batch is taken away, its new owner polls those records again.
 	ConsumerProtocol
 )
 
@@ -60,8 +60,8 @@ func (s *Session) protocol(c *client) []kgo.Opt {
 	}
 }
 
-// assignor returns what kgo takes for the name of the brokers' assignor: range if the user's first balancer is that, else uniform; nil
-// where the brokers know no such assignor, and kgo would go back to the classic protocol without a word.
+// assignor returns the balancer by which kgo names the brokers' assignor: range if the user's first balancer is range, uniform if it
+// is a sticky one. It returns nil if the brokers know no such assignor: kgo would then silently use the classic protocol.
 func assignor(cl *kgo.Client) kgo.GroupBalancer {
 	switch chosen, _ := cl.OptValue(kgo.Balancers).([]kgo.GroupBalancer); chosen[0].ProtocolName() {
 	case "range":
@@ -72,7 +72,7 @@ func assignor(cl *kgo.Client) kgo.GroupBalancer {
 	return nil
 }
 
-// checkProtocol refuses brokers that do not know the consumer protocol: kgo would go back to the classic one without a word.
+// checkProtocol refuses brokers that do not know the consumer protocol: kgo would silently use the classic one.
 func (s *Session) checkProtocol(broker kadm.BrokerApiVersions) error {
 	if s.cfg.GroupProtocol != ConsumerProtocol {
 		return nil
@@ -107,7 +107,7 @@ func (s *Session) describeClassic(ctx context.Context) ([]groupMember, error) {
 		return nil, err
 	}
 	g := groups[s.cfg.Group]
-	if errors.Is(g.Err, kerr.GroupIDNotFound) { // nobody has joined it yet, nor committed; or it is one of the other protocol
+	if errors.Is(g.Err, kerr.GroupIDNotFound) { // no member has joined it or committed yet; or it is a group of the other protocol
 		return nil, nil
 	}
 	var members []groupMember
@@ -138,8 +138,8 @@ func (s *Session) describeConsumers(ctx context.Context) ([]groupMember, error) 
 	return members, g.Err
 }
 
-// otherGroup finds out what GROUP_ID_NOT_FOUND means to a member that joins or sends a heartbeat: that its group is gone, which is made again when
-// it joins; or that a share group, or a group of Kafka Streams, has the id, for which the error then is ErrOtherGroup.
+// otherGroup finds out what GROUP_ID_NOT_FOUND means to a member that joins or sends a heartbeat. Either its group is gone, and is
+// created again when the member joins; or a share group, or a group of Kafka Streams, has the id, and the error is ErrOtherGroup.
 func (s *Session) otherGroup(ctx context.Context, err error) error {
 	bounded, asked := s.asking(ctx)
 	listed, failed := s.adm.ListGroupsByType(bounded, []string{"share", "streams"})
@@ -147,12 +147,12 @@ func (s *Session) otherGroup(ctx context.Context, err error) error {
 	if g, ok := listed[s.cfg.Group]; ok {
 		return fmt.Errorf("%w: %s is a %s group: %w", ErrOtherGroup, s.cfg.Group, strings.ToLower(g.GroupType), err)
 	}
-	return err // also where it could not be asked: it comes again with the next try to join
+	return err // also if the brokers could not be asked: the error comes again with the next try to join
 }
 
-// evict takes out of the group whoever is in it under this session's instance id: a predecessor that has died, or is fenced. In the classic
-// protocol a member that joins does that by itself; in the consumer protocol it is refused (UNRELEASED_INSTANCE_ID) until the predecessor's
-// session ends. What was assigned stays so for the one that comes next.
+// evict removes the member with this session's instance id from the group: a predecessor that has died, or is fenced. In the classic
+// protocol a member that joins replaces it. In the consumer protocol the new member is refused (UNRELEASED_INSTANCE_ID) until the
+// predecessor's session ends. The predecessor's partitions stay assigned to the instance id.
 func (s *Session) evict(ctx context.Context) error {
 	return s.untilAnswered(ctx, "take the predecessor out of the group", func() error { return s.evictOnce(ctx) })
 }
@@ -186,7 +186,7 @@ const (
 	epochReplaced = -2 // a member with the same instance id will come
 )
 
-// leaveConsumers takes a member out of a group of the consumer protocol. That it is not in it any more is as good.
+// leaveConsumers takes a member out of a group of the consumer protocol. It is not an error if the member has already left.
 func (s *Session) leaveConsumers(ctx context.Context, member string, epoch int32) error {
 	req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
 	req.Group, req.MemberID, req.MemberEpoch, req.InstanceID = s.cfg.Group, member, epoch, &s.cfg.InstanceID
@@ -202,8 +202,8 @@ func (s *Session) leaveConsumers(ctx context.Context, member string, epoch int32
 	return err
 }
 
-// leaveClassic is the same for a member of the classic protocol. It names the member id beside the instance id: another process
-// that has taken the instance id stays in.
+// leaveClassic is leaveConsumers for a member of the classic protocol. It sends the member id beside the instance id, so another
+// process that has taken the instance id stays in the group.
 func (s *Session) leaveClassic(ctx context.Context, member string) error {
 	req := kmsg.NewPtrLeaveGroupRequest()
 	req.Group = s.cfg.Group
@@ -214,12 +214,13 @@ func (s *Session) leaveClassic(ctx context.Context, member string) error {
 	if err == nil {
 		err = kerr.ErrorForCode(resp.ErrorCode)
 	}
-	return err // the member's own error code says that it is not one any more
+	return err // an error code for the member only says that it has left already
 }
 
-// holdings are the partitions that a client of the consumer protocol has, for the Observer. It has them while kgo has an offset of them: one that it
-// has fetched or committed (CommittedOffsets), or one that it was set to and would commit (UncommittedOffsets). kgo does not count the offsets that
-// startOffsets puts in the place of missing ones among the committed, so it is set to these.
+// holdings are the partitions that a client of the consumer protocol has, for the Observer. The client has a partition while kgo has
+// an offset of it: one that it has fetched or committed (CommittedOffsets), or one that it was set to and would commit
+// (UncommittedOffsets). kgo does not count the offsets that startOffsets puts where none was committed among the committed ones, so
+// it is set to them.
 type holdings struct {
 	c      *client
 	mu     sync.Mutex
@@ -227,7 +228,8 @@ type holdings struct {
 	starts map[offsets.Partition]int64 // what kgo was set to
 }
 
-// assigned is called by kgo after each change, with what is new, before the offsets of that are fetched. What is gone it does not always say.
+// assigned is called by kgo after each change with the added partitions, before their offsets are fetched. kgo does not always
+// report removed partitions, so they are inferred from its committed offsets.
 func (h *holdings) assigned(_ context.Context, cl *kgo.Client, added map[string][]int32) {
 	has := map[offsets.Partition]bool{}
 	for _, known := range []map[string]map[int32]kgo.EpochOffset{cl.CommittedOffsets(), cl.UncommittedOffsets()} {
@@ -246,8 +248,8 @@ func (h *holdings) assigned(_ context.Context, cl *kgo.Client, added map[string]
 	h.c.tellAssigned(slices.Collect(maps.Keys(has)))
 }
 
-// fetched notes that kgo has offsets of partitions, and where those start that had none. A fetch that was cut short by a change is taken up
-// again without a word.
+// fetched notes the partitions whose offsets kgo has fetched, and where those start that had none. When a change of the assignment
+// interrupts the fetch of offsets, kgo repeats the fetch without calling assigned.
 func (h *holdings) fetched(cl *kgo.Client, fetched map[string]map[int32]kgo.Offset, started offsets.Set) {
 	if h.c.s.cfg.GroupProtocol != ConsumerProtocol {
 		return

@@ -113,7 +113,7 @@ func (s *Session) open(ctx context.Context) (err error) {
 	if err := s.preflight(ctx); err != nil {
 		return err
 	}
-	asked := ask.Slow(s.cfg.Logger, "the coordinators of the group and of the transactional id; a new cluster has none before somebody asks", nil)
+	asked := ask.Slow(s.cfg.Logger, "the coordinators of the group and of the transactional id; a new cluster has none before the first request for them", nil)
 	defer asked()
 	if err := s.checkCommitted(ctx); err != nil {
 		return err
