@@ -19,6 +19,9 @@ uses_kafka  := {{range .TestImports}}{{.}} {{end}}{{range .XTestImports}}{{.}} {
 list_kafka  := go list -f '{{.ImportPath}}: $(uses_kafka)' ./... | sed -n 's|: .*/internal/kafkatest.*||p'
 list_others := go list -f '{{.ImportPath}}: $(uses_kafka)' ./... | sed '/: .*\/internal\/kafkatest/d; s|: .*||'
 
+# Packages that take minutes, the longest first: two run at a time, and one that starts late would run alone at the end.
+longest := $(addprefix ./integration/,fault pipe storm session security)
+
 # compile FILE builds the command, statically linked.
 compile = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.release=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)' -o $(1) ./cmd/eos-pipe
 
@@ -61,9 +64,7 @@ test: need-go race-hint ## run all tests, those on real Kafka included; installs
 	@packages=$$($(list_others)); go test $(RACE) -count=1 -timeout 10m $$packages
 	@$(MAKE) --no-print-directory test-deploy
 	@echo 'test: the packages that need a real Kafka'
-	@packages=$$($(list_kafka) | grep -v '/integration$$'); failed=; \
-	  $(with_kafka) go test $(RACE) -count=1 -timeout 10m -p 1 $$packages || failed=1; \
-	  env $$env integration/shards $(RACE) -count=1 -timeout 45m || failed=1; [[ -z $$failed ]]
+	@packages=$$($(list_kafka)); $(with_kafka) go test $(RACE) -count=1 -timeout 45m -p 2 $(longest) $$packages
 	@if docker info >/dev/null 2>&1; then $(MAKE) --no-print-directory test-image; \
 	  else echo 'test: no docker daemon answers here: the tests of the container image are left out (make test-image)' >&2; fi
 
@@ -79,7 +80,7 @@ test-interop: need-go ## four other clients with every codec write the input and
 
 .PHONY: test-image
 test-image: image ## build the image and test it: what is in it, and pipes in confined containers on real Kafka; needs docker
-	@$(with_kafka) EOS_TEST_IMAGE='$(IMAGE)' go test $(RACE) -tags image -run '^TestImage' -count=1 -timeout 15m ./integration
+	@$(with_kafka) EOS_TEST_IMAGE='$(IMAGE)' go test $(RACE) -tags image -run '^TestImage' -count=1 -timeout 15m ./integration/pipe
 
 .PHONY: test-unit
 test-unit: need-go race-hint ## run the tests that need nothing but Go
@@ -111,7 +112,7 @@ TORTURE_OUT  ?= bin/torture
 torture: need-go ## storms of faults for TORTURE_TIME (1h) on real Kafka; the report goes to TORTURE_OUT (bin/torture)
 	@rm -f '$(TORTURE_OUT)/summary'; \
 	  $(with_kafka) TORTURE_TIME='$(TORTURE_TIME)' TORTURE_OUT='$(abspath $(TORTURE_OUT))' \
-	  go test -tags torture -run '^TestTorture$$' -count=1 -timeout 0 -v ./integration && result=passed || result=failed; \
+	  go test -tags torture -run '^TestTorture$$' -count=1 -timeout 0 -v ./integration/storm && result=passed || result=failed; \
 	  internal/tested/record torture $$result "$$(cat '$(TORTURE_OUT)/summary' 2>/dev/null || echo 'ended without a report')"; [[ $$result == passed ]]
 
 KAFKA_VERSIONS ?= 3.9.1 4.0.2 4.1.2 4.2.2 4.3.1

@@ -71,7 +71,7 @@ func endHanging() {
 }
 
 var (
-	inTest = regexp.MustCompile(`/(integration|integration/interop|internal/kafkatest)\.`)
+	inTest = regexp.MustCompile(`/(integration/[a-z/]+|internal/kafkatest)\.`)
 	place  = regexp.MustCompile(`/([^/\n]+\.go:[0-9]+)`)
 )
 

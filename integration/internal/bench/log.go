@@ -1,0 +1,57 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// SlowDeadline bounds what a quota makes slow: at its speed it takes less than half a minute.
+const SlowDeadline = 3 * time.Minute
+
+// Log is a log that a test can read while it is written.
+type Log struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *Log) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+// With returns the first line that has all of the texts; "": there is none.
+func (l *Log) With(texts ...string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+next:
+	for line := range strings.Lines(l.text.String()) {
+		for _, text := range texts {
+			if !strings.Contains(line, text) {
+				continue next
+			}
+		}
+		return line
+	}
+	return ""
+}
+
+// Await waits until there is a line that has all of the texts.
+func (l *Log) Await(ctx context.Context, texts ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, SlowDeadline)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for l.With(texts...) == "" {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return fmt.Errorf("no line of the log has %q", texts)
+		}
+	}
+	return nil
+}
