@@ -13,7 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 )
 
 // client is one life of the franz-go client under a session. A session whose client is in doubt discards it and makes
@@ -49,16 +49,14 @@ type client struct {
 //
 // A client whose InitProducerId was answered with UNKNOWN_SERVER_ERROR never asks again, so connect makes another one.
 func (s *Session) connect(ctx context.Context) (*client, error) {
-	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		c, err := s.connectOnce(ctx)
-		if !errors.Is(err, kerr.UnknownServerError) {
-			return c, err
-		}
-		s.retrying("make a new client", err)
-		if !ask.Sleep(ctx, wait) {
-			return nil, err
-		}
-	}
+	var c *client
+	each := s.retry("make a new client")
+	each.IsFinal = func(err error) bool { return !errors.Is(err, kerr.UnknownServerError) }
+	err := each.Until(ctx, func(ctx context.Context) (err error) {
+		c, err = s.connectOnce(ctx)
+		return err
+	})
+	return c, err
 }
 
 func (s *Session) connectOnce(ctx context.Context) (*client, error) {
@@ -81,7 +79,7 @@ func (s *Session) connectOnce(ctx context.Context) (*client, error) {
 		}
 	}
 	s.onlyOver(gts.Client())
-	c.joined = ask.Slow(s.cfg.Logger, "the group to assign partitions: it waits for other members to come or to join again (group.initial.rebalance.delay.ms)", nil)
+	c.joined = cluster.LogSlow(s.cfg.Logger, "the group to assign partitions: it waits for other members to come or to join again (group.initial.rebalance.delay.ms)", nil)
 	gts.Client().AddConsumeTopics(slices.Collect(maps.Keys(s.inputs.all()))...)
 	c.watching.Go(c.watchOpen)
 	c.watching.Go(c.watchStandstill)
@@ -98,30 +96,21 @@ const slowProducerID = 5 * time.Second
 // transaction is being ended, the broker answers CONCURRENT_TRANSACTIONS.
 func (s *Session) initProducerID(ctx context.Context, cl *kgo.Client) (id int64, epoch int16, err error) {
 	began := time.Now()
-	defer ask.Slow(s.cfg.Logger, "the producer id: a new cluster has no transaction coordinator before the first request for it, and a predecessor's transaction is ended first", nil)()
+	defer cluster.LogSlow(s.cfg.Logger, "the producer id: a new cluster has no transaction coordinator before the first request for it, and a predecessor's transaction is ended first", nil)()
 	defer time.AfterFunc(slowProducerID, func() {
 		s.cfg.Logger.Warn("still waiting for the producer id: the coordinator cannot be reached, or is still ending the transaction of a predecessor",
 			"transactional_id", s.cfg.TransactionalID, "waited", time.Since(began))
 	}).Stop()
-	err = s.untilAnswered(ctx, "initialize the producer id", func() (err error) {
+	err = s.retry("initialize the producer id").Until(ctx, func(ctx context.Context) (err error) {
 		id, epoch, err = cl.ProducerID(ctx)
 		return err
 	})
 	return id, epoch, err
 }
 
-// untilAnswered calls step until it succeeds, ctx ends, or the answer is final.
-func (s *Session) untilAnswered(ctx context.Context, what string, step func() error) error {
-	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		err := step()
-		if err == nil || ctx.Err() != nil || ask.IsFinal(err) {
-			return err
-		}
-		s.retrying(what, err)
-		if !ask.Sleep(ctx, wait) {
-			return err
-		}
-	}
+// retry repeats what at first after 20 ms and at last every second, until it is answered, ctx ends, or the answer is final. Each failure is logged.
+func (s *Session) retry(what string) cluster.Retry {
+	return cluster.Retry{First: 20 * time.Millisecond, Longest: time.Second, Again: func(err error, _ time.Duration) { s.retrying(what, err) }}
 }
 
 // noteEpoch notes the producer epoch of the next transaction: where every transaction has an epoch of its own, the end of one makes

@@ -8,8 +8,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
-
-	"github.com/eos-pipe/eos-pipe/internal/ask"
 )
 
 // inDoubt finds out what became of a transaction when End returned an error. The error may hide a commit: the answer
@@ -97,29 +95,14 @@ func outcomeOf(state string) (outcome Outcome, decided bool) {
 
 // describeTransaction asks the coordinator for the state of the transactional id, again and again while it does not
 // answer. Brokers before 3.0 cannot say it.
-func (s *Session) describeTransaction(ctx context.Context) (kadm.DescribedTransaction, error) {
-	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		d, err := s.describeTransactionOnce(ctx)
-		if err == nil || ctx.Err() != nil || s.act(err, actReplay) == actStop || errors.Is(err, kerr.TransactionalIDNotFound) {
-			return d, err
-		}
-		s.plain.ForceMetadataRefresh()
-		s.retrying("describe the transaction", err)
-		if !ask.Sleep(ctx, wait) {
-			return d, err
-		}
-	}
-}
-
-func (s *Session) describeTransactionOnce(ctx context.Context) (kadm.DescribedTransaction, error) {
-	bounded, asked := s.asking(ctx)
-	described, err := s.adm.DescribeTransactions(bounded, s.cfg.TransactionalID)
-	asked(err)
-	if err != nil {
-		return kadm.DescribedTransaction{}, err
-	}
-	d := described[s.cfg.TransactionalID]
-	return d, d.Err
+func (s *Session) describeTransaction(ctx context.Context) (d kadm.DescribedTransaction, err error) {
+	each := s.retry("describe the transaction")
+	each.IsFinal = func(err error) bool { return s.isFinal(err) || errors.Is(err, kerr.TransactionalIDNotFound) }
+	err = each.Until(ctx, func(ctx context.Context) (err error) {
+		d, err = s.ask.Transaction(ctx, s.cfg.TransactionalID)
+		return err
+	})
+	return d, err
 }
 
 // resolve asks the group's offsets how the transaction ended, after the coordinator has decided it.

@@ -6,10 +6,9 @@ import (
 	"maps"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -52,7 +51,7 @@ func (o openOnes) next(now time.Time, at offsets.Set, stable, ends map[offsets.P
 // watchOpen says which transactions stay open on the input, until the client is closed.
 func (c *client) watchOpen() {
 	seen := openOnes{}
-	for ask.Sleep(c.life, openInterval) {
+	for cluster.Sleep(c.life, openInterval) {
 		at, asked := c.comeTo()
 		if len(at) == 0 {
 			continue
@@ -87,14 +86,14 @@ func (c *client) comeTo() (at offsets.Set, asked map[offsets.Partition]dueMarker
 func (s *Session) sayOpen(ctx context.Context, p offsets.Partition, offset, behind int64) {
 	log := s.cfg.Logger.With("transactional_id", s.cfg.TransactionalID, "partition", p.String(), "offset", offset, "behind", behind)
 	const text = "a transaction of another producer is open on the input, and nothing behind its first record can be read before it ends"
-	producer, ok := s.openProducer(ctx, p, offset)
+	producer, ok := s.ask.Opener(ctx, p, offset)
 	if !ok {
 		log.Warn(text)
 		return
 	}
 	log = log.With("producer_id", producer.ProducerID)
 	abort := fmt.Sprintf("kafka-transactions.sh abort --topic %s --partition %d --start-offset %d", p.Topic, p.Number, offset)
-	t, err := s.transactionOf(ctx, producer.ProducerID)
+	t, err := s.ask.TransactionOf(ctx, producer.ProducerID)
 	switch {
 	case err != nil:
 		log.Warn(text, "since", time.UnixMilli(producer.LastTimestamp), "ends", "its producer's transactional id cannot be asked for; if nobody has it, "+abort, "err", err)
@@ -106,39 +105,4 @@ func (s *Session) sayOpen(ctx context.Context, p offsets.Partition, offset, behi
 		log.Warn(text, "open_transactional_id", t.TxnID, "since", time.UnixMilli(producer.LastTimestamp), "ends",
 			"nobody: its coordinator takes it for ended ("+t.State+"). "+abort)
 	}
-}
-
-// openProducer returns the producer whose transaction begins at an offset of a partition.
-func (s *Session) openProducer(ctx context.Context, p offsets.Partition, offset int64) (kadm.DescribedProducer, bool) {
-	set := kadm.TopicsSet{}
-	set.Add(p.Topic, p.Number)
-	described, err := s.adm.DescribeProducers(ctx, set)
-	if err != nil {
-		return kadm.DescribedProducer{}, false
-	}
-	for _, producer := range described[p.Topic].Partitions[p.Number].ActiveProducers {
-		if producer.CurrentTxnStartOffset == offset {
-			return producer, true
-		}
-	}
-	return kadm.DescribedProducer{}, false
-}
-
-// transactionOf asks the coordinators for the transactional id that has a producer id.
-func (s *Session) transactionOf(ctx context.Context, producerID int64) (kadm.DescribedTransaction, error) {
-	listed, err := s.adm.ListTransactions(ctx, []int64{producerID}, nil)
-	if err != nil {
-		return kadm.DescribedTransaction{}, err
-	}
-	for id, one := range listed {
-		if one.ProducerID != producerID {
-			continue
-		}
-		described, err := s.adm.DescribeTransactions(ctx, id)
-		if err != nil {
-			return kadm.DescribedTransaction{}, err
-		}
-		return described[id], described[id].Err
-	}
-	return kadm.DescribedTransaction{}, fmt.Errorf("no transactional id that this client may describe has producer id %d", producerID)
 }

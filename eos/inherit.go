@@ -5,10 +5,9 @@ import (
 	"errors"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -25,15 +24,15 @@ func (s *Session) inheritMarkers(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, inheritTimeout)
 	defer cancel()
-	last, err := s.describeTransactionOnce(ctx)
+	last, err := s.ask.Transaction(ctx, s.cfg.TransactionalID)
 	if err != nil {
 		return // most often there is no predecessor
 	}
 	for last.State == "PrepareCommit" || last.State == "PrepareAbort" {
-		if !ask.Sleep(ctx, 20*time.Millisecond) {
+		if !cluster.Sleep(ctx, 20*time.Millisecond) {
 			return
 		}
-		if last, err = s.describeTransactionOnce(ctx); err != nil {
+		if last, err = s.ask.Transaction(ctx, s.cfg.TransactionalID); err != nil {
 			return
 		}
 	}
@@ -41,7 +40,10 @@ func (s *Session) inheritMarkers(ctx context.Context) {
 	if !decided {
 		return
 	}
-	outputs := s.hangingOutputs(ctx, last)
+	outputs := map[offsets.Partition]int64{}
+	for _, p := range s.ask.Hanging(ctx, s.cfg.Outputs, last) {
+		outputs[p] = unknownOffset
+	}
 	if len(outputs) == 0 {
 		return
 	}
@@ -52,35 +54,18 @@ func (s *Session) inheritMarkers(ctx context.Context) {
 	}
 }
 
-// hangingOutputs returns the output partitions in which a transaction that is complete is still open. Its records carry
-// the epoch before that of its markers.
-func (s *Session) hangingOutputs(ctx context.Context, complete kadm.DescribedTransaction) map[offsets.Partition]int64 {
-	hanging := map[offsets.Partition]int64{}
-	topics := kadm.TopicsSet{}
-	for _, topic := range s.cfg.Outputs {
-		topics.Add(topic)
-	}
-	producers, _ := s.adm.DescribeProducers(ctx, topics) // of what could be asked
-	producers.EachProducer(func(p kadm.DescribedProducer) {
-		if p.ProducerID == complete.ProducerID && p.ProducerEpoch == complete.ProducerEpoch-1 && p.CurrentTxnStartOffset >= 0 {
-			hanging[offsets.Partition{Topic: p.Topic, Number: p.Partition}] = unknownOffset
-		}
-	})
-	return hanging
-}
-
 // unstableInputs returns the input partitions whose offsets in the group wait for a transaction to end, maybe for the one
 // that hangs. What that would commit is not known.
 func (s *Session) unstableInputs(ctx context.Context) offsets.Set {
 	unstable := offsets.Set{}
-	resp, err := s.adm.FetchOffsets(kadm.RequireStable(ctx), s.cfg.Group)
+	answer, err := s.ask.Stable(ctx, s.cfg.Group)
 	if err != nil {
 		return nil
 	}
-	resp.Each(func(o kadm.OffsetResponse) {
+	for p, o := range answer {
 		if errors.Is(o.Err, kerr.UnstableOffsetCommit) {
-			unstable[offsets.Partition{Topic: o.Topic, Number: o.Partition}] = offsets.NewPosition(unknownOffset)
+			unstable[p] = offsets.NewPosition(unknownOffset)
 		}
-	})
+	}
 	return unstable
 }

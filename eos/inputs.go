@@ -73,7 +73,7 @@ func (s *Session) checkAssigned(ctx context.Context, fetched map[string]map[int3
 	if err != nil || len(want) == 0 {
 		return err
 	}
-	got, err := s.fetchOffsets(ctx, want)
+	got, err := s.fetchOffsets(ctx, s.ask.Committed, want)
 	if err != nil {
 		return err // kgo joins again
 	}

@@ -11,11 +11,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -181,21 +180,21 @@ func (g gate) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, conn net.Co
 func (s *Session) awaitMarkers(ctx context.Context, patience time.Duration) error {
 	s.due.check.Lock()
 	defer s.due.check.Unlock()
-	began := time.Now()
-	for wait := 5 * time.Millisecond; s.due.any(); wait = min(2*wait, 100*time.Millisecond) {
-		missing, err := s.lookForMarkers(ctx)
-		if err == nil && missing == "" {
-			continue
+	began, allowed := time.Now(), patience
+	each := cluster.Retry{First: 5 * time.Millisecond, Longest: 100 * time.Millisecond}
+	each.IsFinal = func(error) bool { return time.Since(began) >= allowed }
+	return each.Until(ctx, func(ctx context.Context) error {
+		for s.due.any() {
+			missing, err := s.lookForMarkers(ctx)
+			if allowed = patience; err != nil && patience > 0 {
+				allowed = askTimeout // a leader or coordinator is about to move
+			}
+			if err != nil || missing != "" {
+				return errors.Join(err, fmt.Errorf("no marker is seen in: %s", missing))
+			}
 		}
-		allowed := patience
-		if err != nil && patience > 0 {
-			allowed = askTimeout // a leader or coordinator is about to move
-		}
-		if time.Since(began) >= allowed || !ask.Sleep(ctx, wait) {
-			return errors.Join(err, fmt.Errorf("no marker is seen in: %s", missing))
-		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // lookForMarkers asks the brokers once and takes what it sees from the due markers; missing names the others. A
@@ -236,7 +235,7 @@ func (s *Session) lookForMarkers(ctx context.Context) (missing string, err error
 // lookForOffsets looks for the marker in the group's offsets: they are stable when it is there. If they are not though
 // what was committed is, it is a later transaction that hangs.
 func (s *Session) lookForOffsets(ctx context.Context, asked dueNow) (missing []string, err error) {
-	_, err = s.fetchOffsets(kadm.RequireStable(ctx), asked.inputs)
+	_, err = s.fetchOffsets(ctx, s.ask.Stable, asked.inputs)
 	if !errors.Is(err, kerr.UnstableOffsetCommit) {
 		if err == nil {
 			s.due.inputsSeen(false, asked)
@@ -244,7 +243,7 @@ func (s *Session) lookForOffsets(ctx context.Context, asked dueNow) (missing []s
 		return nil, err
 	}
 	if asked.commit {
-		now, err := s.fetchOffsets(ctx, asked.inputs)
+		now, err := s.fetchOffsets(ctx, s.ask.Committed, asked.inputs)
 		if err != nil {
 			return nil, err
 		}
@@ -265,28 +264,26 @@ func (s *Session) listEnds(ctx context.Context, of map[offsets.Partition]dueMark
 			topics = append(topics, p.Topic)
 		}
 	}
-	list := func(list func(context.Context, ...string) (kadm.ListedOffsets, error)) (map[offsets.Partition]int64, error) {
+	list := func(list func(context.Context, ...string) (cluster.Offsets, error)) (map[offsets.Partition]int64, error) {
 		listed, err := list(ctx, topics...)
 		if err != nil {
-			s.plain.ForceMetadataRefresh()
 			return nil, fmt.Errorf("list last stable offsets: %w", err)
 		}
 		got := map[offsets.Partition]int64{}
 		for p := range of {
-			o, ok := listed.Lookup(p.Topic, p.Number)
+			o, ok := listed[p]
 			if !ok || errors.Is(o.Err, kerr.UnknownTopicOrPartition) {
 				continue
 			}
 			if o.Err != nil {
-				s.plain.ForceMetadataRefresh()
 				return nil, fmt.Errorf("list the last stable offset of %s: %w", p, o.Err)
 			}
 			got[p] = o.Offset
 		}
 		return got, nil
 	}
-	if ends, err = list(s.adm.ListEndOffsets); err == nil { // first: what is open now ends behind them
-		stable, err = list(s.adm.ListCommittedOffsets)
+	if ends, err = list(s.ask.Ends); err == nil { // first: what is open now ends behind them
+		stable, err = list(s.ask.LastStable)
 	}
 	return stable, ends, err
 }

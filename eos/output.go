@@ -10,7 +10,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eos-pipe/eos-pipe/internal/millis"
 )
@@ -127,10 +126,6 @@ func (s *Session) isThere(ctx context.Context, refused error) bool {
 	s.client.gts.Client().ForceMetadataRefresh()
 	bounded, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	topic := kmsg.NewMetadataRequestTopic()
-	topic.Topic = &d.Topic
-	req := kmsg.NewPtrMetadataRequest()
-	req.Topics = append(req.Topics, topic)
-	resp, err := req.RequestWith(bounded, s.plain)
-	return err != nil || len(resp.Topics) != 1 || int(d.Partition) < len(resp.Topics[0].Partitions)
+	topic, err := s.ask.TopicNow(bounded, d.Topic)
+	return err != nil || int(d.Partition) < len(topic.Partitions)
 }

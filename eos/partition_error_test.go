@@ -6,12 +6,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -60,7 +60,7 @@ func TestNewTopicIsNotKnownEverywhereAtOnce(t *testing.T) {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.MetadataMinAge(50*time.Millisecond))
 	require.NoError(t, err)
 	t.Cleanup(cl.Close)
-	s := &Session{cfg: Config{}.withDefaults(), adm: kadm.NewClient(cl)}
+	s := &Session{cfg: Config{}.withDefaults(), ask: cluster.New(cl, cluster.Patience{})}
 	known, err := s.knowTopics(t.Context(), map[string]map[int32]kgo.Offset{"late": {0: kgo.NewOffset().At(7)}})
 	require.NoError(t, err)
 	require.Equal(t, offsets.Set{{Topic: "late"}: offsets.NewPosition(7)}, known)

@@ -183,12 +183,11 @@ func (s *Session) confirm(ctx context.Context, met *PartitionsChangedError) (sto
 	s.client.gts.Client().ForceMetadataRefresh()
 	bounded, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	topics, err := s.adm.ListTopics(bounded, met.Topic)
-	now := topics[met.Topic]
+	now, err := s.ask.TopicNow(bounded, met.Topic)
 	switch {
-	case err != nil || now.Err != nil || len(now.Partitions) == met.Was:
+	case err != nil || now.ErrorCode != 0 || len(now.Partitions) == met.Was:
 		return false, fmt.Errorf("%w (%s: %d or %d)", errOldMetadata, met.Topic, met.Was, met.Now)
-	case count.id != (kadm.TopicID{}) && count.id != now.ID:
+	case count.id != (kadm.TopicID{}) && count.id != now.TopicID:
 		return true, fmt.Errorf("%w: %s", ErrTopicChanged, met.Topic)
 	}
 	return true, &PartitionsChangedError{Topic: met.Topic, Was: met.Was, Now: len(now.Partitions)}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -125,7 +125,7 @@ func (s *Session) passOver(ctx context.Context, p offsets.Partition) {
 	batch, err := s.measure(ctx, p)
 	if err != nil {
 		s.retrying("find out which offsets a batch has that is too large", err)
-		ask.Sleep(ctx, 100*time.Millisecond)
+		cluster.Sleep(ctx, 100*time.Millisecond)
 		return
 	}
 	s.over, _ = s.decompressor.passOver(batch)
@@ -146,7 +146,7 @@ func (s *Session) measure(ctx context.Context, p offsets.Partition) (*kgo.ErrDec
 	}
 	known := s.decompressor.tellsOf(p)
 	for {
-		fetched, next, err := s.peek(ctx, p, from, known)
+		fetched, next, err := s.ask.Fetch(ctx, p, from, known)
 		if err == nil {
 			if batch, ok := errors.AsType[*kgo.ErrDecompressTooLarge](fetched.Err); ok {
 				return batch, nil

@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 )
 
 // This file finds the topics that match Config.TopicPattern: those that are there at Open, and those that are created later.
@@ -79,10 +79,10 @@ func (s *Session) matchTopics(ctx context.Context) error {
 
 // listMatches asks for all topics, and returns them with the names of those that the session is to read.
 func (s *Session) listMatches(ctx context.Context) (all kadm.TopicDetails, found []string, err error) {
-	if all, err = s.adm.ListTopics(ctx); err != nil {
+	if all, err = s.ask.Topics(ctx); err != nil {
 		return nil, nil, fmt.Errorf("ask for all topics: %w", err)
 	}
-	found, err = s.cfg.Inputs(ask.Readable(all))
+	found, err = s.cfg.Inputs(cluster.Readable(all))
 	return all, found, err
 }
 
@@ -98,7 +98,7 @@ func (c *client) watchTopics() {
 		interval = min(interval, age)
 	}
 	gone := map[string]bool{}
-	for ask.Sleep(c.life, interval) {
+	for cluster.Sleep(c.life, interval) {
 		all, found, err := c.s.listMatches(c.life)
 		if err != nil {
 			if !errors.Is(err, context.Canceled) {

@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/internal/isolation"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
@@ -126,7 +126,7 @@ func (s *Session) awaitProduce(ctx context.Context) {
 	ctx, unbind := s.client.bound(ctx)
 	defer unbind()
 	if left := s.throttles.produceLeft(); left > 0 {
-		ask.Sleep(ctx, left)
+		cluster.Sleep(ctx, left)
 	}
 }
 
@@ -364,7 +364,7 @@ func (s *Session) pollFailed(ctx context.Context, err error) error {
 	act := s.act(err, actReplay)
 	if failed, ok := errors.AsType[*fetchError](err); ok && failed.partition.Topic != "" && (act == actReplay || act == actReplace) {
 		act = actReplace // kgo does not continue with every partition whose error it has returned
-		if !ask.Sleep(ctx, partitionPause(s.failing)) {
+		if !cluster.Sleep(ctx, partitionPause(s.failing)) {
 			return s.pollFailed(ctx, err)
 		}
 		s.failing++
@@ -413,15 +413,15 @@ func (s *Session) lostOffsets(ctx context.Context, err error) error {
 	defer cancel()
 	p := failed.partition
 	committed, cerr := s.stableOffsets(ctx, offsets.Set{p: offsets.NewPosition(0)})
-	starts, serr := s.adm.ListStartOffsets(ctx, p.Topic)
-	start, ok := starts.Lookup(p.Topic, p.Number)
+	starts, serr := s.ask.Starts(ctx, p.Topic)
+	start, ok := starts[p]
 	if cerr != nil || serr != nil || !ok || start.Err != nil {
 		return errors.Join(err, cerr, serr)
 	}
 	lost := &LostOffsetsError{Partition: p, From: committed[p].Offset, To: start.Offset}
 	if lost.To <= lost.From { // past the end: the log was truncated
-		if ends, err := s.adm.ListEndOffsets(ctx, p.Topic); err == nil {
-			if end, ok := ends.Lookup(p.Topic, p.Number); ok {
+		if ends, err := s.ask.Ends(ctx, p.Topic); err == nil {
+			if end, ok := ends[p]; ok {
 				lost.To = end.Offset
 			}
 		}

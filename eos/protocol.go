@@ -2,19 +2,17 @@ package eos
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -83,69 +81,16 @@ func (s *Session) checkProtocol(broker kadm.BrokerApiVersions) error {
 	return nil
 }
 
-// groupMember is a member of the group, of either protocol.
-type groupMember struct {
-	instance, member string
-	classic          bool
-}
-
-// describeGroup returns the members of the group.
-func (s *Session) describeGroup(ctx context.Context) ([]groupMember, error) {
-	bounded, asked := s.asking(ctx)
-	members, err := s.describeClassic(bounded)
-	if err == nil && len(members) == 0 && s.consumers {
-		members, err = s.describeConsumers(bounded)
-	}
-	asked(err)
-	return members, err
-}
-
-func (s *Session) describeClassic(ctx context.Context) ([]groupMember, error) {
-	groups, err := s.adm.DescribeGroups(ctx, s.cfg.Group)
-	if err != nil {
-		s.plain.ForceMetadataRefresh()
-		return nil, err
-	}
-	g := groups[s.cfg.Group]
-	if errors.Is(g.Err, kerr.GroupIDNotFound) { // no member has joined it or committed yet; or it is a group of the other protocol
-		return nil, nil
-	}
-	var members []groupMember
-	for _, m := range g.Members {
-		if m.InstanceID != nil {
-			members = append(members, groupMember{*m.InstanceID, m.MemberID, true})
-		}
-	}
-	return members, g.Err
-}
-
-func (s *Session) describeConsumers(ctx context.Context) ([]groupMember, error) {
-	groups, err := s.adm.DescribeConsumerGroups(ctx, s.cfg.Group)
-	if err != nil {
-		s.plain.ForceMetadataRefresh()
-		return nil, err
-	}
-	g := groups[s.cfg.Group]
-	if errors.Is(g.Err, kerr.GroupIDNotFound) {
-		return nil, nil
-	}
-	var members []groupMember
-	for _, m := range g.Members {
-		if m.InstanceID != nil {
-			members = append(members, groupMember{*m.InstanceID, m.MemberID, m.MemberType == 0})
-		}
-	}
-	return members, g.Err
+// describeGroup returns the static members of the group.
+func (s *Session) describeGroup(ctx context.Context) ([]cluster.Member, error) {
+	return s.ask.Members(ctx, s.cfg.Group, s.consumers)
 }
 
 // otherGroup finds out what GROUP_ID_NOT_FOUND means to a member that joins or sends a heartbeat. Either its group is gone, and is
 // created again when the member joins; or a share group, or a group of Kafka Streams, has the id, and the error is ErrOtherGroup.
 func (s *Session) otherGroup(ctx context.Context, err error) error {
-	bounded, asked := s.asking(ctx)
-	listed, failed := s.adm.ListGroupsByType(bounded, []string{"share", "streams"})
-	asked(failed)
-	if g, ok := listed[s.cfg.Group]; ok {
-		return fmt.Errorf("%w: %s is a %s group: %w", ErrOtherGroup, s.cfg.Group, strings.ToLower(g.GroupType), err)
+	if other, _ := s.ask.OtherType(ctx, s.cfg.Group); other != "" {
+		return fmt.Errorf("%w: %s is a %s group: %w", ErrOtherGroup, s.cfg.Group, other, err)
 	}
 	return err // also if the brokers could not be asked: the error comes again with the next try to join
 }
@@ -154,7 +99,7 @@ func (s *Session) otherGroup(ctx context.Context, err error) error {
 // protocol a member that joins replaces it. In the consumer protocol the new member is refused (UNRELEASED_INSTANCE_ID) until the
 // predecessor's session ends. The predecessor's partitions stay assigned to the instance id.
 func (s *Session) evict(ctx context.Context) error {
-	return s.untilAnswered(ctx, "take the predecessor out of the group", func() error { return s.evictOnce(ctx) })
+	return s.retry("take the predecessor out of the group").Until(ctx, s.evictOnce)
 }
 
 func (s *Session) evictOnce(ctx context.Context) error {
@@ -163,58 +108,17 @@ func (s *Session) evictOnce(ctx context.Context) error {
 		return fmt.Errorf("describe the group: %w", err)
 	}
 	for _, m := range members {
-		if m.instance != s.cfg.InstanceID {
+		if m.Instance != s.cfg.InstanceID {
 			continue
 		}
-		out := func(ctx context.Context) error { return s.leaveConsumers(ctx, m.member, epochReplaced) }
-		if m.classic {
-			out = func(ctx context.Context) error { return s.leaveClassic(ctx, m.member) }
-		}
-		bounded, asked := s.asking(ctx)
-		err := out(bounded)
+		bounded, asked := s.ask.Bound(ctx)
+		err := s.ask.Leave(bounded, s.cfg.Group, m, true)
 		asked(err)
 		if err != nil {
 			return fmt.Errorf("take the predecessor out of the group: %w", err)
 		}
 	}
 	return nil
-}
-
-// What a member's epoch says in a ConsumerGroupHeartbeat when it leaves.
-const (
-	epochLeft     = -1 // its partitions go to others
-	epochReplaced = -2 // a member with the same instance id will come
-)
-
-// leaveConsumers takes a member out of a group of the consumer protocol. It is not an error if the member has already left.
-func (s *Session) leaveConsumers(ctx context.Context, member string, epoch int32) error {
-	req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
-	req.Group, req.MemberID, req.MemberEpoch, req.InstanceID = s.cfg.Group, member, epoch, &s.cfg.InstanceID
-	resp, err := req.RequestWith(ctx, s.plain)
-	if err == nil {
-		err = kerr.ErrorForCode(resp.ErrorCode)
-	}
-	for _, gone := range []error{kerr.UnknownMemberID, kerr.GroupIDNotFound, kerr.FencedInstanceID} {
-		if errors.Is(err, gone) {
-			return nil
-		}
-	}
-	return err
-}
-
-// leaveClassic is leaveConsumers for a member of the classic protocol. It sends the member id beside the instance id, so another
-// process that has taken the instance id stays in the group.
-func (s *Session) leaveClassic(ctx context.Context, member string) error {
-	req := kmsg.NewPtrLeaveGroupRequest()
-	req.Group = s.cfg.Group
-	m := kmsg.NewLeaveGroupRequestMember()
-	m.MemberID, m.InstanceID = member, &s.cfg.InstanceID
-	req.Members = append(req.Members, m)
-	resp, err := req.RequestWith(ctx, s.plain)
-	if err == nil {
-		err = kerr.ErrorForCode(resp.ErrorCode)
-	}
-	return err // an error code for the member only says that it has left already
 }
 
 // holdings are the partitions that a client of the consumer protocol has, for the Observer. The client has a partition while kgo has

@@ -7,11 +7,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -48,26 +47,27 @@ func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Err
 	if taken || fenced && !s.allowFence() {
 		return s.stop("replace", Aborted, fmt.Errorf("%w (transactional id %s%s): %w", ErrFenced, s.cfg.TransactionalID, s.holder(ctx), cause))
 	}
-	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		c, err := s.renew(ctx, cause, t)
-		if err == nil {
-			s.client = c
-			s.authFailedSince = time.Time{}
-			s.to(Polling, nil)
-			return nil
-		}
-		if ctx.Err() != nil {
-			return s.stop("replace", Aborted, ctx.Err())
-		}
-		if act := s.act(err, actReplay); act == actStop {
-			return s.stop("replace", Aborted, err)
-		}
-		s.retrying("make a new client", err)
-		if !ask.Sleep(ctx, wait) {
-			return s.stop("replace", Aborted, ctx.Err())
-		}
+	each := s.retry("make a new client")
+	each.First, each.Longest, each.IsFinal = 50*time.Millisecond, 2*time.Second, s.isFinal
+	var c *client
+	err = each.Until(ctx, func(ctx context.Context) (err error) {
+		c, err = s.renew(ctx, cause, t)
+		return err
+	})
+	switch {
+	case err == nil:
+		s.client = c
+		s.authFailedSince = time.Time{}
+		s.to(Polling, nil)
+		return nil
+	case ctx.Err() != nil:
+		return s.stop("replace", Aborted, ctx.Err())
 	}
+	return s.stop("replace", Aborted, err)
 }
+
+// isFinal reports whether an error of a question stops the session.
+func (s *Session) isFinal(err error) bool { return s.act(err, actReplay) == actStop }
 
 // renew makes the new client, after all that was begun with the old one is over and its markers are there.
 func (s *Session) renew(ctx context.Context, cause error, t *transaction) (*client, error) {
@@ -134,27 +134,34 @@ func (s *Session) allowFence() bool {
 // come of a JoinGroup of our own whose answer was lost. The other one joins only after it has fenced us, so where that may
 // be the cause (joinsLater) we wait a little for it. (A request that was under way then is refused with INVALID_TXN_STATE.)
 func (s *Session) takenOver(ctx context.Context, last *client, member string, joinsLater bool) (bool, error) {
+	const interval = 100 * time.Millisecond
 	patience := time.Now()
 	if joinsLater {
 		patience = patience.Add(3 * time.Second)
 	}
+	each := s.retry("describe the group")
+	each.First, each.Longest, each.IsFinal = interval, interval, s.isFinal
 	for {
-		members, err := s.describeGroup(ctx)
-		if err == nil {
-			for _, m := range members {
-				if m.instance == s.cfg.InstanceID && m.member != member && member != "" {
-					return s.isProducerElse(ctx, last), nil
-				}
-			}
-			if !time.Now().Before(patience) {
-				return false, nil
-			}
-		} else if s.act(err, actReplay) == actStop {
+		var members []cluster.Member
+		err := each.Until(ctx, func(ctx context.Context) (err error) {
+			members, err = s.describeGroup(ctx)
+			return err
+		})
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return false, ctx.Err()
+		case err != nil:
 			return false, err
-		} else {
-			s.retrying("describe the group", err)
 		}
-		if !ask.Sleep(ctx, 100*time.Millisecond) {
+		for _, m := range members {
+			if m.Instance == s.cfg.InstanceID && m.ID != member && member != "" {
+				return s.isProducerElse(ctx, last), nil
+			}
+		}
+		if !time.Now().Before(patience) {
+			return false, nil
+		}
+		if !cluster.Sleep(ctx, interval) {
 			return false, ctx.Err()
 		}
 	}
@@ -171,8 +178,8 @@ func (s *Session) isReplaced(ctx context.Context, member string) bool {
 	before, _ := s.client.gts.Client().GroupMetadata()
 	members, err := s.describeGroup(ctx)
 	after, _ := s.client.gts.Client().GroupMetadata()
-	return err == nil && slices.ContainsFunc(members, func(m groupMember) bool {
-		return m.instance == s.cfg.InstanceID && m.member != member && m.member != before && m.member != after
+	return err == nil && slices.ContainsFunc(members, func(m cluster.Member) bool {
+		return m.Instance == s.cfg.InstanceID && m.ID != member && m.ID != before && m.ID != after
 	})
 }
 
@@ -196,28 +203,11 @@ func (s *Session) holder(ctx context.Context) string {
 	return fmt.Sprintf(", which producer id %d epoch %d has now", d.ProducerID, d.ProducerEpoch)
 }
 
-// A question to a coordinator is given up after firstAsk, the next one after twice that, and so on up to askTimeout, until one is
-// answered: a broker that has just died must not cost long, and one that is far away must get the time that it needs. A client goes
-// on asking a coordinator that is gone until its metadata is new; so after an error it is refreshed.
+// The patience of one question to a coordinator; see cluster.Patience.
 const (
 	firstAsk   = 2 * time.Second
 	askTimeout = 10 * time.Second
 )
-
-// asking returns a context for one question, and what to call with its error when it is over.
-func (s *Session) asking(ctx context.Context) (context.Context, func(error)) {
-	allowed := max(firstAsk, time.Duration(s.askAllowed.Load()))
-	bounded, cancel := context.WithTimeout(ctx, allowed)
-	return bounded, func(err error) {
-		switch {
-		case err == nil:
-			s.askAllowed.Store(0)
-		case bounded.Err() != nil && ctx.Err() == nil:
-			s.askAllowed.Store(int64(min(2*allowed, askTimeout)))
-		}
-		cancel()
-	}
-}
 
 // groupOffsets are a group's committed offsets, with the metadata that came with them.
 type groupOffsets map[offsets.Partition]groupOffset
@@ -243,46 +233,46 @@ const unstableWait = 500 * time.Millisecond
 // stableOffsets returns the group's committed offsets of the partitions of want, after every transaction with pending
 // offsets for them is decided (OffsetFetch with require_stable, KIP-447). A partition without one has offset -1.
 func (s *Session) stableOffsets(ctx context.Context, want offsets.Set) (groupOffsets, error) {
-	return s.askForOffsets(kadm.RequireStable(ctx), want)
+	return s.untilOffsets(ctx, s.ask.Stable, want)
 }
 
-// askForOffsets asks until it is answered, ctx ends, or the answer is final.
-func (s *Session) askForOffsets(ctx context.Context, want offsets.Set) (groupOffsets, error) {
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, unstableWait) {
-		got, err := s.fetchOffsets(ctx, want)
-		if err == nil || ctx.Err() != nil || s.act(err, actReplay) == actStop {
-			return got, err
-		}
+// askGroup is one of the two questions for a group's offsets: cluster.Client's Committed and Stable.
+type askGroup func(ctx context.Context, group string) (cluster.Offsets, error)
+
+// untilOffsets asks until it is answered, ctx ends, or the answer is final.
+func (s *Session) untilOffsets(ctx context.Context, ask askGroup, want offsets.Set) (got groupOffsets, err error) {
+	each := cluster.Retry{First: 10 * time.Millisecond, Longest: unstableWait, IsFinal: s.isFinal}
+	each.Again = func(err error, wait time.Duration) {
 		if !errors.Is(err, kerr.UnstableOffsetCommit) || wait == unstableWait { // unstable they are after every transaction
 			s.retrying("fetch the group's offsets", err)
 		}
-		if !ask.Sleep(ctx, wait) {
-			return nil, errors.Join(ctx.Err(), err)
-		}
 	}
+	err = each.Until(ctx, func(ctx context.Context) (err error) {
+		got, err = s.fetchOffsets(ctx, ask, want)
+		return err
+	})
+	if err != nil && ctx.Err() != nil && !isContext(err) {
+		return nil, errors.Join(ctx.Err(), err)
+	}
+	return got, err
 }
 
-// fetchOffsets asks once for the group's committed offsets; with kadm.RequireStable in ctx, for stable ones.
-func (s *Session) fetchOffsets(ctx context.Context, want offsets.Set) (groupOffsets, error) {
-	bounded, asked := s.asking(ctx)
-	resp, err := s.adm.FetchOffsets(bounded, s.cfg.Group)
-	asked(err)
+// fetchOffsets asks once for the group's offsets of the partitions of want.
+func (s *Session) fetchOffsets(ctx context.Context, ask askGroup, want offsets.Set) (groupOffsets, error) {
+	answer, err := ask(ctx, s.cfg.Group)
 	if err != nil {
-		s.plain.ForceMetadataRefresh()
-	}
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // a group that does not exist has committed nothing
 		return nil, fmt.Errorf("fetch the offsets of group %s: %w", s.cfg.Group, err)
 	}
 	got := groupOffsets{}
 	for p := range want {
-		o, ok := resp.Lookup(p.Topic, p.Number)
+		o, ok := answer[p]
 		switch {
 		case !ok:
 			got[p] = groupOffset{Position: offsets.NewPosition(-1)}
 		case o.Err != nil:
 			return nil, fmt.Errorf("fetch the offset of %s: %w", p, o.Err)
 		default:
-			got[p] = groupOffset{Position: offsets.Position{Offset: o.At, LeaderEpoch: o.LeaderEpoch}, tag: o.Metadata}
+			got[p] = groupOffset{Position: o.Position, tag: o.Metadata}
 		}
 	}
 	return got, nil

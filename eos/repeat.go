@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -68,16 +66,15 @@ func (e *emptyTransaction) run(caller context.Context, commit bool) error {
 }
 
 func (e *emptyTransaction) retry(ctx context.Context, what string, step func(context.Context) error) error {
-	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		err := step(ctx)
-		if err == nil {
-			return nil
-		}
-		if ke, ok := errors.AsType[*kerr.Error](err); ok && !ke.Retriable && ke != kerr.ConcurrentTransactions || !ask.Sleep(ctx, wait) {
-			return fmt.Errorf("%s: %w", what, err)
-		}
-		e.s.retrying(what+" to write markers again", err)
+	each := e.s.retry(what + " to write markers again")
+	each.IsFinal = func(err error) bool {
+		ke, ok := errors.AsType[*kerr.Error](err)
+		return ok && !ke.Retriable && ke != kerr.ConcurrentTransactions
 	}
+	if err := each.Until(ctx, step); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
 }
 
 func (e *emptyTransaction) addPartitions(ctx context.Context) error {

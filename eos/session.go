@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/internal/isolation"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
@@ -28,8 +28,8 @@ type Session struct {
 	// Written by Open before the first client is made, and only read afterwards, by any goroutine.
 
 	cfg       Config
-	plain     *kgo.Client // asks the brokers outside of the group and the transaction; outlives the clients
-	adm       *kadm.Client
+	plain     *kgo.Client     // asks the brokers outside of the group and the transaction; outlives the clients
+	ask       *cluster.Client // asks with plain
 	dial      dialFunc
 	hooks     []kgo.Hook       // the user's; kgo calls them for everything but throttled fetches
 	pattern   *regexp.Regexp   // nil: none
@@ -99,7 +99,7 @@ func (s *Session) open(ctx context.Context) (err error) {
 	if s.plain, err = kgo.NewClient(s.connection()...); err != nil {
 		return fmt.Errorf("make the client: %w", err)
 	}
-	s.adm = kadm.NewClient(s.plain)
+	s.ask = cluster.New(s.plain, cluster.Patience{First: firstAsk, Most: askTimeout})
 	s.dial, _ = s.plain.OptValue(kgo.Dialer).(dialFunc)
 	s.hooks, _ = s.plain.OptValue(kgo.WithHooks).([]kgo.Hook)
 	s.throttles = newThrottles(s)
@@ -113,7 +113,7 @@ func (s *Session) open(ctx context.Context) (err error) {
 	if err := s.preflight(ctx); err != nil {
 		return err
 	}
-	asked := ask.Slow(s.cfg.Logger, "the coordinators of the group and of the transactional id; a new cluster has none before the first request for them", nil)
+	asked := cluster.LogSlow(s.cfg.Logger, "the coordinators of the group and of the transactional id; a new cluster has none before the first request for them", nil)
 	defer asked()
 	if err := s.checkCommitted(ctx); err != nil {
 		return err
@@ -140,10 +140,10 @@ func (s *Session) openError(err error) *Error {
 func (s *Session) preflight(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
 	defer cancel()
-	if err := ask.For(ctx, s.cfg.ConnectTimeout, s.cfg.Logger, "a broker that answers", s.plain.Ping); err != nil {
+	if err := s.ask.Reach(ctx, s.cfg.ConnectTimeout, s.cfg.Logger); err != nil {
 		return fmt.Errorf("%w at %v: %w", ErrUnreachable, s.cfg.BootstrapServers, err)
 	}
-	versions, err := s.adm.ApiVersions(ctx)
+	versions, err := s.ask.Versions(ctx)
 	if err != nil {
 		return fmt.Errorf("ask for the brokers' versions: %w", err)
 	}
@@ -202,8 +202,8 @@ func (s *Session) checkTopics(ctx context.Context) error {
 // in the answer.
 func (s *Session) listTopics(ctx context.Context, names []string) (topics kadm.TopicDetails, err error) {
 	missing := func(t kadm.TopicDetail) bool { return errors.Is(t.Err, kerr.UnknownTopicOrPartition) }
-	err = ask.For(ctx, s.cfg.ConnectTimeout, s.cfg.Logger, "the topics", func(ctx context.Context) (err error) {
-		topics, err = s.adm.ListTopics(ctx, names...)
+	err = cluster.Await(ctx, s.cfg.ConnectTimeout, s.cfg.Logger, "the topics", func(ctx context.Context) (err error) {
+		topics, err = s.ask.Topics(ctx, names...)
 		if err == nil && slices.ContainsFunc(topics.Sorted(), missing) {
 			return kerr.UnknownTopicOrPartition
 		}
@@ -219,7 +219,7 @@ func (s *Session) listTopics(ctx context.Context, names []string) (topics kadm.T
 func (s *Session) refusedTopics(ctx context.Context, names []string) error {
 	var faults []error
 	for _, name := range names {
-		if _, err := s.adm.ListTopics(ctx, name); err != nil {
+		if _, err := s.ask.Topics(ctx, name); err != nil {
 			faults = append(faults, fmt.Errorf("topic %s: %w", name, err))
 		}
 	}
@@ -233,7 +233,7 @@ func (s *Session) readLimits(ctx context.Context) {
 	if len(s.cfg.Outputs) == 0 {
 		return
 	}
-	configs, err := s.adm.DescribeTopicConfigs(ctx, slices.Concat(s.cfg.Outputs, s.cfg.Topics)...)
+	configs, err := s.ask.Configs(ctx, slices.Concat(s.cfg.Outputs, s.cfg.Topics)...)
 	if err != nil {
 		return
 	}
@@ -306,11 +306,8 @@ func (s *Session) Close(ctx context.Context) error {
 func (s *Session) leave(ctx context.Context, member string, outcome Outcome) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	leave := s.leaveClassic
-	if s.cfg.GroupProtocol == ConsumerProtocol {
-		leave = func(ctx context.Context, member string) error { return s.leaveConsumers(ctx, member, epochLeft) }
-	}
-	if err := leave(ctx, member); err != nil {
+	own := cluster.Member{Instance: s.cfg.InstanceID, ID: member, Classic: s.cfg.GroupProtocol != ConsumerProtocol}
+	if err := s.ask.Leave(ctx, s.cfg.Group, own, false); err != nil {
 		return &Error{Op: "close", Outcome: outcome, Next: Stop, Err: fmt.Errorf(
 			"leave the group: %w; its partitions move to other members after the session timeout", err)}
 	}

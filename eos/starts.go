@@ -8,13 +8,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -95,30 +94,32 @@ func (c *client) commitStarts(ctx context.Context, starts offsets.Set, as member
 	req.MemberID, req.Generation = as.member, as.generation
 	bounded, cancel := context.WithTimeout(c.life, askTimeout)
 	defer cancel()
-	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		isSent, err := c.sendStarts(bounded, req)
-		switch {
-		case err == nil:
-			return nil
-		case isSent:
-			err = fmt.Errorf("%w: %w", errStart, err)
-			c.discard(err)
-			return err
-		case ask.IsFinal(err) || ctx.Err() != nil || !ask.Sleep(bounded, wait):
-			return fmt.Errorf("commit start offsets %s: %w", starts, err)
-		}
-		c.s.retrying("commit where the group starts", err)
+	isSent := false
+	each := c.s.retry("commit where the group starts")
+	each.IsFinal = func(err error) bool { return isSent || cluster.IsFinal(err) || ctx.Err() != nil }
+	err := each.Until(bounded, func(bounded context.Context) (err error) {
+		isSent, err = c.sendStarts(bounded, req)
+		return err
+	})
+	switch {
+	case err == nil:
+		return nil
+	case isSent:
+		err = fmt.Errorf("%w: %w", errStart, err)
+		c.discard(err)
+		return err
 	}
+	return fmt.Errorf("commit start offsets %s: %w", starts, err)
 }
 
 // sendStarts sends the request once to the group's coordinator. isSent reports that it was sent, or may have been, and was not
 // answered.
 func (c *client) sendStarts(ctx context.Context, req *kmsg.OffsetCommitRequest) (isSent bool, err error) {
-	coordinator := c.s.adm.FindGroupCoordinators(ctx, req.Group)[req.Group]
-	if coordinator.Err != nil {
-		return false, coordinator.Err
+	coordinator, err := c.s.ask.Coordinator(ctx, req.Group)
+	if err != nil {
+		return false, err
 	}
-	answer, err := c.gts.Client().Broker(int(coordinator.NodeID)).Request(ctx, req)
+	answer, err := c.gts.Client().Broker(int(coordinator)).Request(ctx, req)
 	if err != nil {
 		return !isNotSent(err), err
 	}
@@ -182,11 +183,11 @@ func (s *Session) checkCommitted(ctx context.Context) error {
 			want[offsets.Partition{Topic: topic, Number: number}] = offsets.NewPosition(-1)
 		}
 	}
-	ask := s.fetchOffsets // ask once: a warning is not worth retrying for
+	look := s.fetchOffsets // ask once: a warning is not worth retrying for
 	if s.cfg.Start == StartNone {
-		ask = s.askForOffsets
+		look = s.untilOffsets
 	}
-	got, err := ask(ctx, want)
+	got, err := look(ctx, s.ask.Committed, want)
 	if changed := s.refuseOtherTopics(got); changed != nil {
 		return changed
 	}
@@ -229,14 +230,14 @@ func (s *Session) sayForeign(got groupOffsets) {
 // resolveStarts fills in where each partition of missing begins, as Config.Start says. A partition that was added to
 // its topic after Open begins at its first record in any case.
 func (s *Session) resolveStarts(ctx context.Context, missing offsets.Set) error {
-	starts, err := s.adm.ListStartOffsets(ctx, topicsOf(missing)...)
-	if err := errors.Join(err, starts.Error()); err != nil {
+	starts, err := s.ask.Starts(ctx, topicsOf(missing)...)
+	if err := errors.Join(err, starts.Err()); err != nil {
 		return fmt.Errorf("list start offsets: %w", err)
 	}
 	ends := starts
 	if s.cfg.Start == StartLatest {
-		ends, err = ask.StableEnds(ctx, s.adm, topicsOf(missing)...)
-		if err := errors.Join(err, ends.Error()); err != nil {
+		ends, err = s.ask.Readable(ctx, topicsOf(missing)...)
+		if err := errors.Join(err, ends.Err()); err != nil {
 			return fmt.Errorf("list last stable offsets: %w", err)
 		}
 	}
@@ -245,7 +246,7 @@ func (s *Session) resolveStarts(ctx context.Context, missing offsets.Set) error 
 		if known, _ := s.inputs.get(p.Topic); p.Number >= known.partitions {
 			from = starts
 		}
-		o, ok := from.Lookup(p.Topic, p.Number)
+		o, ok := from[p]
 		if !ok {
 			return fmt.Errorf("%s is assigned but not listed yet", p) // kgo joins again
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -104,7 +104,7 @@ func (s *Session) readable(ctx context.Context, b gathering, failed []*fetchErro
 		s.retrying("read", f)
 	}
 	if len(b.next) == 0 {
-		ask.Sleep(ctx, min(20*time.Millisecond<<min(longest, 10), 500*time.Millisecond))
+		cluster.Sleep(ctx, min(20*time.Millisecond<<min(longest, 10), 500*time.Millisecond))
 	}
 	return b, nil
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -98,7 +98,7 @@ func (w *watchdog) OnBrokerThrottle(_ kgo.BrokerMetadata, interval time.Duration
 
 // watchStandstill watches the partitions of the client until it is closed.
 func (c *client) watchStandstill() {
-	for ask.Sleep(c.life, lookInterval) {
+	for cluster.Sleep(c.life, lookInterval) {
 		if suspects := c.s.watch.suspects(time.Now()); len(suspects) > 0 {
 			c.inspect(suspects)
 		}
@@ -120,11 +120,11 @@ func (c *client) inspect(suspects offsets.Set) {
 	if len(suspects) == 0 {
 		return
 	}
-	bounded, asked := c.s.asking(c.life)
-	ends, err := c.s.adm.ListCommittedOffsets(bounded, topicsOf(suspects)...)
+	bounded, asked := c.s.ask.Bound(c.life)
+	ends, err := c.s.ask.LastStable(bounded, topicsOf(suspects)...)
 	asked(err)
 	for p, pos := range suspects {
-		end, ok := ends.Lookup(p.Topic, p.Number)
+		end, ok := ends[p]
 		if err != nil || !ok || end.Err != nil || end.Offset <= pos.Offset {
 			excuse(p)
 			continue
@@ -157,7 +157,7 @@ func (c *client) giveUp(p offsets.Partition, at, end int64) {
 // hasMore reports whether a fetch beside the client returns records from an offset on, or an error that does not pass.
 func (s *Session) hasMore(ctx context.Context, p offsets.Partition, from int64) (bool, error) {
 	for {
-		fetched, next, err := s.peek(ctx, p, from, blind{})
+		fetched, next, err := s.ask.Fetch(ctx, p, from, blind{})
 		switch {
 		case err != nil:
 			return false, err

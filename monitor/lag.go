@@ -9,11 +9,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -42,7 +40,7 @@ const askTimeout = 10 * time.Second
 type watcher struct {
 	m      *Monitor
 	cl     *kgo.Client
-	adm    *kadm.Client
+	ask    *cluster.Client
 	group  string
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -51,12 +49,12 @@ type watcher struct {
 // watch starts a watcher. The caller holds Monitor.mu.
 func (m *Monitor) watch(servers []string, client []kgo.Opt) (*watcher, error) {
 	opts := append([]kgo.Opt{kgo.SeedBrokers(servers...)}, client...)
-	cl, err := kgo.NewClient(append(opts, ask.Options()...)...)
+	cl, err := kgo.NewClient(append(opts, cluster.Options()...)...)
 	if err != nil {
 		return nil, fmt.Errorf("make a client to watch the lag: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &watcher{m: m, cl: cl, adm: kadm.NewClient(cl), group: m.state.group, cancel: cancel}
+	w := &watcher{m: m, cl: cl, ask: cluster.New(cl, cluster.Patience{}), group: m.state.group, cancel: cancel}
 	w.done.Go(func() { w.watchLag(ctx) })
 	w.done.Go(func() { w.sample(ctx) })
 	return w, nil
@@ -88,12 +86,11 @@ func (w *watcher) look(ctx context.Context) {
 	w.m.mu.Unlock()
 	bounded, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	found, err := w.ask(bounded, owned)
+	found, err := w.find(bounded, owned)
 	if ctx.Err() != nil {
 		return
 	}
 	if err != nil {
-		w.cl.ForceMetadataRefresh() // the client goes on asking a coordinator that is gone until its metadata is new
 		w.m.cfg.Logger.Debug("the lag cannot be asked", "group", w.group, "err", err)
 		found = lag{err: err.Error()}
 	}
@@ -102,8 +99,8 @@ func (w *watcher) look(ctx context.Context) {
 	w.m.state.looked(time.Now(), found)
 }
 
-// ask asks for the committed offsets of the group first, then for the ends.
-func (w *watcher) ask(ctx context.Context, owned []offsets.Partition) (lag, error) {
+// find asks for the committed offsets of the group first, then for the ends.
+func (w *watcher) find(ctx context.Context, owned []offsets.Partition) (lag, error) {
 	found := lag{of: map[offsets.Partition]partitionLag{}}
 	if len(owned) == 0 {
 		err := w.cl.Ping(ctx)
@@ -115,27 +112,25 @@ func (w *watcher) ask(ctx context.Context, owned []offsets.Partition) (lag, erro
 		topics = append(topics, p.Topic)
 	}
 	topics = slices.Compact(topics)
-	committed, err := w.adm.FetchOffsets(ctx, w.group)
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // a group that does not exist has committed nothing
+	committed, err := w.ask.Committed(ctx, w.group)
+	if err != nil {
 		return found, fmt.Errorf("fetch the offsets of group %s: %w", w.group, err)
 	}
-	stable, err := ask.StableEnds(ctx, w.adm, topics...)
+	stable, err := w.ask.Readable(ctx, topics...)
 	if err != nil {
 		return found, fmt.Errorf("list the last stable offsets: %w", err)
 	}
-	high, err := w.adm.ListEndOffsets(ctx, topics...)
+	high, err := w.ask.Ends(ctx, topics...)
 	if err != nil {
 		return found, fmt.Errorf("list the high watermarks: %w", err)
 	}
 	for _, p := range owned {
-		c, ok := committed.Lookup(p.Topic, p.Number)
-		s, _ := stable.Lookup(p.Topic, p.Number)
-		h, _ := high.Lookup(p.Topic, p.Number)
-		if err := errors.Join(c.Err, s.Err, h.Err); err != nil {
+		c, ok := committed[p]
+		if err := errors.Join(c.Err, stable[p].Err, high[p].Err); err != nil {
 			return found, fmt.Errorf("offsets of %s: %w", p, err)
 		}
-		if ok && c.At >= 0 { // a partition just assigned has a committed offset in a moment
-			found.of[p] = partitionLag{committed: c.At, stable: s.Offset, high: h.Offset}
+		if ok && c.Offset >= 0 { // a partition just assigned has a committed offset in a moment
+			found.of[p] = partitionLag{committed: c.Offset, stable: stable[p].Offset, high: high[p].Offset}
 		}
 	}
 	found.at = time.Now()

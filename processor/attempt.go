@@ -8,7 +8,7 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 )
 
 // PanicError is the cause when a handler or a codec panicked.
@@ -43,7 +43,7 @@ func (e Errors) attempts(ctx context.Context, f func(context.Context) error) (ca
 		if err == nil || calls > e.Retries || ctx.Err() != nil || isVerdict(err) || isTooLarge(err) || isRejected(err) {
 			return calls, err
 		}
-		if !ask.Sleep(ctx, pause/2+rand.N(pause/2+1)) {
+		if !cluster.Sleep(ctx, pause/2+rand.N(pause/2+1)) {
 			return calls, err
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/eos-pipe/eos-pipe/eos"
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 )
 
 // closeTimeout bounds how long a lane takes to leave the group.
@@ -49,7 +49,7 @@ func (l *lane) run() error {
 
 // backOff waits before another try, longer from failure to failure: what fails again and again shall not spin.
 func (l *lane) backOff(failures int) {
-	ask.Sleep(l.soft, min(10*time.Millisecond<<min(failures, 10), 5*time.Second))
+	cluster.Sleep(l.soft, min(10*time.Millisecond<<min(failures, 10), 5*time.Second))
 }
 
 // session is one session's life. again says that another is to be opened.

@@ -8,12 +8,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/eos"
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
@@ -22,22 +21,25 @@ import (
 type endWatch struct {
 	p    *Processor
 	cl   *kgo.Client
-	adm  *kadm.Client
-	ends offsets.Set // how far each partition could be read when the watch was made; see ask.StableEnds
+	ask  *cluster.Client
+	ends offsets.Set // how far each partition could be read when the watch was made; see cluster.Client.Readable
 	from offsets.Set // where the group stood then, or the partition's start
 	left offsets.Set // of those with an open transaction, where they ended then
 
 	saidPast bool // that an offset is past its log's end
 }
 
+// coordinatorPatience is for one question for the group's offsets.
+var coordinatorPatience = cluster.Patience{First: 5 * time.Second, Most: 5 * time.Second}
+
 // watchEnd asks the brokers where the input ends now: again and again while what is wrong may pass, as it does when a broker starts.
 func (p *Processor) watchEnd(ctx context.Context) (*endWatch, error) {
 	opts := append([]kgo.Opt{kgo.SeedBrokers(p.cfg.BootstrapServers...), kgo.ClientID(cmp.Or(p.cfg.Session.ClientID, eos.DefaultClientID))}, p.cfg.Session.Client...)
-	cl, err := kgo.NewClient(append(opts, ask.Options()...)...)
+	cl, err := kgo.NewClient(append(opts, cluster.Options()...)...)
 	if err != nil {
 		return nil, fmt.Errorf("make a client to watch for the end: %w", err)
 	}
-	w := &endWatch{p: p, cl: cl, adm: kadm.NewClient(cl)}
+	w := &endWatch{p: p, cl: cl, ask: cluster.New(cl, coordinatorPatience)}
 	if err := w.find(ctx); err != nil {
 		w.close()
 		return nil, err
@@ -48,10 +50,10 @@ func (p *Processor) watchEnd(ctx context.Context) (*endWatch, error) {
 func (w *endWatch) find(ctx context.Context) error {
 	cfg := w.p.cfg
 	reach := cmp.Or(cfg.Session.ConnectTimeout, eos.DefaultConnectTimeout)
-	if err := ask.For(ctx, reach, cfg.Logger, "a broker that answers", w.cl.Ping); err != nil {
+	if err := w.ask.Reach(ctx, reach, cfg.Logger); err != nil {
 		return &eos.Error{Op: "open", Outcome: eos.NotAttempted, Next: eos.Reopen, Err: fmt.Errorf("%w at %v: %w", eos.ErrUnreachable, cfg.BootstrapServers, err)}
 	}
-	err := ask.For(ctx, reach, cfg.Logger, "the ends of the input and the group's offsets", w.list)
+	err := cluster.Await(ctx, reach, cfg.Logger, "the ends of the input and the group's offsets", w.list)
 	switch {
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		return &eos.Error{Op: "open", Outcome: eos.NotAttempted, Next: eos.Stop, Err: fmt.Errorf("%w: %w", eos.ErrNoTopic, err)}
@@ -67,16 +69,16 @@ func (w *endWatch) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	starts, err := w.adm.ListStartOffsets(ctx, topics...)
-	if err := errors.Join(err, listed(starts)); err != nil {
+	starts, err := answered(w.ask.Starts(ctx, topics...))
+	if err != nil {
 		return err
 	}
-	ends, err := ask.StableEnds(ctx, w.adm, topics...)
-	if err := errors.Join(err, listed(ends)); err != nil {
+	ends, err := answered(w.ask.Readable(ctx, topics...))
+	if err != nil {
 		return err
 	}
-	highs, err := w.adm.ListEndOffsets(ctx, topics...)
-	if err := errors.Join(err, listed(highs)); err != nil {
+	highs, err := answered(w.ask.Ends(ctx, topics...))
+	if err != nil {
 		return err
 	}
 	committed, err := w.committed(ctx)
@@ -84,18 +86,21 @@ func (w *endWatch) list(ctx context.Context) error {
 		return err
 	}
 	w.ends, w.from, w.left = offsets.Set{}, offsets.Set{}, offsets.Set{}
-	ends.Each(func(o kadm.ListedOffset) {
-		p := offsets.Partition{Topic: o.Topic, Number: o.Partition}
-		start, _ := starts.Lookup(o.Topic, o.Partition)
-		w.ends[p], w.from[p] = offsets.NewPosition(o.Offset), offsets.NewPosition(start.Offset)
+	for p, end := range ends {
+		w.ends[p], w.from[p] = offsets.NewPosition(end.Offset), offsets.NewPosition(starts[p].Offset)
 		if c, ok := committed[p]; ok {
 			w.from[p] = c
 		}
-		if high, ok := highs.Lookup(o.Topic, o.Partition); ok && high.Offset > o.Offset {
+		if high, ok := highs[p]; ok && high.Offset > end.Offset {
 			w.left[p] = offsets.NewPosition(high.Offset)
 		}
-	})
+	}
 	return nil
+}
+
+// answered returns an error if any partition has one.
+func answered(o cluster.Offsets, err error) (cluster.Offsets, error) {
+	return o, errors.Join(err, o.Err())
 }
 
 // sayLeft says what is not waited for: what stood behind an open transaction of others when the watch was made.
@@ -116,41 +121,17 @@ func (w *endWatch) topics(ctx context.Context) ([]string, error) {
 	if w.p.pattern == "" {
 		return w.p.topics, nil
 	}
-	all, err := w.adm.ListTopics(ctx)
+	all, err := w.ask.Topics(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ask for all topics: %w", err)
 	}
-	return w.p.lane(0).Inputs(ask.Readable(all))
-}
-
-// listed returns the first error of a listing, with its topic.
-func listed(l kadm.ListedOffsets) (err error) {
-	l.Each(func(o kadm.ListedOffset) {
-		if err == nil && o.Err != nil {
-			err = fmt.Errorf("%s: %w", o.Topic, o.Err)
-		}
-	})
-	return err
+	return w.p.lane(0).Inputs(cluster.Readable(all))
 }
 
 // committed returns the group's committed offsets.
 func (w *endWatch) committed(ctx context.Context) (offsets.Set, error) {
-	bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	resp, err := w.adm.FetchOffsets(bounded, w.p.cfg.Group)
-	if err != nil {
-		w.cl.ForceMetadataRefresh() // the client goes on asking a coordinator that is gone until its metadata is new
-	}
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // a group that does not exist yet has committed nothing
-		return nil, err
-	}
-	set := offsets.Set{}
-	resp.Each(func(o kadm.OffsetResponse) {
-		if o.Err == nil && o.At >= 0 {
-			set[offsets.Partition{Topic: o.Topic, Number: o.Partition}] = offsets.NewPosition(o.At)
-		}
-	})
-	return set, nil
+	committed, err := w.ask.Committed(ctx, w.p.cfg.Group)
+	return committed.Set(), err
 }
 
 // wait returns when the group has committed as far as the ends, or when ctx ends.
@@ -189,21 +170,21 @@ func (w *endWatch) isWithinLogs(ctx context.Context, committed offsets.Set) bool
 	slices.Sort(past)
 	bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	ends, err := w.adm.ListEndOffsets(bounded, slices.Compact(past)...)
-	if err := errors.Join(err, listed(ends)); err != nil {
+	ends, err := answered(w.ask.Ends(bounded, slices.Compact(past)...))
+	if err != nil {
 		return false // it is asked again
 	}
 	isWithin := true
-	ends.Each(func(o kadm.ListedOffset) {
-		if p := (offsets.Partition{Topic: o.Topic, Number: o.Partition}); committed[p].Offset > o.Offset {
+	for p, end := range ends {
+		if committed[p].Offset > end.Offset {
 			isWithin = false
 			if !w.saidPast {
 				w.saidPast = true
 				w.p.cfg.Logger.Warn("the group's offset is past the end of the log: it is no end that is reached, and the session that has the partition stops for it",
-					"group", w.p.cfg.Group, "partition", p.String(), "offset", committed[p].Offset, "log_end", o.Offset)
+					"group", w.p.cfg.Group, "partition", p.String(), "offset", committed[p].Offset, "log_end", end.Offset)
 			}
 		}
-	})
+	}
 	return isWithin
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/eos"
-	"github.com/eos-pipe/eos-pipe/internal/ask"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/security"
 )
 
@@ -141,11 +141,11 @@ func (c *connection) client(ctx context.Context, log *slog.Logger) (*kgo.Client,
 	if err != nil {
 		return nil, err
 	}
-	cl, err := kgo.NewClient(append(append(opts, kgo.SeedBrokers(c.BootstrapServers...)), ask.Options()...)...)
+	cl, err := kgo.NewClient(append(append(opts, kgo.SeedBrokers(c.BootstrapServers...)), cluster.Options()...)...)
 	if err != nil {
 		return nil, err
 	}
-	if err := ask.For(ctx, eos.DefaultConnectTimeout, log, "a broker that answers", cl.Ping); err != nil {
+	if err := cluster.Await(ctx, eos.DefaultConnectTimeout, log, "a broker that answers", cl.Ping); err != nil {
 		cl.Close()
 		return nil, fmt.Errorf("%w at %v: %w", eos.ErrUnreachable, c.BootstrapServers, err)
 	}
@@ -155,7 +155,7 @@ func (c *connection) client(ctx context.Context, log *slog.Logger) (*kgo.Client,
 // settled asks until what is asked for is there, or its absence is certain: a cluster that has just been made or started has no coordinator
 // and no leaders yet. topic is what a topic that does not exist is called by.
 func settled(ctx context.Context, log *slog.Logger, topic string, try func(context.Context) error) error {
-	err := ask.For(ctx, ask.Settle, log, "the brokers to know "+topic, try)
+	err := cluster.Await(ctx, cluster.Settle, log, "the brokers to know "+topic, try)
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return fmt.Errorf("%w: %s", eos.ErrNoTopic, topic)
 	}

@@ -4,15 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/replay"
 	"github.com/eos-pipe/eos-pipe/processor"
 )
 
@@ -65,39 +62,31 @@ func newDLQReplayCommand(a *app) *cobra.Command {
 				all.add("--from and --to both name topic "+quote(o.From), "dead letters go back to the topics that they came from")
 			}
 		},
-		do: func(ctx context.Context, s streams) error { return replay(ctx, s, o) },
+		do: func(ctx context.Context, s streams) error { return runReplay(ctx, s, o) },
 	})
 }
 
-// replay puts the dead letters back. nil means that all it has begun is committed.
-func replay(ctx context.Context, s streams, o replayOptions) error {
+// runReplay puts the dead letters back. nil means that all it has begun is committed.
+func runReplay(ctx context.Context, s streams, o replayOptions) error {
 	client, err := o.options(s.Log)
 	if err != nil {
 		return err
 	}
-	var said missingParts
 	host := faults{}
-	cfg := processor.Config{
-		BootstrapServers: o.BootstrapServers, Group: o.Group, TransactionalID: o.Group + "-" + hostName(&host), UntilEnd: !o.Follow, Logger: s.Log,
-		Session: eos.Config{Client: client, Placed: o.To},
-	}
+	id := o.Group + "-" + hostName(&host)
 	if err := host.err(); err != nil {
 		return err
 	}
-	p, err := processor.New(cfg, processor.Pipe[[]byte, []byte]{
-		Source: processor.From(processor.Bytes(), o.From),
-		Handle: func(_ context.Context, in processor.Record[[]byte]) ([]processor.Record[[]byte], error) {
-			said.say(s.Log, in)
-			return o.revive(in)
-		},
-		Sink: processor.To(processor.Bytes(), o.To[0]),
+	p, err := replay.New(replay.Config{
+		BootstrapServers: o.BootstrapServers, From: o.From, To: o.To, Group: o.Group, TransactionalID: id, Follow: o.Follow,
+		Client: client, Logger: s.Log,
 	})
 	if err != nil {
 		return usageError(err.Error(), "see eos-pipe dlq replay --help")
 	}
 	drain, stop := drainOnSignal(ctx, s.Log, p.Abort)
 	defer stop()
-	release, err := o.hold(drain, s, cfg.TransactionalID)
+	release, err := o.hold(drain, s, id)
 	if err != nil {
 		return unlessStopped(drain, err)
 	}
@@ -116,32 +105,4 @@ func replayError(err error) error {
 	}
 	return &exitError{exitOperator, err, "nothing of its batch is put back: name the topic that it came from in --to, or see that this takes the record and has the partition; " +
 		"to leave this dead letter where it is, set the offset of the group (--group) behind it (kafka-consumer-groups.sh --reset-offsets)"}
-}
-
-// revive returns the record that a dead letter was.
-func (o replayOptions) revive(in processor.Record[[]byte]) ([]processor.Record[[]byte], error) {
-	out, err := processor.Revive(in)
-	switch {
-	case errors.Is(err, processor.ErrNotRead), errors.Is(err, processor.ErrNotCopied):
-		return nil, processor.Skip(err)
-	case err != nil:
-		return nil, err
-	}
-	if !slices.Contains(o.To, out.To) {
-		return nil, fmt.Errorf("it came from topic %s, which --to does not name", out.To)
-	}
-	return []processor.Record[[]byte]{out}, nil
-}
-
-// missingParts says, once for each program that writes dead letters, what of the records cannot be put back.
-type missingParts struct{ said sync.Map }
-
-func (m *missingParts) say(log *slog.Logger, in processor.Record[[]byte]) {
-	writer, missing := processor.DeadLetterWriter(in)
-	if missing == "" {
-		return
-	}
-	if _, before := m.said.LoadOrStore(writer+missing, true); !before {
-		log.Warn("dead letters of "+writer+" do not hold all of a record", "missing", missing, "topic", in.Topic, "partition", in.Partition, "offset", in.Offset)
-	}
 }

@@ -8,9 +8,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/eos-pipe/eos-pipe/internal/broker/model"
-	"github.com/eos-pipe/eos-pipe/internal/sim"
 	"github.com/eos-pipe/eos-pipe/processor"
+	"github.com/eos-pipe/eos-pipe/validator"
 )
 
 // This file is what the help and the shell's completion know of flags beyond their definitions.
@@ -82,15 +81,11 @@ func writeFlags(b *strings.Builder, title string, all *pflag.FlagSet, in func(*p
 
 // flagValues are the values of flags that take one of a few.
 func flagValues() map[string][]string {
-	var modes []string
-	for _, m := range sim.Modes() {
-		modes = append(modes, m.String())
-	}
 	formats := slices.Concat(plainFormats, registryFormats)
 	return map[string][]string{
 		"value-format": formats, "key-format": formats,
-		"start": startNames(), "group-protocol": protocolNames(), "on-error": processor.PolicyNames(), "mode": modes,
-		"log-level": logLevels, "log-format": logFormats, "duplicates": duplicateNames, "kafka": model.Versions(),
+		"start": startNames(), "group-protocol": protocolNames(), "on-error": processor.PolicyNames(), "mode": validator.Modes(),
+		"log-level": logLevels, "log-format": logFormats, "duplicates": duplicateNames, "kafka": validator.Versions(),
 		"security-protocol": {"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"},
 		"sasl-mechanism":    {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM"},
 	}

@@ -19,8 +19,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eos-pipe/eos-pipe/internal/ask"
 	"github.com/eos-pipe/eos-pipe/internal/broker/batches"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
 	"github.com/eos-pipe/eos-pipe/trace"
 )
 
@@ -208,7 +208,7 @@ const (
 func (r *recorder) fetch(ctx context.Context, number int32, at int64, isCommitted bool) (*kmsg.FetchResponseTopicPartition, error) {
 	var answer *kmsg.FetchResponseTopicPartition
 	err := settled(ctx, r.s.Log, r.opts.Topic, func(ctx context.Context) (err error) {
-		if answer, err = r.fetchOnce(ctx, number, at, isCommitted); err != nil && !ask.IsFinal(err) {
+		if answer, err = r.fetchOnce(ctx, number, at, isCommitted); err != nil && !cluster.IsFinal(err) {
 			_ = r.describe(ctx) // another broker may lead it now
 		}
 		return err
@@ -240,7 +240,7 @@ func (r *recorder) fetchOnce(ctx context.Context, number int32, at int64, isComm
 		return nil, err
 	}
 	if len(fetched.Topics) != 1 || len(fetched.Topics[0].Partitions) != 1 {
-		return nil, ask.Final(errors.New("the broker's answer is not about the partition that was asked for"))
+		return nil, cluster.Final(errors.New("the broker's answer is not about the partition that was asked for"))
 	}
 	answer := &fetched.Topics[0].Partitions[0]
 	return answer, kerr.ErrorForCode(answer.ErrorCode)

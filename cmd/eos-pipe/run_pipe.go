@@ -118,59 +118,9 @@ func (o runOptions) pipe() processor.Pipe[[]byte, []byte] {
 		if mapping != nil && o.BufferMemory > 0 {
 			mapping = mapping.WithMaxBytes(o.BufferMemory / max(o.Lanes, 1))
 		}
-		p.Handle = transform{filter: o.Filter, mapping: mapping}.handle
+		p.Handle = jq.Transform{Filter: o.Filter, Map: mapping}.Handle
 	}
 	return p
-}
-
-// transform is a filter and a map, of which either may be nil.
-type transform struct{ filter, mapping *jq.Program }
-
-func (t transform) handle(ctx context.Context, in processor.Record[[]byte]) ([]processor.Record[[]byte], error) {
-	made, err := t.apply(ctx, toJQ(in))
-	if err != nil {
-		return nil, err
-	}
-	outs := make([]processor.Record[[]byte], 0, len(made))
-	for _, m := range made {
-		out := processor.With(in, m.Value)
-		out.Key, out.To = m.Key, m.To
-		out.Headers = out.Headers[:0:0]
-		for _, h := range m.Headers {
-			out.Headers = append(out.Headers, processor.Header{Key: h.Key, Value: h.Value})
-		}
-		outs = append(outs, out)
-	}
-	return outs, nil
-}
-
-// apply returns the records that come of r: none if the filter leaves it out.
-func (t transform) apply(ctx context.Context, r jq.Record) ([]jq.Record, error) {
-	if t.filter != nil {
-		keep, err := t.filter.Filter(ctx, r)
-		if err != nil {
-			return nil, fmt.Errorf("--filter: %w", err)
-		}
-		if !keep {
-			return nil, nil
-		}
-	}
-	if t.mapping == nil {
-		return []jq.Record{r}, nil
-	}
-	outs, err := t.mapping.Map(ctx, r)
-	if err != nil {
-		return nil, fmt.Errorf("--map: %w", err)
-	}
-	return outs, nil
-}
-
-func toJQ(in processor.Record[[]byte]) jq.Record {
-	r := jq.Record{Key: in.Key, Value: in.Value, Topic: in.Topic, Partition: in.Partition, Offset: in.Offset, Timestamp: in.Timestamp}
-	for _, h := range in.Headers {
-		r.Headers = append(r.Headers, jq.Header{Key: h.Key, Value: h.Value})
-	}
-	return r
 }
 
 // barAt is a progress and how far it has come.

@@ -8,7 +8,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/eos-pipe/eos-pipe/internal/sim"
+	"github.com/eos-pipe/eos-pipe/validator"
 )
 
 // simResult is what the runs of one mode have come to. Its JSON form is a contract.
@@ -31,7 +31,8 @@ type simResult struct {
 	Findings  []simFinding   `json:"findings"`
 	Repeat    string         `json:"repeat"` // the command that gives the same again
 
-	failing []sim.Config // of runs with findings
+	played  validator.SimConfig    // the first run's
+	failing []*validator.SimResult // runs with findings
 }
 
 type simFinding struct {
@@ -50,7 +51,8 @@ const simTableHead = "                      in       out    lost  doubled  reord
 // runSim runs all modes, prints what came of them, and writes down what was asked for. A promise that is broken is an *exitError with
 // exitFailure.
 func runSim(ctx context.Context, s streams, o simOptions) error {
-	var failing []sim.Config
+	var failing []*validator.SimResult
+	var played validator.SimConfig
 	for i, mode := range o.Modes {
 		r, err := o.runMode(ctx, s, mode)
 		if err != nil {
@@ -65,47 +67,43 @@ func runSim(ctx context.Context, s streams, o simOptions) error {
 		if err := s.tellFindings(r); err != nil {
 			return err
 		}
-		failing = append(failing, r.failing...)
+		failing, played = append(failing, r.failing...), r.played
 	}
 	if !s.JSON {
-		fmt.Fprintln(s.Out, "\nthe same again: "+o.command(o.Config, o.Modes, o.Seeds))
+		fmt.Fprintln(s.Out, "\nthe same again: "+simCommand(played, o.Modes, o.Seeds))
 	}
 	if len(failing) == 0 {
 		return nil
 	}
-	if err := o.shrink(s, failing[0]); err != nil {
+	if err := shrinkSim(s, failing[0]); err != nil {
 		return err
 	}
 	return &exitError{
-		exitFailure, errors.New("a promise of " + failing[0].Mode.String() + " is broken under these faults"),
+		exitFailure, errors.New("a promise of " + failing[0].Config.Mode + " is broken under these faults"),
 		"the shortest run that was found is above; --explain and --html show a run, docs/simulation.md says how to read them",
 	}
 }
 
 // runMode runs all seeds in one mode and adds up what came of them.
-func (o simOptions) runMode(ctx context.Context, s streams, mode sim.Mode) (simResult, error) {
+func (o simOptions) runMode(ctx context.Context, s streams, mode string) (simResult, error) {
 	cfg := o.Config
 	cfg.Mode = mode
-	cfg.HasHistory = o.Trace != "" || o.HTML != "" || o.IsExplain
-	sum := simResult{
-		Mode: mode.String(), Seed: cfg.Seed, Seeds: o.Seeds, Steps: cfg.Steps, Faults: cfg.Faults.String(), Injected: map[string]int{}, Findings: []simFinding{},
-		Repeat: o.command(cfg, []sim.Mode{mode}, o.Seeds),
-	}
-	if cfg.Only != nil {
-		sum.Faults = "only"
-	}
+	sum := simResult{Mode: mode, Seed: cfg.Seed, Seeds: o.Seeds, Steps: cfg.Steps, Injected: map[string]int{}, Findings: []simFinding{}}
 	var bar *progress // of a few seeds there is nothing to wait for
 	if o.Seeds >= 50 {
-		bar = newProgress(s, "seeds run "+mode.String(), int64(o.Seeds))
+		bar = newProgress(s, "seeds run "+mode, int64(o.Seeds))
 	}
 	defer bar.finish()
-	for range o.Seeds {
+	for i := range o.Seeds {
 		if err := ctx.Err(); err != nil {
 			return sum, err
 		}
-		r, err := sim.Run(cfg)
+		r, err := validator.Simulate(cfg)
 		if err != nil {
 			return sum, err
+		}
+		if i == 0 {
+			sum.begin(r.Config, o.Seeds)
 		}
 		sum.add(r)
 		if err := o.writeDown(s, r); err != nil {
@@ -117,19 +115,27 @@ func (o simOptions) runMode(ctx context.Context, s streams, mode sim.Mode) (simR
 	return sum, nil
 }
 
-func (r *simResult) add(one *sim.Result) {
-	c := one.Counts
-	r.Events, r.VirtualMs = r.Events+one.Events, r.VirtualMs+one.TimeUs/1000
-	r.In, r.Out, r.Lost, r.Doubled, r.Reordered = r.In+c.In, r.Out+c.Out, r.Lost+c.Lost, r.Doubled+c.Doubled, r.Reordered+c.Reordered
-	r.Commits, r.Aborts = r.Commits+c.Commits, r.Aborts+c.Aborts
+// begin takes the first run's configuration, in which the faults are written out.
+func (r *simResult) begin(played validator.SimConfig, seeds int) {
+	r.played, r.Faults, r.Repeat = played, played.Faults, simCommand(played, []string{played.Mode}, seeds)
+	if played.Only != nil {
+		r.Faults = "only"
+	}
+}
+
+func (r *simResult) add(one *validator.SimResult) {
+	r.Events, r.VirtualMs = r.Events+one.Events, r.VirtualMs+one.VirtualMs
+	r.In, r.Out, r.Lost, r.Doubled, r.Reordered = r.In+one.In, r.Out+one.Out, r.Lost+one.Lost, r.Doubled+one.Doubled, r.Reordered+one.Reordered
+	r.Commits, r.Aborts = r.Commits+one.Commits, r.Aborts+one.Aborts
 	for _, key := range one.Injected {
-		r.Injected[key.Fault.String()]++
+		fault, _, _ := strings.Cut(key, "@")
+		r.Injected[fault]++
 	}
 	for _, f := range one.Findings {
-		r.Findings = append(r.Findings, simFinding{one.Config.Seed, f.Kind.String(), f.Detail})
+		r.Findings = append(r.Findings, simFinding{one.Config.Seed, f.Kind, f.Detail})
 	}
 	if len(one.Findings) > 0 {
-		r.failing = append(r.failing, one.Config)
+		r.failing = append(r.failing, one)
 	}
 }
 
@@ -152,50 +158,47 @@ func (s streams) tellFindings(r simResult) error {
 	return nil
 }
 
-// command is the command line that repeats runs.
-func (o simOptions) command(cfg sim.Config, modes []sim.Mode, seeds int) string {
+// simCommand is the command line that repeats runs.
+func simCommand(cfg validator.SimConfig, modes []string, seeds int) string {
+	defaults := validator.DefaultSim()
 	words := []string{"eos-pipe sim", fmt.Sprintf("--seed %d", cfg.Seed)}
-	if cfg.Steps != sim.DefaultSteps {
+	if cfg.Steps != defaults.Steps {
 		words = append(words, fmt.Sprintf("--steps %d", cfg.Steps))
 	}
 	switch {
 	case cfg.Only != nil:
-		var keys []string
-		for _, key := range cfg.Only {
-			keys = append(keys, key.String())
-		}
-		words = append(words, "--only '"+strings.Join(keys, ",")+"'")
-	case cfg.Faults != sim.DefaultFaults():
-		words = append(words, "--faults "+cfg.Faults.String())
+		words = append(words, "--only '"+strings.Join(cfg.Only, ",")+"'")
+	case cfg.Faults != defaults.Faults:
+		words = append(words, "--faults "+cfg.Faults)
 	}
 	if seeds > 1 {
 		words = append(words, fmt.Sprintf("--seeds %d", seeds))
 	}
 	if len(modes) == 1 {
-		words = append(words, "--mode "+modes[0].String())
+		words = append(words, "--mode "+modes[0])
 	}
-	if o.Planted != "" {
-		words = append(words, "--plant "+o.Planted)
+	if cfg.Plant != "" {
+		words = append(words, "--plant "+cfg.Plant)
 	}
 	return strings.Join(words, " ")
 }
 
-// shrink tells the shortest run that was found to break the same promise. It is no result, and goes to stderr.
-func (o simOptions) shrink(s streams, cfg sim.Config) error {
-	r, short, err := sim.Shrink(cfg)
-	if err != nil || s.Quiet || len(r.Findings) == 0 {
+// shrinkSim tells the shortest run that was found to break the same promise. It is no result, and goes to stderr.
+func shrinkSim(s streams, failing *validator.SimResult) error {
+	short, err := failing.Shrink()
+	if err != nil || s.Quiet || len(short.Findings) == 0 {
 		return err
 	}
-	fmt.Fprintf(s.Err, "\nShrunk to %d of %d steps and %d of the faults:\n", short.Steps, cfg.Steps, len(short.Only))
-	if err := r.Explain(s.Err); err != nil {
+	fmt.Fprintf(s.Err, "\nShrunk to %d of %d steps and %d of the faults:\n", short.Config.Steps, failing.Config.Steps, len(short.Config.Only))
+	if err := short.Explain(s.Err); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.Err, "\nto see it: %s --explain\n\n", o.command(short, []sim.Mode{cfg.Mode}, 1))
+	_, err = fmt.Fprintf(s.Err, "\nto see it: %s --explain\n\n", simCommand(short.Config, []string{failing.Config.Mode}, 1))
 	return err
 }
 
 // writeDown writes what was asked for about a run.
-func (o simOptions) writeDown(s streams, r *sim.Result) error {
+func (o simOptions) writeDown(s streams, r *validator.SimResult) error {
 	if o.IsExplain {
 		out := s.Out
 		if s.JSON {
@@ -205,7 +208,7 @@ func (o simOptions) writeDown(s streams, r *sim.Result) error {
 			return err
 		}
 	}
-	if err := writeFile(o.Trace, func(w io.Writer) error { _, err := r.History.WriteTo(w); return err }); err != nil {
+	if err := writeFile(o.Trace, r.WriteTrace); err != nil {
 		return err
 	}
 	return writeFile(o.HTML, r.WriteHTML)

@@ -14,11 +14,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/eos"
-	"github.com/eos-pipe/eos-pipe/internal/ask"
 	"github.com/eos-pipe/eos-pipe/internal/checker"
+	"github.com/eos-pipe/eos-pipe/internal/cluster"
+	"github.com/eos-pipe/eos-pipe/internal/isolation"
 	"github.com/eos-pipe/eos-pipe/internal/jq"
 	"github.com/eos-pipe/eos-pipe/internal/millis"
-	"github.com/eos-pipe/eos-pipe/internal/isolation"
 	"github.com/eos-pipe/eos-pipe/offsets"
 	"github.com/eos-pipe/eos-pipe/processor"
 )
@@ -34,7 +34,7 @@ func runVerify(ctx context.Context, s streams, opts verifyOptions) error {
 		return err
 	}
 	defer cl.Close()
-	v := &verifier{opts: opts, s: s, connect: cl.Opts(), adm: kadm.NewClient(cl), check: checker.New(), lateIDs: map[string]bool{}, topics: map[string]bool{opts.To: true}, pass: transform{filter: opts.Filter, mapping: opts.Map}}
+	v := &verifier{opts: opts, s: s, connect: cl.Opts(), adm: kadm.NewClient(cl), check: checker.New(), lateIDs: map[string]bool{}, topics: map[string]bool{opts.To: true}, pass: jq.Transform{Filter: opts.Filter, Map: opts.Map}}
 	result, err := v.run(ctx)
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ type verifier struct {
 
 	connect []kgo.Opt // of every client
 	check   *checker.Checker
-	pass    transform
+	pass    jq.Transform
 
 	until, later offsets.Set     // what the group had committed before, and after, the output's end was asked for
 	lateIDs      map[string]bool // of input records between the two
@@ -164,7 +164,7 @@ func (v *verifier) match(ctx context.Context) error {
 		return fmt.Errorf("ask for all topics: %w", err)
 	}
 	pipe := eos.Config{TopicPattern: v.opts.FromPattern, Outputs: []string{v.opts.To, v.opts.DeadLetterTopic}}
-	matching, err := pipe.Inputs(ask.Readable(all))
+	matching, err := pipe.Inputs(cluster.Readable(all))
 	if err != nil {
 		return err
 	}
@@ -295,7 +295,7 @@ func (v *verifier) ends(ctx context.Context, topic string, list func(context.Con
 // stableEnds are how far a reader can come in topic.
 func (v *verifier) stableEnds(ctx context.Context, topic string) (offsets.Set, error) {
 	return v.ends(ctx, topic, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
-		return ask.StableEnds(ctx, v.adm, topics...)
+		return cluster.StableEnds(ctx, v.adm, topics...)
 	})
 }
 
@@ -387,11 +387,11 @@ func (v *verifier) drain(ctx context.Context, cl *kgo.Client, left map[offsets.P
 // topics than --to, which are then read as well.
 func (v *verifier) input(ctx context.Context, r *kgo.Record) error {
 	p := offsets.Partition{Topic: r.Topic, Number: r.Partition}
-	record := rawToJQ(r)
+	record := jq.FromKafka(r)
 	outs := []jq.Record{record}
 	if !v.givenUp[place{p, r.Offset}] && (v.opts.Filter != nil || v.opts.Map != nil) {
 		var err error
-		switch outs, err = v.pass.apply(ctx, record); {
+		switch outs, err = v.pass.Apply(ctx, record); {
 		case err != nil && v.opts.OnError == processor.SkipOnError.String():
 			outs = nil
 		case err != nil:
@@ -415,17 +415,9 @@ func (v *verifier) lateInput(ctx context.Context, r *kgo.Record) error {
 }
 
 func (v *verifier) id(ctx context.Context, r *kgo.Record) (string, error) {
-	id, err := v.opts.ID.ID(ctx, rawToJQ(r))
+	id, err := v.opts.ID.ID(ctx, jq.FromKafka(r))
 	if err != nil {
 		return "", fmt.Errorf("--id of %s-%d@%d: %w", r.Topic, r.Partition, r.Offset, err)
 	}
 	return id, nil
-}
-
-func rawToJQ(r *kgo.Record) jq.Record {
-	out := jq.Record{Key: r.Key, Value: r.Value, Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp}
-	for _, h := range r.Headers {
-		out.Headers = append(out.Headers, jq.Header{Key: h.Key, Value: h.Value})
-	}
-	return out
 }

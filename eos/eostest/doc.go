@@ -8,7 +8,7 @@
 //
 // It is for tests of programs that write to Kafka, whether with this module or without, and for tests of stand-ins for Kafka: it
 // works with real brokers and with kfake. A watcher is a dialer. It passes all bytes as they are, reads along, and when the test ends it
-// gives what it has seen to [model.Validator], which knows what brokers do. A request whose answer was lost may have been carried out
+// gives what it has seen to [validator.Validator], which knows what brokers do. A request whose answer was lost may have been carried out
 // or not; the validator follows both ways until later answers tell.
 //
 // # What must be watched

@@ -20,6 +20,7 @@ import (
 	"github.com/eos-pipe/eos-pipe/eos/eostest"
 	"github.com/eos-pipe/eos-pipe/internal/wiretap"
 	"github.com/eos-pipe/eos-pipe/trace"
+	"github.com/eos-pipe/eos-pipe/validator"
 )
 
 // spy is a test that may fail.
@@ -30,6 +31,7 @@ type spy struct {
 }
 
 func (s *spy) Helper()                   {}
+func (s *spy) Fatalf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
 func (s *spy) Errorf(f string, a ...any) { s.errors = append(s.errors, fmt.Sprintf(f, a...)) }
 func (s *spy) Logf(f string, a ...any)   { s.logs = append(s.logs, fmt.Sprintf(f, a...)) }
 func (s *spy) Cleanup(f func())          { s.cleanups = append(s.cleanups, f) }
@@ -270,4 +272,19 @@ func TestBlindWatcherFails(t *testing.T) {
 	require.NoError(t, conn.Close())
 	require.Len(t, s.end(), 1)
 	require.Contains(t, s.errors[0], "what is sent is not Kafka's protocol")
+}
+
+// The version decides: a request that Kafka 4.4 answers closes the connection of 3.5, so a broker that answers it is none. A
+// version whose rules are not known ends the test.
+func TestKafkaVersion(t *testing.T) {
+	t.Parallel()
+	for version, isFound := range map[string]bool{"3.5": true, "4.4": false, "4.4 transaction.version=1": false} {
+		_, addr := fake(t)
+		s := &spy{TB: t}
+		began(t, addr, eostest.Watch(s, eostest.Kafka(version)))
+		require.Equal(t, isFound, len(s.end()) > 0, version)
+	}
+	require.PanicsWithValue(t, "eostest: nothing can be judged: the rules of Kafka \"2.8\" are not known: name one of "+strings.Join(validator.Versions(), ", "), func() {
+		eostest.Watch(&spy{TB: t}, eostest.Kafka("2.8"))
+	})
 }

@@ -3,8 +3,8 @@ package eostest
 import (
 	"slices"
 
-	"github.com/eos-pipe/eos-pipe/internal/broker/model"
 	"github.com/eos-pipe/eos-pipe/trace"
+	"github.com/eos-pipe/eos-pipe/validator"
 )
 
 // Requests on one connection take effect in their order. Of requests that overlap on several connections nobody can tell: each took
@@ -34,7 +34,7 @@ func (w *Watcher) items() []item {
 	var items []item
 	for _, x := range w.seen {
 		for _, e := range x.events {
-			if add, ok := implicitAdd(e, w.config.rules); ok {
+			if add, ok := implicitAdd(e, w.config.broker); ok {
 				items = append(items, item{event: add, timeMs: x.timeMs, sent: x.sent, conn: x.conn})
 			}
 			items = append(items, item{event: e, timeMs: x.timeMs, sent: x.sent, done: x.done, conn: x.conn})
@@ -47,7 +47,7 @@ func (w *Watcher) items() []item {
 // implicitAdd is the first half of a request that was refused. The coordinator adds the partition to the transaction (KIP-890), then the
 // partition's leader appends to it; between the two, others can end the transaction, or fence the producer. So what was refused in the
 // second half may have opened a transaction, some time since it was sent.
-func implicitAdd(e trace.Event, r model.Rules) (trace.Event, bool) {
+func implicitAdd(e trace.Event, b *validator.Broker) (trace.Event, bool) {
 	switch e := e.(type) {
 	case trace.Produce:
 		if e.Transactional && e.Version >= 12 && isRefused(e) && e.Code != trace.ConcurrentTransactions {
@@ -55,7 +55,7 @@ func implicitAdd(e trace.Event, r model.Rules) (trace.Event, bool) {
 		}
 	case trace.OffsetCommit:
 		if e.TxnID.Valid && e.Version >= 5 && isRefused(e) && !slices.Contains(e.Codes, trace.ConcurrentTransactions) {
-			to := model.NewBroker(r).OffsetsPartition(e.Group)
+			to := b.OffsetsPartition(e.Group)
 			return trace.AddPartitions{Client: e.Client, Version: 4, TxnID: e.TxnID.Value, Producer: e.Producer, Partitions: []trace.Partition{to}}, true
 		}
 	}
@@ -139,7 +139,7 @@ type verdict struct {
 // found is a finding about an item.
 type found struct {
 	item    int
-	finding model.Finding
+	finding validator.Finding
 }
 
 // needsTime reports whether an item that comes after nowMs tells the time. Only transactions that time out and producers that are
@@ -175,8 +175,12 @@ func isRefused(e trace.Event) bool {
 // judge gives the items to a validator. What is in doubt is left out: a content may, or may not, be committed twice when the answer that
 // would tell is lost; and with very many lost answers the validator cannot follow all that may have happened.
 func judge(items []item, c config) verdict {
-	v := model.NewValidator(model.ValidatorConfig{Rules: c.rules, IsMidway: true, IgnoresContents: !c.isTwiceError, MaxWorlds: maxWorlds})
 	var all verdict
+	v, err := validator.New(validator.Config{Kafka: c.kafka, IgnoresContents: !c.isTwiceError})
+	if err != nil { // Watch has refused the version
+		all.undecided = err.Error()
+		return all
+	}
 	nowMs := int64(0)
 	for i, it := range items {
 		if it.needsTime(nowMs) {
@@ -185,7 +189,7 @@ func judge(items []item, c config) verdict {
 		}
 		for _, f := range v.Observe(it.event) {
 			switch {
-			case f.Class() == model.ClassUndecided:
+			case f.Class == validator.Undecided:
 				all.undecided = f.String()
 			case f.IsCertain:
 				all.findings = append(all.findings, found{i, f})
@@ -208,6 +212,3 @@ func withTime(items []item) []trace.Event {
 	}
 	return events
 }
-
-// maxWorlds is how many states the brokers may be in. A lost request that writes to many partitions makes many.
-const maxWorlds = 512

@@ -5,7 +5,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/eos-pipe/eos-pipe/internal/broker/model"
 	"github.com/eos-pipe/eos-pipe/trace"
 )
 
@@ -43,16 +42,16 @@ func TestOrderOfOverlapping(t *testing.T) {
 				step{c.sent, 8, "produce v=12 txn=x to=t-0 producer=7/0 transactional=true seq=0 count=1 time_ms=1 acks=-1 -> INVALID_PRODUCER_EPOCH offset=-1"},
 				step{9, 10, "produce v=12 txn=x to=t-0 producer=7/1 transactional=true seq=0 count=1 time_ms=1 acks=-1 -> NONE offset=0"},
 			)
-			_, v := arrange(items, config{rules: model.DefaultRules()})
+			_, v := arrange(items, config{})
 			require.Empty(t, v.findings, "refused is right in both orders")
 
 			items[1].line(t, "init v=5 txn=x timeout_ms=1000 expected=-1/-1 -> CONCURRENT_TRANSACTIONS producer=-1/-1")
 			items[2].line(t, "produce v=12 txn=x to=t-0 producer=7/0 transactional=true seq=0 count=1 time_ms=1 acks=-1 -> NONE offset=0")
-			_, v = arrange(items[:3], config{rules: model.DefaultRules()})
+			_, v = arrange(items[:3], config{})
 			require.Len(t, v.findings, c.want)
 
 			items[2].conn = items[1].conn
-			_, v = arrange(items[:3], config{rules: model.DefaultRules()})
+			_, v = arrange(items[:3], config{})
 			require.Len(t, v.findings, 2, "on one connection nothing overtakes")
 		})
 	}
@@ -70,8 +69,8 @@ func TestOrderOfEarlierOnes(t *testing.T) {
 		step{7, 10, "produce v=12 txn=x to=t-0 producer=7/1 transactional=true seq=0 count=1 time_ms=1 acks=-1 -> NONE offset=2"},
 		step{11, 12, "end v=5 txn=x producer=7/1 commit=true -> INVALID_TXN_STATE next=-1/-1"},
 	)
-	require.Len(t, judge(items, config{rules: model.DefaultRules()}).findings, 1)
-	ordered, v := arrange(items, config{rules: model.DefaultRules()})
+	require.Len(t, judge(items, config{}).findings, 1)
+	ordered, v := arrange(items, config{})
 	require.Empty(t, v.findings)
 	require.Equal(t, items[4], ordered[3])
 }
@@ -89,7 +88,7 @@ func TestOrderOfLaterOnes(t *testing.T) {
 		step{8, 14, "produce v=12 txn=x to=t-1 producer=7/1 transactional=true seq=0 count=1 time_ms=1 acks=-1 -> NONE offset=0"},
 	)
 	items[6].conn = items[5].conn
-	ordered, v := arrange(items, config{rules: model.DefaultRules()})
+	ordered, v := arrange(items, config{})
 	require.Empty(t, v.findings)
 	require.Equal(t, []item{items[5], items[6], items[3], items[4]}, ordered[3:])
 }
@@ -105,7 +104,7 @@ func TestTimeoutIsSeen(t *testing.T) {
 			step{5, 6, "init v=5 txn=x timeout_ms=2000 expected=-1/-1 -> NONE producer=7/2"},
 		)
 		items[0].timeMs, items[1].timeMs, items[2].timeMs = 1000, 1500, 1500+passed
-		_, v := arrange(items, config{rules: model.DefaultRules()})
+		_, v := arrange(items, config{})
 		require.Len(t, v.findings, want, "after %d ms", passed)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/eos-pipe/eos-pipe/eos/eostest"
-	"github.com/eos-pipe/eos-pipe/internal/broker/model"
 	"github.com/eos-pipe/eos-pipe/trace"
+	"github.com/eos-pipe/eos-pipe/validator"
 )
 
 // What a watcher writes down of a session is enough to find a fault in every answer: each event is changed into one that no broker
@@ -20,12 +20,12 @@ func TestEveryAnswerMatters(t *testing.T) {
 	copyAll(t, addr, watch, func() {})
 	require.Empty(t, s.end())
 	events := watch.Trace()
-	require.Empty(t, judged(events))
+	require.Empty(t, judged(t, events))
 	planted := map[string]int{}
 	for i, e := range events {
 		for what, wrong := range faultsIn(e) {
 			changed := append(append(append([]trace.Event{}, events[:i]...), wrong), events[i+1:]...)
-			require.NotEmpty(t, judged(changed), "%s is not found: %s", what, wrong)
+			require.NotEmpty(t, judged(t, changed), "%s is not found: %s", what, wrong)
 			planted[what]++
 		}
 	}
@@ -60,9 +60,9 @@ func faultsIn(e trace.Event) map[string]trace.Event {
 	return faults
 }
 
-func judged(events []trace.Event) (findings []model.Finding) {
-	rules := model.DefaultRules()
-	v := model.NewValidator(model.ValidatorConfig{Rules: rules, IsMidway: true, IgnoresContents: true})
+func judged(t *testing.T, events []trace.Event) (findings []validator.Finding) {
+	v, err := validator.New(validator.Config{IgnoresContents: true})
+	require.NoError(t, err)
 	for _, e := range events {
 		findings = append(findings, v.Observe(e)...)
 	}

@@ -25,7 +25,7 @@ func (w *Watcher) report() {
 	}
 	w.keep(withTime(items))
 	for _, f := range findings[:min(len(findings), maxReported)] {
-		w.t.Errorf("eostest: %s: expected %s; rule: %s [%s]\n%s", f.finding.Class(), f.finding.Expected, f.finding.Reason, f.finding.Reason.Source(),
+		w.t.Errorf("eostest: %s: expected %s; rule: %s [%s]\n%s", f.finding.Class, f.finding.Expected, f.finding.Rule, f.finding.Source,
 			excerpt(items, f.item, w.config.around))
 	}
 	if more := len(findings) - maxReported; more > 0 {

@@ -11,8 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/internal/broker/batches"
-	"github.com/eos-pipe/eos-pipe/internal/broker/model"
 	"github.com/eos-pipe/eos-pipe/trace"
+	"github.com/eos-pipe/eos-pipe/validator"
 )
 
 // DialFunc makes a connection, as [net.Dialer.DialContext] does.
@@ -35,7 +35,8 @@ type Watcher struct {
 
 type config struct {
 	dial         DialFunc
-	rules        model.Rules
+	kafka        string            // version of the brokers; "": the newest one
+	broker       *validator.Broker // one of them, for what follows from names alone
 	isTwiceError bool
 	around       int
 }
@@ -47,12 +48,13 @@ type Option func(*config)
 // dialer of a fault injector. A watcher sees what the client sees; what is lost behind it is a lost answer.
 func Over(dial DialFunc) Option { return func(c *config) { c.dial = dial } }
 
-// Rules sets which brokers are in use. The default is [model.DefaultRules]: a new cluster of Kafka 4.4.
-func Rules(r model.Rules) Option { return func(c *config) { c.rules = r } }
+// Kafka sets the version of the brokers, such as "4.0" or "4.0.2 transaction.version=1", as [validator.Config] describes it. For
+// one whose rules are not known, Watch fails the test at once. The default is a new cluster of the newest version.
+func Kafka(version string) Option { return func(c *config) { c.kafka = version } }
 
-// Kfake says that the broker is kfake, where it differs from a broker in what clients notice: it aborts an open transaction at once
-// when its transactional id is taken over, instead of asking the new producer to come again.
-func Kfake() Option { return func(c *config) { c.rules.FencesAtOnce = true } }
+// Kfake says that the broker is kfake, where clients notice a difference from Kafka: kfake aborts an open transaction at once
+// when another producer takes over its transactional id, instead of asking that producer to try again. It is Kafka("kfake").
+func Kfake() Option { return Kafka("kfake") }
 
 // SentTwice makes it a failure that two batches of the same content are committed, which the brokers do not see: because the test's
 // program has sent them again with a new sequence, or two of them did. Tests that send the same content on purpose leave it out.
@@ -67,10 +69,14 @@ func Watch(t testing.TB, options ...Option) *Watcher {
 	t.Helper()
 	w := &Watcher{
 		t: t, names: map[[16]byte]string{}, digester: batches.NewDigester(),
-		config: config{dial: (&net.Dialer{}).DialContext, rules: model.DefaultRules(), around: 10},
+		config: config{dial: (&net.Dialer{}).DialContext, around: 10},
 	}
 	for _, option := range options {
 		option(&w.config)
+	}
+	var err error
+	if w.config.broker, err = validator.NewBroker(validator.Config{Kafka: w.config.kafka}); err != nil {
+		t.Fatalf("eostest: nothing can be judged: %v", err)
 	}
 	t.Cleanup(w.Check)
 	return w

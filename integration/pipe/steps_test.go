@@ -80,9 +80,9 @@ func killAtSteps(t *testing.T, cluster *kafkatest.Cluster) {
 	p := proc.New(t, cluster, proc.Shape{From: []int32{3}, To: []int32{3}}, "--session-timeout", "60s", "--transaction-timeout", "60s")
 	version, err := p.TransactionVersion(t.Context())
 	require.NoError(t, err)
-	rules := bench.Rules(t, version)
+	kafka := fmt.Sprintf("%s transaction.version=%d", bench.KafkaVersion(t), version)
 	tap := bench.Tap(t)
-	watch := eostest.Watch(t, eostest.Over(tap.Dial), eostest.Rules(rules))
+	watch := eostest.Watch(t, eostest.Over(tap.Dial), eostest.Kafka(kafka))
 	proxy := p.Proxied(watch.Dial)
 	stopFeeding := p.Feed(400)
 	running := p.StartBehind(proxy, "a")
@@ -120,7 +120,7 @@ func killAtSteps(t *testing.T, cluster *kafkatest.Cluster) {
 	p.RequireExactlyOnce(fed, fed)
 	events := watch.Trace()
 	t.Logf("%d records, %d transactional requests, restarts %v", fed, len(events), pauses)
-	bench.RequireJudged(t, rules, events)
+	bench.RequireJudged(t, kafka, events)
 }
 
 // awaitSpent waits until a fault has happened as often as its rule says.

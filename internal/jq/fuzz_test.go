@@ -25,7 +25,7 @@ func FuzzIdentity(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value, key []byte, name string, h1, h2 []byte, nilKey bool) {
 		r := Record{
 			Key: key, Value: value, Topic: "orders", Partition: 7, Offset: 1 << 60, Timestamp: time.UnixMilli(-1),
-			Headers: []Header{{name, h1}, {"other", nil}, {name, h2}},
+			Headers: []Header{{Key: name, Value: h1}, {Key: "other"}, {Key: name, Value: h2}},
 		}
 		if nilKey {
 			r.Key = nil
@@ -63,7 +63,7 @@ func FuzzValueIsNotReadByThoseSaidNotTo(f *testing.F) {
 		p.maxRun, p.maxOutputs = 50*time.Millisecond, 100
 		var answers [][]byte
 		for _, value := range []any{nil, "a string", map[string]any{"a": "b"}} {
-			in, err := (&Program{value: JSON, key: Text}).newInput(Record{Key: []byte("k"), Headers: []Header{{"a", []byte("b")}}, Topic: "t", Offset: 4})
+			in, err := (&Program{value: JSON, key: Text}).newInput(Record{Key: []byte("k"), Headers: []Header{{Key: "a", Value: []byte("b")}}, Topic: "t", Offset: 4})
 			require.NoError(t, err)
 			in.object["value"] = value
 			var answer bytes.Buffer

@@ -82,7 +82,7 @@ func parseCase(t *testing.T, d *datadriven.TestData) (expr string, r Record) {
 			r.Value = literal(t, rest)
 		case "header":
 			k, v, _ := strings.Cut(rest, "=")
-			r.Headers = append(r.Headers, Header{k, literal(t, v)})
+			r.Headers = append(r.Headers, Header{Key: k, Value: literal(t, v)})
 		default:
 			d.Fatalf(t, "unknown line %q", line)
 		}
@@ -202,7 +202,7 @@ func TestProgramsDoNotWriteToTheirInput(t *testing.T) {
 		"reduce range(3) as $i (.; .value.a[$i] = 0)", ".value.a |= (. + . | reverse)", ".value |= walk(if type == \"number\" then 0 else . end)",
 		"{value: ([.value.a, .value.a] | add)}", ".value.o *= {x: {}}", "delpaths([[\"value\", \"a\"]])", "{value: (.value | to_entries | add)}",
 	} {
-		r := Record{Value: []byte(value), Headers: []Header{{"h", []byte("v")}}}
+		r := Record{Value: []byte(value), Headers: []Header{{Key: "h", Value: []byte("v")}}}
 		in, err := reading.newInput(r)
 		require.NoError(t, err)
 		p := mustCompile(t, expr)
@@ -255,6 +255,6 @@ func benchmarkRecord() Record {
 	return Record{
 		Key:     []byte("account-17"),
 		Value:   []byte(`{"id":"9f2c","amount":120.50,"currency":"EUR","from":"DE01","to":"FR02","tags":["a","b"],"at":"2026-01-02T03:04:05Z"}`),
-		Headers: []Header{{"route", []byte("audit")}}, Topic: "orders", Timestamp: time.UnixMilli(1_700_000_000_123),
+		Headers: []Header{{Key: "route", Value: []byte("audit")}}, Topic: "orders", Timestamp: time.UnixMilli(1_700_000_000_123),
 	}
 }

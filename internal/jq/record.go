@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/itchyny/gojq"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/internal/millis"
 )
@@ -27,11 +28,8 @@ type Record struct {
 	Timestamp time.Time // to the millisecond, as Kafka keeps it; zero: none
 }
 
-// Header is one header of a record. A name may occur more than once.
-type Header struct {
-	Key   string
-	Value []byte // nil: a header without a value
-}
+// Header is one header of a record. A name may occur more than once. A nil Value is a header without a value.
+type Header = kgo.RecordHeader
 
 // input is one record on its way through a program: as it came, and as the program sees it. gojq does not write to what
 // it is given, so the object still tells what the program saw after the run.
@@ -235,13 +233,13 @@ func (in input) changedHeaders(v any) ([]Header, error) {
 		case kept && same(in.headers[h.Key], v):
 			out = append(out, h)
 		case kept && last[h.Key] == i:
-			out = append(out, Header{h.Key, values[h.Key]})
+			out = append(out, Header{Key: h.Key, Value: values[h.Key]})
 		default: // removed, or an earlier one of a changed name
 		}
 	}
 	for _, name := range sortedKeys(obj) {
 		if _, old := last[name]; !old {
-			out = append(out, Header{name, values[name]})
+			out = append(out, Header{Key: name, Value: values[name]})
 		}
 	}
 	return out, nil

@@ -79,7 +79,7 @@ var mutants = []mutant{
 	{"partial fan-out", Handlers, []edit{{"processor/encode.go", "for i, out := range outs {\n\t\tr := source", "for i, out := range outs[:min(len(outs), 2)] {\n\t\tr := source"}}},
 	{"offsets of filtered records are not committed", Handlers, []edit{{
 		"processor/lane.go", "\terr = s.Commit(l.p.hard, batch,",
-		"\tif len(res.Records) == 0 {\n\t\task.Sleep(l.soft, time.Second)\n\t\treturn false, nil\n\t}\n\terr = s.Commit(l.p.hard, batch,",
+		"\tif len(res.Records) == 0 {\n\t\tcluster.Sleep(l.soft, time.Second)\n\t\treturn false, nil\n\t}\n\terr = s.Commit(l.p.hard, batch,",
 	}}},
 	{"a dead letter outside the transaction", Handlers, []edit{
 		{"processor/lane.go", "\t\"github.com/eos-pipe/eos-pipe/eos\"\n", "\t\"github.com/twmb/franz-go/pkg/kgo\"\n\n\t\"github.com/eos-pipe/eos-pipe/eos\"\n"},

@@ -67,6 +67,12 @@ type Config struct {
 // DefaultSteps is enough for some hundred transactions, and takes some 20 ms.
 const DefaultSteps = 20_000
 
+// Check reports what is wrong with the configuration; nil means that [Run] runs it.
+func (c Config) Check() error {
+	_, err := c.withDefaults()
+	return err
+}
+
 func (c Config) withDefaults() (Config, error) {
 	if c.Steps == 0 {
 		c.Steps = DefaultSteps

@@ -15,6 +15,7 @@ type Result struct {
 	Events   int   // of the scheduler
 	TimeUs   int64 // of the virtual clock
 	Counts   Counts
+	Torn     int       // transactions of which a reader got only a part
 	Findings []Finding // what the mode promises, and is broken; the weightiest first
 	Injected []Key     // the faults that have happened, in their order
 	History  *History  // nil, unless it was asked for
@@ -288,6 +289,7 @@ func (j *judge) judgeReader() {
 	}
 	for _, p := range order {
 		if t := transactions[p]; t.got > 0 && t.got < t.of {
+			j.result.Torn++
 			j.find(Torn, "of the transaction of producer %s, %d of %d batches were read", p, t.got, t.of)
 		}
 	}

@@ -6,24 +6,25 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/eos-pipe/eos-pipe/internal/broker/model"
 	"github.com/eos-pipe/eos-pipe/trace"
+	"github.com/eos-pipe/eos-pipe/validator"
 )
 
-// RequireJudged requires that nothing is found in the trace, and that a fault anywhere in it would have been: a gap in a sequence, and a
+// RequireJudged requires that the validator of that version of Kafka ("": the newest) finds nothing in the trace, and that a fault anywhere in it would have been: a gap in a sequence, and a
 // commit or a batch of an epoch that is past. On a busy machine so many answers may be missing at once that a trace cannot be
 // followed to its end; then a fault need not be found in it.
-func RequireJudged(t *testing.T, rules model.Rules, events []trace.Event) {
+func RequireJudged(t *testing.T, kafka string, events []trace.Event) {
 	t.Helper()
-	judge := func(events []trace.Event) (findings []model.Finding) {
-		v := model.NewValidator(model.ValidatorConfig{Rules: rules, IsMidway: true, IgnoresContents: true, MaxWorlds: 512})
+	judge := func(events []trace.Event) (findings []validator.Finding) {
+		v, err := validator.New(validator.Config{Kafka: kafka, IgnoresContents: true})
+		require.NoError(t, err)
 		for _, e := range events {
 			findings = append(findings, v.Observe(e)...)
 		}
 		return findings
 	}
 	for _, f := range judge(events) {
-		require.Equal(t, model.ClassUndecided, f.Class(), "%v", f)
+		require.Equal(t, validator.Undecided, f.Class, "%v", f)
 		t.Logf("more answers were missing at once than can be followed; nothing is planted: %v", f)
 		return
 	}

@@ -1,4 +1,4 @@
-package eos
+package cluster
 
 import (
 	"context"
@@ -11,20 +11,18 @@ import (
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// This file fetches of one partition beside the group's client: to learn what stands there.
-
-// Bounds of a fetch beside the client. A broker gives the first batch whatever its size.
+// Bounds of Fetch. A broker gives the first batch whatever its size.
 const (
-	peekBytes      = 1 << 20
-	peekWaitMillis = 100
+	fetchBytes      = 1 << 20
+	fetchWaitMillis = 100
 )
 
-// peek fetches once from an offset of a partition on, as the client does, and returns what came of it with the offset behind that. An error
-// of the partition is in fetched; the one that is returned says that it was not asked.
-func (s *Session) peek(ctx context.Context, p offsets.Partition, from int64, decompressor kgo.Decompressor) (fetched kgo.FetchPartition, next int64, err error) {
-	bounded, asked := s.asking(ctx)
+// Fetch reads once, as read_committed, from an offset of a partition on. It returns what came and the offset behind that;
+// markers are among the records. An error of the partition is in fetched; err says that its leader was not asked.
+func (c *Client) Fetch(ctx context.Context, p offsets.Partition, from int64, decompressor kgo.Decompressor) (fetched kgo.FetchPartition, next int64, err error) {
+	bounded, asked := c.Bound(ctx)
 	defer func() { asked(err) }()
-	topics, err := s.adm.ListTopics(bounded, p.Topic)
+	topics, err := c.adm.ListTopics(bounded, p.Topic)
 	if err != nil {
 		return fetched, from, fmt.Errorf("ask for the leader of %s: %w", p, err)
 	}
@@ -33,12 +31,12 @@ func (s *Session) peek(ctx context.Context, p offsets.Partition, from int64, dec
 		return fetched, from, fmt.Errorf("ask for the leader of %s: %w", p, kerr.LeaderNotAvailable)
 	}
 	part := kmsg.NewFetchRequestTopicPartition()
-	part.Partition, part.FetchOffset, part.PartitionMaxBytes = p.Number, from, peekBytes
+	part.Partition, part.FetchOffset, part.PartitionMaxBytes = p.Number, from, fetchBytes
 	topic := kmsg.NewFetchRequestTopic()
 	topic.Topic, topic.TopicID, topic.Partitions = p.Topic, topics[p.Topic].ID, append(topic.Partitions, part)
 	req := kmsg.NewPtrFetchRequest()
-	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.IsolationLevel, req.Topics = peekWaitMillis, 1, peekBytes, 1, append(req.Topics, topic)
-	answer, err := s.plain.Broker(int(detail.Leader)).Request(bounded, req)
+	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.IsolationLevel, req.Topics = fetchWaitMillis, 1, fetchBytes, 1, append(req.Topics, topic)
+	answer, err := c.cl.Broker(int(detail.Leader)).Request(bounded, req)
 	if err == nil {
 		err = kerr.ErrorForCode(answer.(*kmsg.FetchResponse).ErrorCode)
 	}

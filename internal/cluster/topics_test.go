@@ -1,4 +1,4 @@
-package ask
+package cluster
 
 import (
 	"testing"
@@ -9,7 +9,7 @@ import (
 )
 
 // Topics of Kafka's own, and topics that the brokers answered with an error for, cannot be inputs.
-func TestReadable(t *testing.T) {
+func TestReadableTopics(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []string{"in"}, Readable(kadm.TopicDetails{
 		"in":                 {Topic: "in"},

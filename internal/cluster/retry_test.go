@@ -1,4 +1,4 @@
-package ask
+package cluster
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ var cutShort = &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
 
 // What passes is tried again until it is answered; what is final is returned at once; what does not pass is returned as it was, and not as the
 // last try, which the deadline cuts short, says it.
-func TestFor(t *testing.T) {
+func TestAwait(t *testing.T) {
 	t.Parallel()
 	eof := fmt.Errorf("dial: %w", io.EOF)
 	for _, test := range []struct {
@@ -47,7 +47,7 @@ func TestFor(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				began, n := time.Now(), 0
-				err := For(t.Context(), 10*time.Second, discard, "it", func(ctx context.Context) error {
+				err := Await(t.Context(), 10*time.Second, discard, "it", func(ctx context.Context) error {
 					answer := test.tries[min(n, len(test.tries)-1)]
 					n++
 					if errors.Is(answer, errHang) || errors.Is(answer, errHangNet) {
@@ -70,7 +70,7 @@ func TestFor(t *testing.T) {
 var errHang, errHangNet = errors.New("hang"), errors.New("hang until the connection says so")
 
 // A wait is said once, with what is waited for and why; one that is over before is not.
-func TestSlow(t *testing.T) {
+func TestLogSlow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
@@ -82,10 +82,42 @@ func TestSlow(t *testing.T) {
 			}
 			return nil
 		}
-		require.NoError(t, For(t.Context(), time.Minute, log, "the coordinator", fail))
+		require.NoError(t, Await(t.Context(), time.Minute, log, "the coordinator", fail))
 		require.Empty(t, said.String())
-		require.Error(t, For(t.Context(), 10*time.Second, log, "the coordinator", func(context.Context) error { return kerr.CoordinatorNotAvailable }))
+		require.Error(t, Await(t.Context(), 10*time.Second, log, "the coordinator", func(context.Context) error { return kerr.CoordinatorNotAvailable }))
 		require.Equal(t, 1, bytes.Count(said.Bytes(), []byte("\n")))
 		require.Contains(t, said.String(), `level=INFO msg="waiting for the coordinator" waited=2s err="COORDINATOR_NOT_AVAILABLE: `)
+	})
+}
+
+// The waits grow to the longest one; a final error and the end of the context each end the tries with the last error.
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var at, waits []time.Duration
+		r := Retry{First: 10 * time.Millisecond, Longest: 40 * time.Millisecond, Again: func(_ error, wait time.Duration) { waits = append(waits, wait) }}
+		err := r.Until(t.Context(), func(context.Context) error {
+			if at = append(at, time.Since(began)); len(at) < 5 {
+				return io.EOF
+			}
+			return kerr.SaslAuthenticationFailed
+		})
+		require.ErrorIs(t, err, kerr.SaslAuthenticationFailed)
+		ms := func(all ...time.Duration) (in []time.Duration) {
+			for _, d := range all {
+				in = append(in, d*time.Millisecond)
+			}
+			return in
+		}
+		require.Equal(t, ms(0, 10, 30, 70, 110), at)
+		require.Equal(t, ms(10, 20, 40, 40), waits)
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.Equal(t, io.EOF, r.Until(ctx, func(context.Context) error { return io.EOF }))
+		r.IsFinal = func(err error) bool { return errors.Is(err, io.EOF) }
+		require.Equal(t, io.EOF, r.Until(t.Context(), func(context.Context) error { return io.EOF }))
+		require.NoError(t, r.Until(t.Context(), func(context.Context) error { return nil }))
 	})
 }
