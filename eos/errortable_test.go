@@ -60,7 +60,7 @@ func TestErrorsAreListed(t *testing.T) {
 	list, after, ok := strings.Cut(rest, end)
 	require.True(t, ok)
 	var b strings.Builder
-	b.WriteString("| code | error | what a session does | why, until when, or what is to be done |\n|--:|---|---|---|\n")
+	b.WriteString("| code | error | what a session does | why, until when, or what to do |\n|--:|---|---|---|\n")
 	var unasked []string
 	for _, e := range everyError() {
 		if r := rows[e]; r.says == notAsked {

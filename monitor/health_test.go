@@ -93,12 +93,12 @@ func TestHealthOfAPoisonedLane(t *testing.T) {
 	b := setup(t)
 	b.produce(4)
 	poisoned := pipe
-	poisoned.Handle = func(_ context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
+	poisoned.Handle = processor.Each(func(_ context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
 		if in.Partition == 2 {
 			return nil, errors.New("canary " + in.Value)
 		}
 		return []processor.Record[string]{in}, nil
-	}
+	})
 	w := b.run(quick(), b.config(), poisoned)
 	require.ErrorContains(t, <-w.done, "canary")
 	require.Equal(t, []string{"app-i-0 has stopped for good: handle of record in-2@0 failed; the log says why"}, reasons(t, w.Monitor, "/healthz"))

@@ -11,15 +11,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/eos-pipe/eos-pipe/processor"
+	"github.com/eos-pipe/eos-pipe/processor/processortest"
 )
 
 // timed processes the values by handle, each call of which may take a second.
 func timed(ctx context.Context, parallel int, handle func(context.Context, processor.Record[string]) error, in ...string) error {
 	pipe := double
-	pipe.Handle = func(ctx context.Context, r processor.Record[string]) ([]processor.Record[string], error) {
+	pipe.Handle = processor.Each(func(ctx context.Context, r processor.Record[string]) ([]processor.Record[string], error) {
 		return nil, handle(ctx, r)
-	}
-	_, err := pipe.Process(ctx, inputs(in...), processor.Options{Parallel: parallel, Errors: processor.Errors{HandlerTimeout: time.Second}})
+	})
+	_, err := processortest.Run(ctx, processor.Config{Parallel: parallel, Errors: processor.Errors{HandlerTimeout: time.Second}}, pipe, inputs(in...)...)
 	return err
 }
 
@@ -142,7 +143,7 @@ func TestCallContextsAtOnce(t *testing.T) {
 		values := make([]string, 64)
 		var ended atomic.Int32
 		pipe := double
-		pipe.Handle = func(ctx context.Context, _ processor.Record[string]) ([]processor.Record[string], error) {
+		pipe.Handle = processor.Each(func(ctx context.Context, _ processor.Record[string]) ([]processor.Record[string], error) {
 			done := make(chan error)
 			for range 2 {
 				go func() { <-ctx.Done(); done <- ctx.Err() }()
@@ -159,12 +160,12 @@ func TestCallContextsAtOnce(t *testing.T) {
 				}
 			}
 			return nil, ctx.Err()
-		}
+		})
 		in := inputs(values...)
 		for i, r := range in {
 			r.Key = []byte{byte(i)}
 		}
-		res, err := pipe.Process(t.Context(), in, processor.Options{Parallel: 8, Errors: processor.Errors{Policy: processor.SkipOnError, HandlerTimeout: time.Second}})
+		res, err := processortest.Run(t.Context(), processor.Config{Parallel: 8, Errors: processor.Errors{Policy: processor.SkipOnError, HandlerTimeout: time.Second}}, pipe, in...)
 		require.NoError(t, err)
 		require.Equal(t, len(values), res.Skipped)
 		require.EqualValues(t, 4*len(values), ended.Load())

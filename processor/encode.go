@@ -11,26 +11,27 @@ import (
 	"github.com/eos-pipe/eos-pipe/internal/millis"
 )
 
-// encode is the third stage: the typed outputs of one input record are appended to made as records to produce. The fetched record itself
-// is used for the first output made of it, which saves the client much work. If one output cannot be encoded or produced, or there is no room for all, there is none at
-// all, and the fetched record is as it was. The context that a hook of the client has put into the fetched record, with a trace, goes on to all outputs.
-func (p Pipe[In, Out]) encode(source *kgo.Record, outs []Record[Out], made []*kgo.Record, opts Options) ([]*kgo.Record, error) {
+// encode is the third stage: it appends the typed outputs of one input record to made, as records to produce. The fetched
+// record itself is used again for the first output made of it, which saves the client much work. If one output cannot be
+// encoded or produced, or there is no room for all, encode appends none and leaves the fetched record as it was. All
+// outputs get the context that a hook of the client has put into the fetched record, with a trace.
+func (w *passage[In, Out]) encode(source *kgo.Record, outs []Record[Out], made []*kgo.Record) ([]*kgo.Record, error) {
 	var few [4][]byte
 	values, size := few[:0], int64(0)
 	for i, out := range outs {
-		v, err := p.encodeValue(out.Value)
+		v, err := w.encodeValue(out.Value)
 		if err != nil {
 			return made, err
 		}
-		if err := p.refusal(out, v, opts); err != nil {
+		if err := w.refusal(out, v); err != nil {
 			return made, err
 		}
-		if size += opts.room.sizeOf(i, v, out.Headers, source.Headers); !opts.room.fits(size) {
-			return made, &OutputsTooLargeError{opts.room.max}
+		if size += w.room.sizeOf(i, v, out.Headers, source.Headers); !w.room.fits(size) {
+			return made, &OutputsTooLargeError{w.room.max}
 		}
 		values = append(values, v)
 	}
-	opts.room.take(1, size)
+	w.room.take(1, size)
 	free := true // the fetched record is not used for an output yet
 	for i, out := range outs {
 		r := source
@@ -38,13 +39,14 @@ func (p Pipe[In, Out]) encode(source *kgo.Record, outs []Record[Out], made []*kg
 			r = &kgo.Record{Partition: source.Partition, Context: source.Context}
 		}
 		free = free && r != source
-		p.fill(r, out, values[i])
+		w.fill(r, out, values[i])
 		made = append(made, r)
 	}
 	return made, nil
 }
 
-// fill makes r the record to produce for out. r has its input's partition; where it has no key, it goes to the one that out names, if any.
+// fill makes r the record to produce for out. r has its input's partition; a record without a key goes to the partition
+// that out names, if it names one.
 func (p Pipe[In, Out]) fill(r *kgo.Record, out Record[Out], value []byte) {
 	r.Key, r.Value, r.Headers, r.Timestamp = out.Key, value, out.Headers, out.Timestamp
 	if out.Topic != "" {
@@ -53,15 +55,15 @@ func (p Pipe[In, Out]) fill(r *kgo.Record, out Record[Out], value []byte) {
 	r.Topic = cmp.Or(out.To, p.Sink.Topic)
 }
 
-// refusal returns why out can never be produced, as far as it is known before; nil if it may be.
-func (p Pipe[In, Out]) refusal(out Record[Out], value []byte, opts Options) error {
+// refusal returns why out can never be produced, as far as that is known before; nil if nothing is known against it.
+func (w *passage[In, Out]) refusal(out Record[Out], value []byte) error {
 	if out.To == "" && millis.CanWrite(out.Timestamp) {
 		return nil // the sink's topic was checked before
 	}
-	topic := cmp.Or(out.To, p.Sink.Topic)
-	err := opts.refused.topics[topic]
+	topic := cmp.Or(out.To, w.Sink.Topic)
+	err := w.refused.topics[topic]
 	if err == nil {
-		err = opts.check(topic, out.Timestamp)
+		err = w.check(topic, out.Timestamp)
 	}
 	if err == nil {
 		return nil
@@ -79,8 +81,8 @@ func (p Pipe[In, Out]) encodeValue(v Out) (data []byte, err error) {
 	return p.Sink.Value.Encode(v)
 }
 
-// mark adds the provenance header, in place of one that an earlier pipe has left.
-func mark(r *kgo.Record, from Provenance) {
+// addProvenance adds the provenance header, and removes one that an earlier pipe has left.
+func addProvenance(r *kgo.Record, from Provenance) {
 	headers := slices.DeleteFunc(slices.Clone(r.Headers), func(h Header) bool { return h.Key == ProvenanceHeader })
 	r.Headers = append(headers, Header{Key: ProvenanceHeader, Value: from.append(nil)})
 }

@@ -9,20 +9,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/processor"
+	"github.com/eos-pipe/eos-pipe/processor/processortest"
 )
 
 // show prints what a pipe makes of some values, and what it has given up.
-func show[In, Out any](p processor.Pipe[In, Out], opts processor.Options, values ...string) {
+func show[In, Out any](p processor.Pipe[In, Out], opts processor.Config, values ...string) {
 	var in []*kgo.Record
 	for i, v := range values {
 		in = append(in, &kgo.Record{Topic: p.Source.Topics[0], Offset: int64(i), Value: []byte(v)})
 	}
-	res, err := p.Process(context.Background(), in, opts)
+	res, err := processortest.Run(context.Background(), opts, p, in...)
 	if err != nil {
 		fmt.Println("stops:", err)
 		return
 	}
-	for _, r := range res.Records {
+	for _, r := range res.Produced {
 		fmt.Printf("%s: %s\n", r.Topic, r.Value)
 	}
 	for _, g := range res.GivenUp {
@@ -43,7 +44,7 @@ func ExampleWrap() {
 		Source: processor.From(processor.String(), "in"),
 		Handle: processor.Wrap(processor.Map(func(s string) (string, error) { return strings.ToUpper(s), nil }), logged),
 		Sink:   processor.To(processor.String(), "out"),
-	}, processor.Options{}, "a", "b")
+	}, processor.Config{}, "a", "b")
 	// Output:
 	// in@0 has 1 outputs
 	// in@1 has 1 outputs
@@ -57,15 +58,15 @@ func ExampleMany() {
 	totals, words := processor.To(processor.JSON[total](), "totals"), processor.To(processor.String(), "words")
 	show(processor.Pipe[string, processor.Output]{
 		Source: processor.From(processor.String(), "lines"),
-		Handle: func(_ context.Context, in processor.Record[string]) (outs []processor.Record[processor.Output], _ error) {
+		Handle: processor.Each(func(_ context.Context, in processor.Record[string]) (outs []processor.Record[processor.Output], _ error) {
 			all := strings.Fields(in.Value)
 			for _, w := range all {
 				outs = append(outs, processor.Put(words, in, w))
 			}
 			return append(outs, processor.Put(totals, in, total{len(all)})), nil
-		},
+		}),
 		Sink: processor.Many(totals, words),
-	}, processor.Options{}, "to be", "or not")
+	}, processor.Config{}, "to be", "or not")
 	// Output:
 	// words: to
 	// words: be
@@ -80,7 +81,7 @@ func ExampleMany() {
 func ExamplePipe_batch() {
 	show(processor.Pipe[string, string]{
 		Source: processor.From(processor.String(), "in"),
-		HandleBatch: func(_ context.Context, in []processor.Record[string]) (outs []processor.Record[string], err error) {
+		Handle: processor.Batches(func(_ context.Context, in []processor.Record[string]) (outs []processor.Record[string], err error) {
 			for _, r := range in {
 				if r.Value == "c" {
 					return nil, errors.New("one of them is bad")
@@ -88,9 +89,9 @@ func ExamplePipe_batch() {
 				outs = append(outs, processor.With(r, strings.ToUpper(r.Value)))
 			}
 			return outs, nil
-		},
+		}),
 		Sink: processor.To(processor.String(), "out"),
-	}, processor.Options{DeadLetterTopic: "dead", Errors: processor.Errors{Policy: processor.DeadLetterOnError}}, "a", "b", "c", "d")
+	}, processor.Config{DeadLetterTopic: "dead", Errors: processor.Errors{Policy: processor.DeadLetterOnError}}, "a", "b", "c", "d")
 	// Output:
 	// out: A
 	// out: B

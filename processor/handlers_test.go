@@ -14,13 +14,14 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/eos-pipe/eos-pipe/processor"
+	"github.com/eos-pipe/eos-pipe/processor/processortest"
 )
 
 // upper is a batch handler that refuses any batch with a value of bad, and notes what it is called with.
 func upper(calls *[]string, bad ...string) processor.Pipe[string, string] {
 	return processor.Pipe[string, string]{
 		Source: processor.From(processor.String(), "in"),
-		HandleBatch: func(_ context.Context, in []processor.Record[string]) (outs []processor.Record[string], err error) {
+		Handle: processor.Batches(func(_ context.Context, in []processor.Record[string]) (outs []processor.Record[string], err error) {
 			var got []string
 			for _, r := range in {
 				got = append(got, r.Value)
@@ -31,7 +32,7 @@ func upper(calls *[]string, bad ...string) processor.Pipe[string, string] {
 			}
 			*calls = append(*calls, strings.Join(got, ""))
 			return outs, err
-		},
+		}),
 		Sink: processor.To(processor.String(), "out"),
 	}
 }
@@ -39,12 +40,11 @@ func upper(calls *[]string, bad ...string) processor.Pipe[string, string] {
 // A failing batch is divided until the records are found that fail; these are given up, the others are processed once, in order.
 func TestBatchIsBisected(t *testing.T) {
 	var calls []string
-	res, err := upper(&calls, "f").Process(t.Context(), inputs("a", "b", "c", "d", "e", "f", "g", "h"),
-		processor.Options{DeadLetterTopic: "dead", Provenance: true, Errors: processor.Errors{Policy: processor.DeadLetterOnError}})
+	res, err := processortest.Run(t.Context(), processor.Config{DeadLetterTopic: "dead", Provenance: true, Errors: processor.Errors{Policy: processor.DeadLetterOnError}}, upper(&calls, "f"), inputs("a", "b", "c", "d", "e", "f", "g", "h")...)
 	require.NoError(t, err)
 	require.Equal(t, []string{"abcdefgh", "abcd", "efgh", "ef", "e", "f", "gh"}, calls)
-	require.Equal(t, []string{"out:A", "out:B", "out:C", "out:D", "out:E", "dead:f", "out:G", "out:H"}, values(res.Records))
-	from, ok := processor.ProvenanceOf(res.Records[7])
+	require.Equal(t, []string{"out:A", "out:B", "out:C", "out:D", "out:E", "dead:f", "out:G", "out:H"}, values(res.Produced))
+	from, ok := processor.ProvenanceOf(res.Produced[7])
 	require.True(t, ok)
 	require.Equal(t, "in-3@7 0/1", from.String())
 	require.Equal(t, "bad f", res.GivenUp[0].Err.Error())
@@ -56,7 +56,7 @@ func TestBatchProperty(t *testing.T) {
 		all := strings.Split("abcdefghijklmnopqrstuvwxyz"[:rapid.IntRange(1, 26).Draw(t, "n")], "")
 		bad := rapid.SliceOfDistinct(rapid.SampledFrom(all), func(s string) string { return s }).Draw(t, "bad")
 		var calls []string
-		res, err := upper(&calls, bad...).Process(context.Background(), inputs(all...), processor.Options{Errors: processor.Errors{Policy: processor.SkipOnError}})
+		res, err := processortest.Run(context.Background(), processor.Config{Errors: processor.Errors{Policy: processor.SkipOnError}}, upper(&calls, bad...), inputs(all...)...)
 		require.NoError(t, err)
 		var want []string
 		for _, v := range all {
@@ -64,7 +64,7 @@ func TestBatchProperty(t *testing.T) {
 				want = append(want, "out:"+strings.ToUpper(v))
 			}
 		}
-		require.Equal(t, want, values(res.Records))
+		require.Equal(t, want, values(res.Produced))
 		require.Equal(t, len(bad), res.Skipped)
 	})
 }
@@ -72,12 +72,11 @@ func TestBatchProperty(t *testing.T) {
 // The whole batch is tried again, and so is a single record; the search between does not.
 func TestBatchRetries(t *testing.T) {
 	var calls []string
-	res, err := upper(&calls, "c").Process(t.Context(), inputs("a", "b", "c"),
-		processor.Options{Errors: processor.Errors{Policy: processor.SkipOnError, Retries: 1, Backoff: 1, MaxBackoff: 1}})
+	res, err := processortest.Run(t.Context(), processor.Config{Errors: processor.Errors{Policy: processor.SkipOnError, Retries: 1, Backoff: 1, MaxBackoff: 1}}, upper(&calls, "c"), inputs("a", "b", "c")...)
 	require.NoError(t, err)
 	require.Equal(t, []string{"abc", "abc", "a", "bc", "b", "c", "c"}, calls)
 	require.Equal(t, 2, res.Retries)
-	_, err = upper(&calls, "c").Process(t.Context(), inputs("a", "b", "c"), processor.Options{})
+	_, err = processortest.Run(t.Context(), processor.Config{}, upper(&calls, "c"), inputs("a", "b", "c")...)
 	require.EqualError(t, err, "handle record in-3@2: bad c")
 }
 
@@ -89,14 +88,14 @@ func TestParallel(t *testing.T) {
 	started, release := make(chan string, keys*each), make(chan struct{})
 	pipe := processor.Pipe[string, string]{
 		Source: processor.From(processor.String(), "in"),
-		Handle: func(_ context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
+		Handle: processor.Each(func(_ context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
 			started <- string(in.Key)
 			<-release
 			mu.Lock()
 			defer mu.Unlock()
 			seen[string(in.Key)] = append(seen[string(in.Key)], in.Offset)
 			return []processor.Record[string]{processor.With(in, fmt.Sprint(in.Offset))}, nil
-		},
+		}),
 		Sink: processor.To(processor.String(), "out"),
 	}
 	var in []*kgo.Record
@@ -109,13 +108,13 @@ func TestParallel(t *testing.T) {
 		}
 		close(release)
 	}()
-	res, err := pipe.Process(t.Context(), in, processor.Options{Parallel: 64})
+	res, err := processortest.Run(t.Context(), processor.Config{Parallel: 64}, pipe, in...)
 	require.NoError(t, err)
 	for key, offsets := range seen {
 		require.Len(t, offsets, each, key)
 		require.True(t, slices.IsSorted(offsets), key)
 	}
-	for i, r := range res.Records {
+	for i, r := range res.Produced {
 		require.Equal(t, fmt.Sprint(i), string(r.Value))
 	}
 }
@@ -124,20 +123,20 @@ func TestParallel(t *testing.T) {
 func TestParallelStops(t *testing.T) {
 	pipe := processor.Pipe[string, string]{
 		Source: processor.From(processor.String(), "in"),
-		Handle: func(ctx context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
+		Handle: processor.Each(func(ctx context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
 			if in.Offset == 0 {
 				return nil, errors.New("the first one fails")
 			}
 			<-ctx.Done()
 			return nil, ctx.Err()
-		},
+		}),
 		Sink: processor.To(processor.String(), "out"),
 	}
 	var in []*kgo.Record
 	for i := range 64 {
 		in = append(in, &kgo.Record{Topic: "in", Offset: int64(i), Key: fmt.Append(nil, i)})
 	}
-	_, err := pipe.Process(t.Context(), in, processor.Options{Parallel: 8, Errors: processor.Errors{}})
+	_, err := processortest.Run(t.Context(), processor.Config{Parallel: 8, Errors: processor.Errors{}}, pipe, in...)
 	require.EqualError(t, err, "handle record in-0@0: the first one fails")
 }
 
@@ -148,21 +147,21 @@ func TestManySinks(t *testing.T) {
 	elsewhere := processor.To(processor.String(), "elsewhere")
 	pipe := processor.Pipe[order, processor.Output]{
 		Source: processor.From(processor.JSON[order](), "orders"),
-		Handle: func(_ context.Context, in processor.Record[order]) ([]processor.Record[processor.Output], error) {
+		Handle: processor.Each(func(_ context.Context, in processor.Record[order]) ([]processor.Record[processor.Output], error) {
 			if in.Value.Amount == 0 {
 				return []processor.Record[processor.Output]{processor.Put(elsewhere, in, "?")}, nil
 			}
 			return []processor.Record[processor.Output]{
 				processor.Put(invoices, in, invoice{in.Value.ID, in.Value.Amount}), processor.Put(audit, in, "billed "+in.Value.ID),
 			}, nil
-		},
+		}),
 		Sink: processor.Many(invoices, audit),
 	}
-	res, err := pipe.Process(t.Context(), []*kgo.Record{rec("a", `{"id":"1","amount":5}`)}, processor.Options{})
+	res, err := processortest.Run(t.Context(), processor.Config{}, pipe, rec("a", `{"id":"1","amount":5}`))
 	require.NoError(t, err)
-	require.Equal(t, []string{`invoices:{"order":"1","total":5}`, "audit:billed 1"}, values(res.Records))
-	require.Equal(t, "a", string(res.Records[1].Key))
-	_, err = pipe.Process(t.Context(), []*kgo.Record{rec("a", `{"id":"1","amount":0}`)}, processor.Options{})
+	require.Equal(t, []string{`invoices:{"order":"1","total":5}`, "audit:billed 1"}, values(res.Produced))
+	require.Equal(t, "a", string(res.Produced[1].Key))
+	_, err = processortest.Run(t.Context(), processor.Config{}, pipe, rec("a", `{"id":"1","amount":0}`))
 	require.ErrorContains(t, err, "elsewhere is not one of the pipe's")
 	pipe.Source.Topics = []string{"audit"}
 	_, err = processor.New(processor.Config{BootstrapServers: []string{"x"}, ApplicationID: "a"}, pipe)
@@ -189,10 +188,19 @@ func TestWrap(t *testing.T) {
 	require.Equal(t, []string{"outer", "inner", "handler"}, log)
 }
 
-// A pipe has one handler.
-func TestPipeHasOneHandler(t *testing.T) {
-	pipe := upper(new([]string))
-	pipe.Handle = double.Handle
-	_, err := processor.New(processor.Config{BootstrapServers: []string{"x"}, ApplicationID: "a"}, pipe)
-	require.ErrorContains(t, err, "both Handle and HandleBatch")
+// A pipe without a handler copies, also if a variable of a handler's type holds nil. It needs one type for that.
+func TestNilHandlersCopy(t *testing.T) {
+	var each processor.Handler[string, string]
+	var batches processor.BatchHandler[string, string]
+	for _, step := range []processor.Step[string, string]{nil, each, batches} {
+		pipe := processor.Pipe[string, string]{Source: processor.From(processor.String(), "in"), Handle: step, Sink: processor.To(processor.String(), "out")}
+		res, err := processortest.Run(t.Context(), processor.Config{}, pipe, rec("k", "v"))
+		require.NoError(t, err)
+		require.Equal(t, []string{"out:v"}, values(res.Produced))
+	}
+	for _, step := range []processor.Step[string, []byte]{nil, processor.Handler[string, []byte](nil)} {
+		pipe := processor.Pipe[string, []byte]{Source: processor.From(processor.String(), "in"), Handle: step, Sink: processor.To(processor.Bytes(), "out")}
+		_, err := processortest.Run(t.Context(), processor.Config{}, pipe, rec("k", "v"))
+		require.ErrorContains(t, err, "no Handle, and its input and output types differ")
+	}
 }

@@ -11,9 +11,9 @@ import (
 //	audit := processor.To(processor.String(), "audit")
 //	processor.Pipe[Order, processor.Output]{
 //		Source: processor.From(processor.JSON[Order](), "orders"),
-//		Handle: func(_ context.Context, in processor.Record[Order]) ([]processor.Record[processor.Output], error) {
+//		Handle: processor.Each(func(_ context.Context, in processor.Record[Order]) ([]processor.Record[processor.Output], error) {
 //			return []processor.Record[processor.Output]{processor.Put(invoices, in, bill(in.Value)), processor.Put(audit, in, "billed")}, nil
-//		},
+//		}),
 //		Sink: processor.Many(invoices, audit),
 //	}
 type Output struct {

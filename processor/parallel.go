@@ -8,13 +8,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// parallel takes records through the stages by several goroutines. Those of one key go through one of them, and so do those of one
-// partition that have no key: so they keep their order. What is made of them stands in the order of the input.
-func (w way[In, Out]) parallel(ctx context.Context, in []*kgo.Record) (Result, error) {
+// parallel takes records through the stages with several goroutines. One goroutine takes all records of a key, and one
+// all records of a partition that have no key, so these keep their order. The outputs are in the order of the input.
+func (w *passage[In, Out]) parallel(ctx context.Context, in []*kgo.Record) (made, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	shares := share(in, min(w.opts.Parallel, len(in)))
-	results := make([]Result, len(in)) // of each record
+	shares := share(in, min(w.cfg.Parallel, len(in)))
+	results := make([]made, len(in)) // of each record
 	var wg sync.WaitGroup
 	for _, mine := range shares {
 		wg.Go(func() {
@@ -31,23 +31,13 @@ func (w way[In, Out]) parallel(ctx context.Context, in []*kgo.Record) (Result, e
 	}
 	wg.Wait()
 	if err := context.Cause(ctx); err != nil {
-		return Result{}, err
+		return made{}, err
 	}
-	all := newResult(len(in))
+	all := newMade(len(in))
 	for _, one := range results {
 		all.merge(one)
 	}
 	return all, nil
-}
-
-// merge appends what was made of later records.
-func (res *Result) merge(later Result) {
-	res.Records = append(res.Records, later.Records...)
-	res.sources = append(res.sources, later.sources...)
-	res.GivenUp = append(res.GivenUp, later.GivenUp...)
-	res.Skipped += later.Skipped
-	res.DeadLetters += later.DeadLetters
-	res.Retries += later.Retries
 }
 
 var seed = maphash.MakeSeed()

@@ -9,15 +9,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Pipe is the way of a record, read from left to right. A Pipe is a value and may be used by many processors.
+// Pipe is the path of a record, read from left to right. A Pipe is a value and may be used by many processors.
 type Pipe[In, Out any] struct {
 	Source Source[In]
-	// Handle makes output records of an input record. It may be nil where In and Out are the same type: then records
-	// are handed on as they are.
-	Handle Handler[In, Out]
-	// HandleBatch takes the place of Handle for a handler of many records at once.
-	HandleBatch BatchHandler[In, Out]
-	Sink        Sink[Out]
+	// Handle makes output records of input records: a Handler as Map and Each return it, or a BatchHandler as Batches
+	// returns it. It may be nil if In and Out are the same type: then records are handed on as they are.
+	Handle Step[In, Out]
+	Sink   Sink[Out]
 }
 
 // Source says where records come from and what their values mean.
@@ -105,13 +103,8 @@ func (p Pipe[In, Out]) validate() error {
 			faults = append(faults, fmt.Errorf("topic %s is both source and sink: such a pipe reads what it writes, and never ends", topic))
 		}
 	}
-	switch {
-	case p.Handle != nil && p.HandleBatch != nil:
-		faults = append(faults, errors.New("the pipe has both Handle and HandleBatch: give it one"))
-	case p.Handle == nil && p.HandleBatch == nil:
-		if _, same := any(Record[In]{}).(Record[Out]); !same {
-			faults = append(faults, errors.New("the pipe has no Handle, and its input and output types differ"))
-		}
+	if _, same := any(Record[In]{}).(Record[Out]); !same && p.copies() {
+		faults = append(faults, errors.New("the pipe has no Handle, and its input and output types differ"))
 	}
 	return errors.Join(faults...)
 }

@@ -19,12 +19,13 @@ import (
 
 	"github.com/eos-pipe/eos-pipe/internal/wiretap"
 	"github.com/eos-pipe/eos-pipe/processor"
+	"github.com/eos-pipe/eos-pipe/processor/processortest"
 )
 
 // stubborn fails for records in ways that their value names.
 var stubborn = processor.Pipe[string, string]{
 	Source: processor.From(processor.String(), "in"),
-	Handle: func(ctx context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
+	Handle: processor.Each(func(ctx context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
 		switch in.Value {
 		case "fails":
 			return nil, errors.New("cannot do it")
@@ -41,7 +42,7 @@ var stubborn = processor.Pipe[string, string]{
 			return nil, processor.Transient(errors.New("the database is away"))
 		}
 		return []processor.Record[string]{in, processor.With(in, "second "+in.Value)}, nil
-	},
+	}),
 	Sink: processor.To[string](picky{}, "out"),
 }
 
@@ -99,14 +100,14 @@ func TestDeadLetterOnError(t *testing.T) {
 	for _, c := range giveUps {
 		t.Run(c.class+" "+strings.ToValidUTF8(c.value, "?"), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				res, err := stubborn.Process(t.Context(), inputs("a", c.value, "late but done"), processor.Options{
+				res, err := processortest.Run(t.Context(), processor.Config{
 					DeadLetterTopic: "dead", Errors: processor.Errors{Policy: processor.DeadLetterOnError, Retries: 2, HandlerTimeout: time.Second},
-				})
+				}, stubborn, inputs("a", c.value, "late but done")...)
 				require.NoError(t, err)
-				require.Equal(t, []string{"out:a", "out:second a", "dead:" + c.value, "out:late but done", "out:second late but done"}, values(res.Records))
+				require.Equal(t, []string{"out:a", "out:second a", "dead:" + c.value, "out:late but done", "out:second late but done"}, values(res.Produced))
 				require.Equal(t, 1, res.DeadLetters)
 				require.Equal(t, c.attempts-1, res.Retries)
-				dead := res.Records[2]
+				dead := res.Produced[2]
 				info, ok := processor.DeadLetterOf(dead.Headers)
 				require.True(t, ok)
 				require.Contains(t, info.Message, c.message)
@@ -122,18 +123,18 @@ func TestDeadLetterOnError(t *testing.T) {
 				dead.Topic, dead.Partition = "dead", 0 // the topic has only one partition
 				replay := processor.Pipe[[]byte, []byte]{
 					Source: processor.From(processor.Bytes(), "dead"),
-					Handle: func(_ context.Context, in processor.Record[[]byte]) ([]processor.Record[[]byte], error) {
+					Handle: processor.Each(func(_ context.Context, in processor.Record[[]byte]) ([]processor.Record[[]byte], error) {
 						out, err := processor.Revive(in)
 						return []processor.Record[[]byte]{out}, err
-					},
+					}),
 					Sink: processor.To(processor.Bytes(), "elsewhere"),
 				}
-				again, err := replay.Process(t.Context(), []*kgo.Record{dead}, processor.Options{})
+				again, err := processortest.Run(t.Context(), processor.Config{}, replay, dead)
 				require.NoError(t, err)
-				revived, original := again.Records[0], input(1, c.value)
+				revived, original := again.Produced[0], input(1, c.value)
 				require.Equal(t, []any{original.Topic, original.Partition, original.Key, original.Value, original.Headers, original.Timestamp},
 					[]any{revived.Topic, revived.Partition, revived.Key, revived.Value, revived.Headers, revived.Timestamp})
-				_, err = replay.Process(t.Context(), []*kgo.Record{original}, processor.Options{})
+				_, err = processortest.Run(t.Context(), processor.Config{}, replay, original)
 				require.ErrorContains(t, err, "has not the headers of a dead letter")
 			})
 		})
@@ -146,14 +147,14 @@ func TestSkipAndStopOnError(t *testing.T) {
 	for _, c := range giveUps {
 		synctest.Test(t, func(t *testing.T) {
 			e := processor.Errors{Policy: processor.SkipOnError, HandlerTimeout: time.Second}
-			res, err := stubborn.Process(t.Context(), inputs("a", c.value), processor.Options{Errors: e})
+			res, err := processortest.Run(t.Context(), processor.Config{Errors: e}, stubborn, inputs("a", c.value)...)
 			require.NoError(t, err)
-			require.Equal(t, []string{"out:a", "out:second a"}, values(res.Records))
+			require.Equal(t, []string{"out:a", "out:second a"}, values(res.Produced))
 			require.Equal(t, 1, res.Skipped)
 			require.Equal(t, c.class, res.GivenUp[0].Class())
 
 			e.Policy = processor.StopOnError
-			_, err = stubborn.Process(t.Context(), inputs("skips", c.value), processor.Options{Errors: e})
+			_, err = processortest.Run(t.Context(), processor.Config{Errors: e}, stubborn, inputs("skips", c.value)...)
 			var failed *processor.RecordError
 			require.ErrorAs(t, err, &failed)
 			require.EqualValues(t, 1, failed.Offset)
@@ -164,12 +165,12 @@ func TestSkipAndStopOnError(t *testing.T) {
 
 // An error that is not the record's fault is no reason to give it up, whatever the policy, and neither is the end of the context.
 func TestTransientIsNotGivenUp(t *testing.T) {
-	opts := processor.Options{Errors: processor.Errors{Policy: processor.SkipOnError}}
-	_, err := stubborn.Process(t.Context(), inputs("away"), opts)
+	opts := processor.Config{Errors: processor.Errors{Policy: processor.SkipOnError}}
+	_, err := processortest.Run(t.Context(), opts, stubborn, inputs("away")...)
 	require.ErrorContains(t, err, "the database is away")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = stubborn.Process(ctx, inputs("hangs"), opts)
+	_, err = processortest.Run(ctx, opts, stubborn, inputs("hangs")...)
 	require.ErrorIs(t, err, context.Canceled)
 }
 
@@ -180,17 +181,17 @@ func TestBackoff(t *testing.T) {
 		var at []time.Duration
 		began := time.Now()
 		pipe := stubborn
-		pipe.Handle = func(_ context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
+		pipe.Handle = processor.Each(func(_ context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
 			if at = append(at, time.Since(began)); len(at) < 6 {
 				return nil, errors.New("not yet")
 			}
 			return []processor.Record[string]{in}, nil
-		}
+		})
 		e := processor.Errors{Retries: 9, Backoff: 100 * time.Millisecond, MaxBackoff: 400 * time.Millisecond}
-		res, err := pipe.Process(t.Context(), inputs("a"), processor.Options{Errors: e})
+		res, err := processortest.Run(t.Context(), processor.Config{Errors: e}, pipe, inputs("a")...)
 		require.NoError(t, err)
 		require.Equal(t, 5, res.Retries)
-		require.Equal(t, []string{"out:a"}, values(res.Records))
+		require.Equal(t, []string{"out:a"}, values(res.Produced))
 		for i, most := range []time.Duration{100, 200, 400, 400, 400} {
 			pause := at[i+1] - at[i]
 			require.LessOrEqual(t, pause, most*time.Millisecond)

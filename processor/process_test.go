@@ -47,7 +47,7 @@ func rec(key, value string) *kgo.Record {
 // A pipe's outputs keep key and headers, and stand in the order of their inputs; a skipped record leaves no output, a
 // dead letter goes to its topic as it came, with the reason and its place in headers.
 func TestPipe(t *testing.T) {
-	res, err := processortest.Run(t, billing,
+	res, err := processortest.Run(t.Context(), processor.Config{}, billing,
 		rec("a", `{"id":"1","amount":5}`), rec("b", `{"id":"2","amount":0}`), rec("c", `{"id":"3","amount":-1}`), rec("d", `{"id":"4","amount":7}`))
 	require.NoError(t, err)
 	require.Len(t, res.Outputs, 2)
@@ -72,7 +72,7 @@ func TestPipeErrorsNameTheRecord(t *testing.T) {
 		{`{"id":"1","amount":2}{}`, "decode record orders-0@1"},
 		{`{"id":"1","amount":2000000}`, "handle record orders-0@1: too much"},
 	} {
-		_, err := processortest.Run(t, billing, rec("a", `{"amount":1}`), rec("b", c.value))
+		_, err := processortest.Run(t.Context(), processor.Config{}, billing, rec("a", `{"amount":1}`), rec("b", c.value))
 		var failed *processor.RecordError
 		require.ErrorAs(t, err, &failed)
 		require.Contains(t, err.Error(), c.stage)
@@ -84,10 +84,10 @@ func TestPipeErrorsNameTheRecord(t *testing.T) {
 func TestPipeRecoversPanics(t *testing.T) {
 	p := processor.Pipe[string, string]{
 		Source: processor.From(processor.String(), "in"),
-		Handle: func(context.Context, processor.Record[string]) ([]processor.Record[string], error) { panic("boom") },
+		Handle: processor.Each(func(context.Context, processor.Record[string]) ([]processor.Record[string], error) { panic("boom") }),
 		Sink:   processor.To(processor.String(), "out"),
 	}
-	_, err := processortest.Run(t, p, rec("a", "x"))
+	_, err := processortest.Run(t.Context(), processor.Config{}, p, rec("a", "x"))
 	var panicked *processor.PanicError
 	require.ErrorAs(t, err, &panicked)
 	require.Equal(t, "boom", panicked.Value)
@@ -106,12 +106,11 @@ func TestPipeFanOut(t *testing.T) {
 	p := processor.Pipe[string, string]{
 		Source: processor.From(processor.String(), "in"), Handle: processor.Then(split, upper), Sink: processor.To(processor.String(), "out"),
 	}
-	made, err := p.Process(t.Context(), []*kgo.Record{{Topic: "in", Partition: 2, Offset: 7, Key: []byte("k"), Value: []byte("one two three")}},
-		processor.Options{Provenance: true})
+	made, err := processortest.Run(t.Context(), processor.Config{Provenance: true}, p, &kgo.Record{Topic: "in", Partition: 2, Offset: 7, Key: []byte("k"), Value: []byte("one two three")})
 	require.NoError(t, err)
-	require.Len(t, made.Records, 3)
+	require.Len(t, made.Produced, 3)
 	for i, want := range []string{"ONE", "TWO", "THREE"} {
-		r := made.Records[i]
+		r := made.Produced[i]
 		require.Equal(t, want, string(r.Value))
 		require.Equal(t, "k", string(r.Key))
 		require.Equal(t, "out", r.Topic)
@@ -128,11 +127,11 @@ func TestPipeFanOut(t *testing.T) {
 func TestPipeThrough(t *testing.T) {
 	p := processor.Pipe[[]byte, []byte]{Source: processor.From(processor.Bytes(), "in"), Sink: processor.To(processor.Bytes(), "out")}
 	in := []*kgo.Record{rec("k", "\xff\x00"), {Key: []byte("t")}}
-	made, err := p.Process(t.Context(), in, processor.Options{})
+	made, err := processortest.Run(t.Context(), processor.Config{}, p, in...)
 	require.NoError(t, err)
-	require.Equal(t, "\xff\x00", string(made.Records[0].Value))
-	require.Nil(t, made.Records[1].Value)
-	require.Same(t, in[0], made.Records[0])
+	require.Equal(t, "\xff\x00", string(made.Produced[0].Value))
+	require.Nil(t, made.Produced[1].Value)
+	require.Same(t, in[0], made.Produced[0])
 }
 
 // Text of the provenance header: what String writes, ParseProvenance reads; everything else is refused.

@@ -20,18 +20,19 @@ import (
 	"github.com/eos-pipe/eos-pipe/internal/wiretap"
 	"github.com/eos-pipe/eos-pipe/offsets"
 	"github.com/eos-pipe/eos-pipe/processor"
+	"github.com/eos-pipe/eos-pipe/processor/processortest"
 )
 
 // route sends a record where its value says, behind "to ".
 var route = processor.Pipe[string, string]{
 	Source: processor.From(processor.String(), "in"),
-	Handle: func(_ context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
+	Handle: processor.Each(func(_ context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
 		out := processor.With(in, in.Value)
 		if to, ok := strings.CutPrefix(in.Value, "to "); ok {
 			out.To = to
 		}
 		return []processor.Record[string]{out}, nil
-	},
+	}),
 	Sink: processor.To(processor.String(), "out"),
 }
 
@@ -146,24 +147,24 @@ func TestTimestampsOfHandlers(t *testing.T) {
 		return out
 	}
 	single, batch := double, double
-	single.Handle = func(_ context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
+	single.Handle = processor.Each(func(_ context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
 		return []processor.Record[string]{stamp(in)}, nil
-	}
-	batch.Handle, batch.HandleBatch = nil, func(_ context.Context, in []processor.Record[string]) (outs []processor.Record[string], err error) {
+	})
+	batch.Handle = processor.Batches(func(_ context.Context, in []processor.Record[string]) (outs []processor.Record[string], err error) {
 		for _, r := range in {
 			outs = append(outs, stamp(r))
 		}
 		return outs, nil
-	}
+	})
 	for name, pipe := range map[string]processor.Pipe[string, string]{"single": single, "batch": batch} {
 		t.Run(name, func(t *testing.T) {
-			opts := processor.Options{DeadLetterTopic: "dead", Errors: processor.Errors{Policy: processor.DeadLetterOnError}}
-			res, err := pipe.Process(t.Context(), inputs("a", "late", "b"), opts)
+			opts := processor.Config{DeadLetterTopic: "dead", Errors: processor.Errors{Policy: processor.DeadLetterOnError}}
+			res, err := processortest.Run(t.Context(), opts, pipe, inputs("a", "late", "b")...)
 			require.NoError(t, err)
-			require.ElementsMatch(t, []string{"out:a", "dead:late", "out:b"}, values(res.Records))
+			require.ElementsMatch(t, []string{"out:a", "dead:late", "out:b"}, values(res.Produced))
 			require.Equal(t, "produce", res.GivenUp[0].Class())
 			require.ErrorContains(t, res.GivenUp[0], "its timestamp 1764500000000000 is not in milliseconds")
-			_, err = pipe.Process(t.Context(), inputs("late"), processor.Options{})
+			_, err = processortest.Run(t.Context(), processor.Config{}, pipe, inputs("late")...)
 			var stamped *eos.TimestampError
 			require.ErrorAs(t, err, &stamped)
 			require.Equal(t, micros, stamped.Timestamp)

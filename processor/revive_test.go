@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/processor"
+	"github.com/eos-pipe/eos-pipe/processor/processortest"
 )
 
 // readLetter reads a dead letter that another program has written, as testdata/letters/README.md describes.
@@ -65,15 +66,15 @@ func putBack(t *testing.T, letters ...*kgo.Record) (back []*kgo.Record, writer, 
 	t.Helper()
 	replay := processor.Pipe[[]byte, []byte]{
 		Source: processor.From(processor.Bytes(), "dead"),
-		Handle: func(_ context.Context, in processor.Record[[]byte]) ([]processor.Record[[]byte], error) {
+		Handle: processor.Each(func(_ context.Context, in processor.Record[[]byte]) ([]processor.Record[[]byte], error) {
 			writer, missing = processor.DeadLetterWriter(in)
 			out, err := processor.Revive(in)
 			return []processor.Record[[]byte]{out}, err
-		},
+		}),
 		Sink: processor.To(processor.Bytes(), "elsewhere"),
 	}
-	res, err := replay.Process(t.Context(), letters, processor.Options{})
-	return res.Records, writer, missing, err
+	res, err := processortest.Run(t.Context(), processor.Config{}, replay, letters...)
+	return res.Produced, writer, missing, err
 }
 
 // Dead letters as the real programs wrote them become the record again that they all had: key k1, value "not a number", two headers, of 1700000000000, in orders-1. What
@@ -148,11 +149,11 @@ func TestLettersInTheirHeaders(t *testing.T) {
 			own := append([]kgo.RecordHeader(nil), source.Headers...)
 			pipe := double
 			pipe.Handle = processor.Map(func(string) (string, error) { return "", errors.New("no") })
-			res, err := pipe.Process(t.Context(), []*kgo.Record{source}, processor.Options{
+			res, err := processortest.Run(t.Context(), processor.Config{
 				DeadLetterTopic: "dead2", DeadLetterHeaders: headers, Group: "g", Errors: processor.Errors{Policy: processor.DeadLetterOnError},
-			})
+			}, pipe, source)
 			require.NoError(t, err)
-			letter := res.Records[0]
+			letter := res.Produced[0]
 			added := letter.Headers[len(own):]
 			values := map[string]string{}
 			for _, h := range added {

@@ -33,9 +33,18 @@ type room struct {
 // outputBytes is what an output takes beside its bytes, where it is not the fetched record itself.
 const outputBytes = int64(unsafe.Sizeof(kgo.Record{}) + unsafe.Sizeof(place{}) + 2*unsafe.Sizeof(uintptr(0)))
 
-// errNoRoom is the error of a batch whose outputs are more than there is room for. Nothing of the batch is lost: it is to be polled
+// errNoRoom is the error of a batch whose outputs exceed the room for them. Nothing of the batch is lost: it must be polled
 // again with fewer records.
 var errNoRoom = errors.New("the outputs of the batch are more than there is room for")
+
+// noRoomError is errNoRoom with the number of records to try next.
+type noRoomError struct{ most int }
+
+// Error implements error.
+func (e *noRoomError) Error() string { return errNoRoom.Error() }
+
+// Unwrap returns errNoRoom.
+func (e *noRoomError) Unwrap() error { return errNoRoom }
 
 // fits says whether there is room for so many more bytes.
 func (m *room) fits(size int64) bool {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/processor"
+	"github.com/eos-pipe/eos-pipe/processor/processortest"
 )
 
 // fanOut makes 100 records of one, and of the record "7" more than there is room for at all.
@@ -27,16 +28,15 @@ func fanOut(_ context.Context, in processor.Record[string]) (outs []processor.Re
 // However a pipe handles them, a batch whose outputs are more than there is room for is divided until there is: no transaction has more
 // outputs than that. A record whose own outputs are more becomes a dead letter, as it came; all others are there once.
 func TestRunBoundsOutputs(t *testing.T) {
-	one := processor.Pipe[string, string]{Source: double.Source, Sink: double.Sink, Handle: fanOut}
+	one := processor.Pipe[string, string]{Source: double.Source, Sink: double.Sink, Handle: processor.Each(fanOut)}
 	together := one
-	together.Handle = nil
-	together.HandleBatch = func(ctx context.Context, in []processor.Record[string]) (outs []processor.Record[string], _ error) {
+	together.Handle = processor.Batches(func(ctx context.Context, in []processor.Record[string]) (outs []processor.Record[string], _ error) {
 		for _, r := range in {
 			more, _ := fanOut(ctx, r)
 			outs = append(outs, more...)
 		}
 		return outs, nil
-	}
+	})
 	for name, c := range map[string]struct {
 		pipe     processor.Pipe[string, string]
 		parallel int
@@ -74,14 +74,14 @@ func TestRunBoundsOutputs(t *testing.T) {
 // Without a policy such a record stops the processor, and the error names the record and the bound.
 func TestRecordWithTooManyOutputs(t *testing.T) {
 	pipe := double
-	pipe.Handle = fanOut
-	_, err := pipe.Process(t.Context(), inputs("7"), processor.Options{BufferMemory: 1 << 20})
+	pipe.Handle = processor.Each(fanOut)
+	_, err := processortest.Run(t.Context(), processor.Config{BufferMemory: 1 << 20}, pipe, inputs("7")...)
 	var failed *processor.RecordError
 	require.ErrorAs(t, err, &failed)
 	require.Equal(t, "too-large", failed.Class())
 	require.ErrorContains(t, err, "more than the 1048576 bytes of BufferMemory (--buffer-memory)")
-	_, err = pipe.Process(t.Context(), inputs("7", "8"), processor.Options{BufferMemory: 1 << 20})
+	_, err = processortest.Run(t.Context(), processor.Config{BufferMemory: 1 << 20}, pipe, inputs("7", "8")...)
 	require.ErrorContains(t, err, "the outputs of the batch are more than there is room for")
-	_, err = pipe.Process(t.Context(), inputs("7", "8"), processor.Options{})
+	_, err = processortest.Run(t.Context(), processor.Config{}, pipe, inputs("7", "8")...)
 	require.NoError(t, err)
 }

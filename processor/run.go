@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/eos-pipe/eos-pipe/eos"
 )
 
@@ -23,8 +21,8 @@ type Processor struct {
 	topics  []string
 	pattern string // of further topics; "": none
 	outputs []string
-	process func(context.Context, []*kgo.Record, Options) (Result, error) // with the options that are of one batch
-	input   *eos.InputBuffer                                              // of all lanes
+	newWork func() work      // of a lane
+	input   *eos.InputBuffer // of all lanes
 
 	started atomic.Bool
 	abort   context.CancelFunc
@@ -57,18 +55,10 @@ func New[In, Out any](cfg Config, p Pipe[In, Out]) (*Processor, error) {
 	if err := cfg.validate(p.Source.Topics, p.Source.Pattern, p.Sink.Topics()); err != nil {
 		return nil, err
 	}
-	opts := Options{
-		DeadLetterTopic: cfg.DeadLetterTopic, DeadLetterHeaders: cfg.DeadLetterHeaders, Group: cfg.Group,
-		Provenance: cfg.Provenance, Errors: cfg.Errors, Parallel: cfg.Parallel,
-	}
 	pr := &Processor{
 		cfg: cfg, topics: p.Source.Topics, pattern: p.Source.Pattern, outputs: p.Sink.Topics(), input: eos.NewInputBuffer(cfg.InputBufferMaxBytes, cfg.Lanes),
 	}
-	pr.process = func(ctx context.Context, in []*kgo.Record, batch Options) (Result, error) {
-		opts := opts
-		opts.refused, opts.check, opts.room = batch.refused, batch.check, batch.room
-		return p.Process(ctx, in, opts)
-	}
+	pr.newWork = func() work { return p.newWork(cfg) }
 	pr.hard, pr.abort = context.WithCancel(context.Background())
 	return pr, nil
 }
@@ -97,7 +87,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	soft, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	defer context.AfterFunc(soft, p.limitDrain)()
-	defer context.AfterFunc(p.hard, func() { stop(ErrAborted) })() // who is to leave what he does begins nothing new
+	defer context.AfterFunc(p.hard, func() { stop(ErrAborted) })() // a processor that must leave its batches begins no new one
 
 	var end *endWatch
 	if p.cfg.UntilEnd {
@@ -118,7 +108,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	for i := range p.cfg.Lanes {
 		opening.Add(1)
 		wg.Go(func() {
-			l := lane{p: p, number: i, soft: soft, opened: sync.OnceFunc(opening.Done)}
+			l := lane{p: p, number: i, soft: soft, opened: sync.OnceFunc(opening.Done), work: p.newWork()}
 			defer l.opened()
 			if failures[i] = l.run(); failures[i] != nil {
 				stop(errors.New("another lane has failed"))
@@ -164,12 +154,15 @@ func (p *Processor) limitDrain() {
 	}
 }
 
-// firstError returns the error that says most: one that is not a mere abort comes first.
+// firstError returns the error that says most: one that is not a mere abort comes first. It names the lane if there are
+// several.
 func firstError(errs []error) error {
 	var first error
 	for i, err := range errs {
 		if err != nil && (first == nil || errors.Is(first, ErrAborted)) {
-			first = fmt.Errorf("lane %d: %w", i, err)
+			if first = err; len(errs) > 1 {
+				first = fmt.Errorf("lane %d: %w", i, err)
+			}
 		}
 	}
 	return first

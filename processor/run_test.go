@@ -140,10 +140,10 @@ func TestRunDrains(t *testing.T) {
 	cfg.UntilEnd = false
 	ctx, cancel := context.WithCancel(t.Context())
 	pipe := double
-	pipe.Handle = func(_ context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
+	pipe.Handle = processor.Each(func(_ context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
 		cancel() // while a batch is under way
 		return []processor.Record[string]{in}, nil
-	}
+	})
 	p, err := processor.New(cfg, pipe)
 	require.NoError(t, err)
 	require.NoError(t, p.Run(ctx))
@@ -162,11 +162,11 @@ func TestRunAborts(t *testing.T) {
 	cfg.UntilEnd, cfg.DrainTimeout = false, 50*time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	pipe := double
-	pipe.Handle = func(ctx context.Context, _ processor.Record[string]) ([]processor.Record[string], error) {
+	pipe.Handle = processor.Each(func(ctx context.Context, _ processor.Record[string]) ([]processor.Record[string], error) {
 		cancel()
 		<-ctx.Done()
 		return nil, ctx.Err()
-	}
+	})
 	p, err := processor.New(cfg, pipe)
 	require.NoError(t, err)
 	require.ErrorIs(t, p.Run(ctx), processor.ErrAborted)

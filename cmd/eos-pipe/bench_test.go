@@ -10,6 +10,7 @@ import (
 
 	"github.com/eos-pipe/eos-pipe/internal/jq"
 	"github.com/eos-pipe/eos-pipe/processor"
+	"github.com/eos-pipe/eos-pipe/processor/processortest"
 )
 
 // What a record costs between Poll and Commit: copied as it is, and through --map, without a handler timeout and with run's default.
@@ -27,7 +28,7 @@ func BenchmarkPipe(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			c.opts.From, c.opts.To = []string{"in"}, "out"
-			opts := processor.Options{Errors: c.opts.config(slog.New(slog.DiscardHandler)).Errors}
+			opts := processor.Config{Errors: c.opts.config(slog.New(slog.DiscardHandler)).Errors}
 			pipe := c.opts.pipe()
 			in := make([]*kgo.Record, 1000)
 			b.ReportAllocs()
@@ -35,7 +36,7 @@ func BenchmarkPipe(b *testing.B) {
 				for i := range in {
 					in[i] = &kgo.Record{Topic: "in", Offset: int64(i), Value: []byte(`{"amount":120.50,"currency":"EUR"}`)}
 				}
-				_, err := pipe.Process(b.Context(), in, opts)
+				_, err := processortest.Run(b.Context(), opts, pipe, in...)
 				require.NoError(b, err)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(in)), "ns/record")

@@ -118,7 +118,7 @@ func (o runOptions) pipe() processor.Pipe[[]byte, []byte] {
 		if mapping != nil && o.BufferMemory > 0 {
 			mapping = mapping.WithMaxBytes(o.BufferMemory / max(o.Lanes, 1))
 		}
-		p.Handle = jq.Transform{Filter: o.Filter, Map: mapping}.Handle
+		p.Handle = processor.Each(jq.Transform{Filter: o.Filter, Map: mapping}.Handle)
 	}
 	return p
 }

@@ -117,7 +117,7 @@ func TestRegistryDown(t *testing.T) {
 	orders := codec[Order](t, reg, avro.Config{Topic: "out"})
 	pipe := processor.Pipe[Order, Order]{Source: processor.From(orders, "in"), Sink: processor.To(orders, "out")}
 	good := []byte{0, 0, 0, 0, 1, 2, '1', 2}
-	_, err := processortest.Run(t, pipe, &kgo.Record{Value: good})
+	_, err := processortest.Run(t.Context(), processor.Config{}, pipe, &kgo.Record{Value: good})
 	require.ErrorIs(t, err, processor.ErrTransient)
 	_, err = orders.Encode(Order{})
 	require.ErrorIs(t, err, processor.ErrTransient)

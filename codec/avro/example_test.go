@@ -12,6 +12,7 @@ import (
 	"github.com/eos-pipe/eos-pipe/codec/avro"
 	"github.com/eos-pipe/eos-pipe/codec/registry"
 	"github.com/eos-pipe/eos-pipe/processor"
+	"github.com/eos-pipe/eos-pipe/processor/processortest"
 )
 
 // Orders in Avro become invoices in Avro. The order was written by an older program, with an int for its cents.
@@ -48,12 +49,11 @@ func Example() {
 	}
 
 	in := &kgo.Record{Topic: "orders", Value: []byte{0, 0, 0, 0, 7 /* schema id */, 0xc8, 1 /* 100 cents */, 4, 'n', '1' /* id */}}
-	made, err := pipe.Process(context.Background(), []*kgo.Record{in}, processor.Options{})
+	made, err := processortest.Run(context.Background(), processor.Config{}, pipe, in)
 	if err != nil {
 		log.Fatal(err)
 	}
-	out, err := invoices.Decode(made.Records[0].Value)
-	fmt.Printf("%s: % x = %+v %v\n", made.Records[0].Topic, made.Records[0].Value, out, err)
+	fmt.Printf("%s: % x = %+v\n", made.Produced[0].Topic, made.Produced[0].Value, made.Outputs[0].Value)
 	// Output:
-	// invoices: 00 00 00 00 08 04 6e 31 ee 01 = {Order:n1 Cents:119} <nil>
+	// invoices: 00 00 00 00 08 04 6e 31 ee 01 = {Order:n1 Cents:119}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/eos-pipe/eos-pipe/codec/jsonschema"
 	"github.com/eos-pipe/eos-pipe/codec/registry"
 	"github.com/eos-pipe/eos-pipe/processor"
+	"github.com/eos-pipe/eos-pipe/processor/processortest"
 )
 
 // Orders become invoices; an order that does not keep its schema does not get to the handler.
@@ -54,12 +55,12 @@ func Example() {
 
 	for _, doc := range []string{`{"id":"n1","cents":100}`, `{"id":"n2","cents":-1}`} {
 		in := &kgo.Record{Topic: "orders", Value: append([]byte{0, 0, 0, 0, 7 /* schema id */}, doc...)}
-		made, err := pipe.Process(context.Background(), []*kgo.Record{in}, processor.Options{})
+		made, err := processortest.Run(context.Background(), processor.Config{}, pipe, in)
 		if err != nil {
 			fmt.Println(err)
 			continue
 		}
-		fmt.Printf("%s: %q\n", made.Records[0].Topic, made.Records[0].Value)
+		fmt.Printf("%s: %q\n", made.Produced[0].Topic, made.Produced[0].Value)
 	}
 	// Output:
 	// invoices: "\x00\x00\x00\x00\b{\"order\":\"n1\",\"cents\":119}"

@@ -168,7 +168,7 @@ func TestRegistryDown(t *testing.T) {
 	fake.Intercept(func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(503); return true })
 	c := codec[Order](t, reg, jsonschema.Config{Schema: orderSchema, Topic: "out"})
 	pipe := processor.Pipe[Order, Order]{Source: processor.From(c, "in"), Sink: processor.To(c, "out")}
-	_, err := processortest.Run(t, pipe, &kgo.Record{Value: value(1, `{"id":"1"}`)})
+	_, err := processortest.Run(t.Context(), processor.Config{}, pipe, &kgo.Record{Value: value(1, `{"id":"1"}`)})
 	require.ErrorIs(t, err, processor.ErrTransient)
 	_, err = c.Encode(Order{ID: "1"})
 	require.ErrorIs(t, err, processor.ErrTransient)

@@ -13,6 +13,7 @@ import (
 	"github.com/eos-pipe/eos-pipe/codec/protobuf/internal/shop"
 	"github.com/eos-pipe/eos-pipe/codec/registry"
 	"github.com/eos-pipe/eos-pipe/processor"
+	"github.com/eos-pipe/eos-pipe/processor/processortest"
 )
 
 // Sums of money become sums with tax, both in Protobuf.
@@ -45,12 +46,12 @@ func Example() {
 	}
 
 	in := &kgo.Record{Topic: "net", Value: []byte{0, 0, 0, 0, 7 /* schema id */, 0 /* first message */, 0x0a, 3, 'E', 'U', 'R', 0x10, 100}}
-	made, err := pipe.Process(context.Background(), []*kgo.Record{in}, processor.Options{})
+	made, err := processortest.Run(context.Background(), processor.Config{}, pipe, in)
 	if err != nil {
 		log.Fatal(err)
 	}
-	out, err := gross.Decode(made.Records[0].Value)
-	fmt.Printf("%s: % x = %s %d %v\n", made.Records[0].Topic, made.Records[0].Value, out.GetCurrency(), out.GetCents(), err)
+	out := made.Outputs[0].Value
+	fmt.Printf("%s: % x = %s %d\n", made.Produced[0].Topic, made.Produced[0].Value, out.GetCurrency(), out.GetCents())
 	// Output:
-	// gross: 00 00 00 00 08 00 0a 03 45 55 52 10 77 = EUR 119 <nil>
+	// gross: 00 00 00 00 08 00 0a 03 45 55 52 10 77 = EUR 119
 }

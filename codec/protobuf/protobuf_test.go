@@ -161,7 +161,7 @@ func TestRegistryDown(t *testing.T) {
 	fake.Intercept(func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(503); return true })
 	c := codec[*shop.Money](t, reg, protobuf.Config{Topic: "money"})
 	pipe := processor.Pipe[*shop.Money, *shop.Money]{Source: processor.From(c, "in"), Sink: processor.To(c, "money")}
-	_, err := processortest.Run(t, pipe, &kgo.Record{Value: []byte{0, 0, 0, 0, 1, 0}})
+	_, err := processortest.Run(t.Context(), processor.Config{}, pipe, &kgo.Record{Value: []byte{0, 0, 0, 0, 1, 0}})
 	require.ErrorIs(t, err, processor.ErrTransient)
 	_, err = c.Encode(&shop.Money{})
 	require.ErrorIs(t, err, processor.ErrTransient)

@@ -165,14 +165,14 @@ func TestMonitorLagIsKafkas(t *testing.T) {
 	gate := make(chan struct{})
 	pipe := processor.Pipe[string, string]{
 		Source: processor.From(processor.String(), b.In), Sink: processor.To(processor.String(), b.Out),
-		Handle: func(ctx context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
+		Handle: processor.Each(func(ctx context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
 			select {
 			case <-gate:
 				return []processor.Record[string]{in}, nil
 			case <-ctx.Done():
 				return nil, ctx.Err()
 			}
-		},
+		}),
 	}
 	m := monitor.New(monitor.Config{LagInterval: 50 * time.Millisecond})
 	p, err := processor.New(m.Observe(processor.Config{BootstrapServers: b.Kafka.Bootstrap(), Group: b.Group, TransactionalID: b.Group, InstanceID: "a"}), pipe)

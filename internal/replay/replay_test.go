@@ -42,7 +42,7 @@ func TestRevive(t *testing.T) {
 	t.Parallel()
 	pipe := Config{From: "dead", To: []string{"orders", "refunds"}, Logger: slog.New(slog.DiscardHandler)}.pipe()
 	unread := letter(own("orders", "eos-pipe-dlq-first-offset=3")...) // it is for a batch that was not read
-	res, err := processortest.Run(t, pipe, letter(own("refunds")...), unread)
+	res, err := processortest.Run(t.Context(), processor.Config{}, pipe, letter(own("refunds")...), unread)
 	require.NoError(t, err)
 	require.Equal(t, 1, res.Skipped)
 	require.Equal(t, []processor.Record[[]byte]{{
@@ -52,10 +52,10 @@ func TestRevive(t *testing.T) {
 
 	bare := letter("__dlq.errors.topic=orders", "__dlq.errors.partition=0", "__dlq.errors.offset=9")
 	bare.Key, bare.Value = nil, nil
-	res, err = processortest.Run(t, pipe, bare)
+	res, err = processortest.Run(t.Context(), processor.Config{}, pipe, bare)
 	require.NoError(t, err)
 	require.Equal(t, 1, res.Skipped)
-	res, err = processortest.Run(t, pipe,
+	res, err = processortest.Run(t.Context(), processor.Config{}, pipe,
 		letter("__dlq.errors.topic=orders", "__dlq.errors.partition=1", "__dlq.errors.offset=7"),
 		letter("__connect.errors.topic=orders", "__connect.errors.partition=0", "__connect.errors.offset=3", "h=1"))
 	require.NoError(t, err)
@@ -74,7 +74,7 @@ func TestRevive(t *testing.T) {
 			"kafka_dlt-original-offset=\x00\x00\x00\x00\x00\x00\x00\x02",
 		},
 	} {
-		_, err := processortest.Run(t, pipe, letter(headers...))
+		_, err := processortest.Run(t.Context(), processor.Config{}, pipe, letter(headers...))
 		require.ErrorContains(t, err, want)
 		require.ErrorAs(t, err, new(*processor.RecordError))
 	}
@@ -90,7 +90,7 @@ func TestMissingPartsAreLoggedOnce(t *testing.T) {
 		"kafka_dlt-original-offset=\x00\x00\x00\x00\x00\x00\x00\x02",
 		"kafka_dlt-original-timestamp=\x00\x00\x00\x00\x00\x00\x00\x02")
 	again := letter("__dlq.errors.topic=orders", "__dlq.errors.partition=1", "__dlq.errors.offset=3")
-	_, err := processortest.Run(t, pipe, share, letter(own("orders")...), again, spring)
+	_, err := processortest.Run(t.Context(), processor.Config{}, pipe, share, letter(own("orders")...), again, spring)
 	require.NoError(t, err)
 	for _, writer := range []string{"a share group", "Spring Kafka"} {
 		require.Equal(t, 1, strings.Count(log.String(), "dead letters of "+writer+" do not hold all of a record"), writer)

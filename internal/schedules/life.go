@@ -185,7 +185,7 @@ func (l *life) processor() error {
 	}, processor.Pipe[[]byte, []byte]{
 		Source: processor.From(processor.Bytes(), input),
 		Sink:   processor.To(processor.Bytes(), output),
-		Handle: l.handler,
+		Handle: processor.Each(l.handler),
 	})
 	if err != nil {
 		return err

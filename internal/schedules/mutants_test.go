@@ -75,11 +75,11 @@ var mutants = []mutant{
 		"\t\tt.failed, t.acked = nil, 0\n\t\tt.sent = 0\n\t\tif t.produce(ctx, own, outs) != nil || t.flush(ctx, own) != nil {\n" +
 			"\t\t\treturn t.abort(ctx, err)\n\t\t}\n\t}\n\tt.flushed = time.Now()",
 	}}},
-	{"a handler's error is swallowed", Handlers, []edit{{"processor/process.go", "\t\tfailed.Attempts = calls\n\t\treturn w.giveUp(ctx, r, failed, res)", "\t\treturn nil"}}},
+	{"a handler's error is swallowed", Handlers, []edit{{"processor/process.go", "\t\tfailed.Attempts = calls\n\t\treturn w.giveUp(ctx, r, failed, m)", "\t\treturn nil"}}},
 	{"partial fan-out", Handlers, []edit{{"processor/encode.go", "for i, out := range outs {\n\t\tr := source", "for i, out := range outs[:min(len(outs), 2)] {\n\t\tr := source"}}},
 	{"offsets of filtered records are not committed", Handlers, []edit{{
 		"processor/lane.go", "\terr = s.Commit(l.p.hard, batch,",
-		"\tif len(res.Records) == 0 {\n\t\tcluster.Sleep(l.soft, time.Second)\n\t\treturn false, nil\n\t}\n\terr = s.Commit(l.p.hard, batch,",
+		"\tif len(res.records) == 0 {\n\t\tcluster.Sleep(l.soft, time.Second)\n\t\treturn false, nil\n\t}\n\terr = s.Commit(l.p.hard, batch,",
 	}}},
 	{"a dead letter outside the transaction", Handlers, []edit{
 		{"processor/lane.go", "\t\"github.com/eos-pipe/eos-pipe/eos\"\n", "\t\"github.com/twmb/franz-go/pkg/kgo\"\n\n\t\"github.com/eos-pipe/eos-pipe/eos\"\n"},
@@ -87,7 +87,7 @@ var mutants = []mutant{
 			"processor/lane.go", "\terr = s.Commit(l.p.hard, batch,",
 			"\tcl, err := kgo.NewClient(append(l.p.cfg.Session.Client, kgo.SeedBrokers(l.p.cfg.BootstrapServers...), kgo.DisableIdempotentWrite())...)\n" +
 				"\tif err != nil {\n\t\treturn false, err\n\t}\n\tdefer cl.Close()\n" +
-				"\tres.Records = slices.DeleteFunc(res.Records, func(r *kgo.Record) bool {\n" +
+				"\tres.records = slices.DeleteFunc(res.records, func(r *kgo.Record) bool {\n" +
 				"\t\treturn r.Topic == l.p.cfg.DeadLetterTopic && cl.ProduceSync(l.p.hard, r).FirstErr() == nil\n\t})\n" +
 				"\terr = s.Commit(l.p.hard, batch,",
 		},

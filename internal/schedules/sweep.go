@@ -85,7 +85,7 @@ func (w *world) didSo(what string) {
 // Action is what the session of a cell did, in words.
 func (r Result) Action() string {
 	if len(r.Did) == 0 {
-		return "goes on"
+		return "continues"
 	}
 	return strings.Join(r.Did, ", ")
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // What a session does about each error at each API, cell by cell, is what docs/errors.md says; and whatever it does, nothing is lost,
-// doubled, torn or left open, as in every schedule. Where it stops, its successor with the same ids goes on.
+// doubled, torn or left open, as in every schedule. Where it stops, its successor with the same ids continues.
 //
 // EOS_TEST_UPDATE=1 writes the table anew.
 func TestErrorTable(t *testing.T) {
@@ -96,7 +96,7 @@ func render(cells map[uint64]Result) string {
 		for _, action := range slices.Sorted(maps.Keys(byAction)) {
 			line := "  " + action + ":"
 			for _, code := range byAction[action] {
-				if len(line)+len(code) > 150 {
+				if len(line)+len(code) > 118 {
 					fmt.Fprintln(&b, line)
 					line = "     "
 				}

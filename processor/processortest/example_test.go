@@ -19,10 +19,10 @@ func TestHandle(t *testing.T) {
 		}
 		return fmt.Sprint(n / 2), nil
 	})
-	outs, err := processortest.Handle(t, half, processortest.In(2), processortest.In(4))
+	outs, err := processortest.Handle(t.Context(), half, processortest.In(2), processortest.In(4))
 	require.NoError(t, err)
 	require.Equal(t, "2", outs[1].Value)
-	outs, err = processortest.Handle(t, half, processortest.In(2), processortest.In(3))
+	outs, err = processortest.Handle(t.Context(), half, processortest.In(2), processortest.In(3))
 	require.EqualError(t, err, "input 1: odd")
 	require.Len(t, outs, 1)
 }

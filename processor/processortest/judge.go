@@ -23,17 +23,12 @@ type observed struct {
 	first map[place]int // outputs; -1: an error
 }
 
-// observe has the pipe's handler watched.
-func observe[In, Out any](pipe *processor.Pipe[In, Out]) *observed {
+// observe puts a Handler around the pipe's that notes what the first call made of each record.
+func observe[In, Out any](t testing.TB, pipe *processor.Pipe[In, Out]) *observed {
+	t.Helper()
 	o := &observed{first: map[place]int{}}
-	if pipe.Handle == nil {
-		through, _ := any(func(r processor.Record[In]) processor.Record[In] { return r }).(func(processor.Record[In]) processor.Record[Out])
-		pipe.Handle = func(_ context.Context, in processor.Record[In]) ([]processor.Record[Out], error) {
-			return []processor.Record[Out]{through(in)}, nil
-		}
-	}
-	handle := pipe.Handle
-	pipe.Handle = func(ctx context.Context, in processor.Record[In]) ([]processor.Record[Out], error) {
+	handle := handlerOf(t, *pipe)
+	pipe.Handle = processor.Each(func(ctx context.Context, in processor.Record[In]) ([]processor.Record[Out], error) {
 		outs, err := handle(ctx, in)
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -45,8 +40,27 @@ func observe[In, Out any](pipe *processor.Pipe[In, Out]) *observed {
 			}
 		}
 		return outs, err
-	}
+	})
 	return o
+}
+
+// handlerOf returns the pipe's Handler, or one that copies if it has none.
+func handlerOf[In, Out any](t testing.TB, pipe processor.Pipe[In, Out]) processor.Handler[In, Out] {
+	t.Helper()
+	switch h := pipe.Handle.(type) {
+	case processor.Handler[In, Out]:
+		return h
+	case nil:
+		same, ok := any(func(r processor.Record[In]) processor.Record[In] { return r }).(func(processor.Record[In]) processor.Record[Out])
+		if !ok {
+			t.Fatal("the pipe has no Handle, and its input and output types differ")
+		}
+		return func(_ context.Context, in processor.Record[In]) ([]processor.Record[Out], error) {
+			return []processor.Record[Out]{same(in)}, nil
+		}
+	}
+	t.Fatalf("Replay is for pipes with a Handler, or none, not with a %T", pipe.Handle)
+	return nil
 }
 
 // judge compares what a reader sees with what the handler made first.

@@ -17,24 +17,21 @@ import (
 	"github.com/eos-pipe/eos-pipe/processor"
 )
 
-// Replay runs the pipe on an embedded broker while that happens to it which makes records come again: the process dies in the middle of a
-// transaction and is started anew, a transaction is aborted, the answer to a commit is lost. It fails the test if a read_committed
-// reader does not see the outputs of every record once, as many as the handler made when it was called first, and returns what it
-// sees. So it shows that the handler may be called again for a record, as it will be; what it does or keeps besides is for the test to look
-// at. The handler must be able to work on records one by one (Pipe.Handle).
+// Replay runs the pipe on an embedded broker through faults that make records come again: the process dies in the middle
+// of a transaction and restarts, a transaction is aborted, the answer to a commit is lost. It fails the test if a
+// read_committed reader does not see the outputs of every record once, as many as the handler made when it was first called,
+// and returns what such a reader sees. So it shows that the handler may be called again for a record, as it will be. The
+// test itself must look at what the handler does or keeps besides. The pipe must have a Handler, or none.
 //
-// Records go to the pipe's first source topic, to their Partition modulo 3, and get offsets in their order. onError says what is done
-// about records that cannot be processed: with the zero value such a record fails the test. The outputs stand in the order of each of
-// their partitions.
+// Records go to the pipe's first source topic, to their Partition modulo 3, and get offsets in their order. onError says
+// what happens to records that cannot be processed: with the zero value such a record fails the test. The outputs are in
+// the order of each of their partitions.
 func Replay[In, Out any](t testing.TB, pipe processor.Pipe[In, Out], onError processor.Errors, records ...*kgo.Record) Result[Out] {
 	t.Helper()
-	if pipe.HandleBatch != nil {
-		t.Fatal("Replay is for pipes with Handle")
-	}
 	pipe.Source.Topics, pipe.Source.Pattern = sourceTopics(pipe), ""
 	b := startBroker(t, slices.Concat(pipe.Source.Topics, pipe.Sink.Topics(), []string{DeadLetterTopic}))
 	b.write(pipe.Source.Topics[0], records)
-	seen := observe(&pipe)
+	seen := observe(t, &pipe)
 	cfg := processor.Config{
 		BootstrapServers: b.servers, ApplicationID: "replay", InstanceID: "a", DeadLetterTopic: DeadLetterTopic, Errors: onError,
 		Provenance: true, UntilEnd: true, Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),

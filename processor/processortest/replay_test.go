@@ -16,19 +16,19 @@ import (
 	"github.com/eos-pipe/eos-pipe/processor/processortest"
 )
 
-// words writes a record for each word, leaves out what is empty, and cannot do what begins with "!".
+// words writes a record for each word, has no output for what is empty, and fails for what begins with "!".
 var words = processor.Pipe[string, string]{
-	Source: processor.From(processor.String(), "lines"),
-	Handle: func(_ context.Context, in processor.Record[string]) (outs []processor.Record[string], err error) {
-		if strings.HasPrefix(in.Value, "!") {
-			return nil, errors.New("no word")
-		}
-		for w := range strings.FieldsSeq(in.Value) {
-			outs = append(outs, processor.With(in, w))
-		}
-		return outs, nil
-	},
-	Sink: processor.To(processor.String(), "words"),
+	Source: processor.From(processor.String(), "lines"), Handle: processor.Each(split), Sink: processor.To(processor.String(), "words"),
+}
+
+func split(_ context.Context, in processor.Record[string]) (outs []processor.Record[string], err error) {
+	if strings.HasPrefix(in.Value, "!") {
+		return nil, errors.New("no word")
+	}
+	for w := range strings.FieldsSeq(in.Value) {
+		outs = append(outs, processor.With(in, w))
+	}
+	return outs, nil
 }
 
 func lines(n int) (rs []*kgo.Record) {
@@ -65,10 +65,10 @@ func TestSourcePattern(t *testing.T) {
 	pipe := words
 	pipe.Source = processor.FromPattern(processor.String(), "lines-.*")
 	require.Len(t, processortest.Replay(t, pipe, processor.Errors{}, lines(8)...).Outputs, 12)
-	pipe.Handle = func(_ context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
+	pipe.Handle = processor.Each(func(_ context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
 		return []processor.Record[string]{processor.With(in, in.Topic)}, nil
-	}
-	res, err := processortest.Run(t, pipe, kgo.StringRecord("a b"))
+	})
+	res, err := processortest.Run(t.Context(), processor.Config{}, pipe, kgo.StringRecord("a b"))
 	require.NoError(t, err)
 	require.Equal(t, processortest.SourceTopic, res.Outputs[0].Value)
 }
@@ -92,7 +92,7 @@ func TestReplayFindsHandlersThatRemember(t *testing.T) {
 	var mu sync.Mutex
 	var seen []string
 	pipe := words
-	pipe.Handle = func(ctx context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
+	pipe.Handle = processor.Each(func(ctx context.Context, in processor.Record[string]) ([]processor.Record[string], error) {
 		mu.Lock()
 		defer mu.Unlock()
 		key := fmt.Sprint(in.Partition, in.Offset)
@@ -100,8 +100,8 @@ func TestReplayFindsHandlersThatRemember(t *testing.T) {
 			return nil, nil
 		}
 		seen = append(seen, key)
-		return words.Handle(ctx, in)
-	}
+		return split(ctx, in)
+	})
 	r := &recorder{TB: t}
 	processortest.Replay(r, pipe, processor.Errors{}, lines(40)...)
 	require.NotEmpty(t, r.failed)
