@@ -282,7 +282,7 @@ func (s *Session) listEnds(ctx context.Context, of map[offsets.Partition]dueMark
 		}
 		return got, nil
 	}
-	if ends, err = list(s.ask.Ends); err == nil { // first: what is open now ends behind them
+	if ends, err = list(s.ask.Ends); err == nil { // the ends first: the records of a transaction that is open now are before them
 		stable, err = list(s.ask.LastStable)
 	}
 	return stable, ends, err

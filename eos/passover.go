@@ -53,7 +53,7 @@ type oversized struct {
 	mu     sync.Mutex
 	newest map[int]uint64                       // by its size, the hash of a batch that was refused
 	of     map[offsets.Partition]oversizedBatch // the batch that was refused in each partition
-	stand  []byte                               // the record that stands for the batch of hash, once
+	stand  []byte                               // the placeholder for the batch with this hash; used once
 	hash   uint64
 }
 

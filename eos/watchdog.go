@@ -105,7 +105,7 @@ func (c *client) watchStandstill() {
 	}
 }
 
-// inspect asks the brokers about partitions that are suspected, and gives the client up if one of them stands still.
+// inspect asks the brokers about suspected partitions, and gives the client up if one of them stands still.
 func (c *client) inspect(suspects offsets.Set) {
 	excuse := func(p offsets.Partition) { c.s.watch.do(func(x *standstill) { x.excuse(p) }) }
 	has := c.gts.Client().CommittedOffsets()
