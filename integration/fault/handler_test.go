@@ -31,7 +31,7 @@ func process(b *bench.Bench, tap *wiretap.Tap, deadLetters string, handle bytesH
 	p, err := processor.New(processor.Config{
 		BootstrapServers: b.Kafka.Bootstrap(), Group: b.Group, TransactionalID: b.Group + "-a", InstanceID: b.Group + "-a",
 		UntilEnd: true, DeadLetterTopic: deadLetters, Logger: slog.New(slog.NewTextHandler(b.T.Output(), nil)),
-		Session: eos.Config{MaxRecords: 40, Client: []kgo.Opt{kgo.Dialer(tap.Dial), bench.FastRetries}},
+		Session: eos.Tuning{MaxRecords: 40, Client: []kgo.Opt{kgo.Dialer(tap.Dial), bench.FastRetries}},
 	}, processor.Pipe[[]byte, []byte]{
 		Source: processor.From(processor.Bytes(), b.In), Sink: processor.To(processor.Bytes(), b.Out), Handle: handle,
 	})

@@ -103,9 +103,9 @@ func NewOn(t *testing.T, kafka *kafkatest.Cluster, configs ...string) *Bench {
 // Config is that of the session named name, from the input to the output. Sessions of one name have the same ids.
 func (b *Bench) Config(name string) eos.Config {
 	return eos.Config{
-		BootstrapServers: b.Kafka.Bootstrap(), Group: b.Group, GroupProtocol: b.Proto, TransactionalID: b.Group + "-" + name,
+		BootstrapServers: b.Kafka.Bootstrap(), Group: b.Group, TransactionalID: b.Group + "-" + name,
 		Topics: []string{b.In}, Outputs: []string{b.Out},
-		SessionTimeout: 10 * time.Second, TransactionTimeout: time.Minute,
+		Tuning: eos.Tuning{GroupProtocol: b.Proto, SessionTimeout: 10 * time.Second, TransactionTimeout: time.Minute},
 		Logger: slog.New(slog.NewTextHandler(b.T.Output(), nil)),
 	}
 }
