@@ -13,37 +13,39 @@ import (
 const DefaultInputBufferMaxBytes = 64 << 20
 
 // InputBuffer bounds the memory that fetched input takes once it is decompressed, in all sessions that share it (Kafka Streams'
-// input.buffer.max.bytes): what the clients hold and what is handed out and not let go of yet. A batch that finds no room is fetched again
-// when there is some; one that would fill it alone finds room when it is empty. It is safe for many goroutines at once.
+// input.buffer.max.bytes): both records still buffered by clients and records handed out but not yet released. A batch that does not
+// fit is fetched again later; a batch larger than the buffer is admitted when the buffer is empty. It is safe for many goroutines at
+// once.
 //
-// Room is given back when the collector has found that nobody holds a batch any more. Who keeps slices of records, even short ones, keeps the
-// batches that they came in.
+// Memory is released when the garbage collector finds that nothing refers to a batch any more. A caller that keeps slices of records,
+// even short ones, keeps the batches that they came in.
 type InputBuffer struct {
 	max      int64
 	sessions int64
 
 	mu        sync.Mutex
 	used      int64
-	collected time.Time // when a batch that found no room had the collector run
-	forced    bool      // the next batch is let in whatever is used
+	collected time.Time // when the collector was run last for a batch that did not fit
+	forced    bool      // the next batch is admitted whatever is used
 
-	releases atomic.Int64 // how often room was given back
+	releases atomic.Int64 // how often memory was released
 }
 
-// NewInputBuffer returns a buffer of maxBytes, 0: DefaultInputBufferMaxBytes, for so many sessions.
+// NewInputBuffer returns a buffer of maxBytes for this number of sessions. 0 bytes means DefaultInputBufferMaxBytes, and fewer than
+// one session means one.
 func NewInputBuffer(maxBytes, sessions int) *InputBuffer {
 	setDefault(&maxBytes, DefaultInputBufferMaxBytes)
 	return &InputBuffer{max: int64(maxBytes), sessions: int64(max(sessions, 1))}
 }
 
-// Used returns how many bytes are taken, those included that wait for the collector.
+// Used returns how many bytes are taken, including those that wait for the collector.
 func (b *InputBuffer) Used() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.used
 }
 
-// take takes n bytes if there is room for them, now or after a collection, or if nothing is taken but the caller's own.
+// take takes n bytes if they fit, now or after a collection, or if nothing but the caller's own bytes is taken.
 func (b *InputBuffer) take(n, own int64) bool {
 	if b.taken(n, own) {
 		return true
@@ -67,7 +69,7 @@ func (b *InputBuffer) take(n, own int64) bool {
 	return true
 }
 
-// The collector runs for the buffer once in collectAgain, and tells what it has found within cleanupTime.
+// The collector runs for the buffer at most once in collectAgain, and releases what it has found within cleanupTime.
 const (
 	collectAgain = 50 * time.Millisecond
 	cleanupTime  = 20 * time.Millisecond
@@ -91,7 +93,7 @@ func (b *InputBuffer) release(n int64) {
 	b.releases.Add(1)
 }
 
-// await waits until room is given back and returns true, or returns false when d is over or ctx ends. It looks again and again: what the
+// await waits until memory is released and returns true, or returns false when d is over or ctx ends. It polls: a function that the
 // collector calls must not touch a channel of a test in virtual time.
 func (b *InputBuffer) await(ctx context.Context, d time.Duration) bool {
 	before := b.releases.Load()
@@ -109,7 +111,7 @@ func (b *InputBuffer) await(ctx context.Context, d time.Duration) bool {
 	return b.releases.Load() != before
 }
 
-// force lets the next batch in: somebody keeps what they were handed out, and the session would stand still.
+// force admits the next batch: the application keeps the records that it was handed, and the session would stop.
 func (b *InputBuffer) force() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -11,12 +11,12 @@ import (
 )
 
 // Cause is why a transaction was not committed at once, as one of a few words: for metrics, which must not have a label for every
-// message. What to do is not said by it, but by Error.Next.
+// message. What to do is in Error.Next.
 type Cause string
 
 // The causes, in the order in which they are looked for: an error that has several is the first of them.
 const (
-	CauseFenced    Cause = "fenced"    // the transactional id or the membership has passed to somebody else, or timed out at the broker
+	CauseFenced    Cause = "fenced"    // another instance has the transactional id or the membership, or the broker timed out the transaction
 	CauseRebalance Cause = "rebalance" // the group rebalanced, or had given this member up
 	CauseTimeout   Cause = "timeout"   // the transaction came close to its timeout, or a broker or the client gave up waiting
 	CauseCanceled  Cause = "canceled"  // the caller's context ended
@@ -52,7 +52,7 @@ var causes = []struct {
 	{CauseProduce, []error{ErrProduce, errOldMetadata}},
 }
 
-// CauseOf returns the cause of err, the Err of a Transaction that was not committed at once.
+// CauseOf returns the cause of err, which is the Err of a Transaction that was not committed at once.
 func CauseOf(err error) Cause {
 	for _, c := range causes {
 		for _, known := range c.errors {

@@ -25,20 +25,20 @@ type client struct {
 	producerID    int64
 	producerEpoch int16
 
-	// rebalanced is set when partitions are taken away and cleared when the client has been rewound since: the
-	// transaction after a rebalance would be aborted for it, though nothing of it had begun (franz-go #754).
+	// rebalanced is set when partitions are taken away and cleared when the client is rewound. Without the rewind, the
+	// transaction after a rebalance would be aborted for it, though it had not begun before (franz-go #754).
 	rebalanced atomic.Bool
-	// members says as which member of the group, and since when, the client has each partition.
+	// members knows as which member of the group, and since which generation, the client has each partition.
 	members memberships
 	has     holdings
-	// life ends when the client is to be discarded, by discard, which is told why: from then on nothing that it does is waited for.
+	// life ends when discard is called, with the reason. From then on no call waits for the client.
 	life     context.Context
 	discard  context.CancelCauseFunc
 	watching sync.WaitGroup // for watchTopics, watchOpen and watchStandstill
-	// standsStill is why the client is to be discarded when it is asked next.
+	// standsStill is why the next poll must discard the client; nil: it need not.
 	standsStill atomic.Pointer[error]
-	joined      func() bool // ends that a wait for the group is said, or nil
-	// hurry ends the wait for more records, so that a rebalance that waits for the batch may go on.
+	joined      func() bool // stops the log line about a long wait for the group, or nil
+	// hurry ends the wait for more records, so that a rebalance that waits for the batch can continue.
 	hurry atomic.Pointer[context.CancelFunc]
 }
 
@@ -47,7 +47,7 @@ type client struct {
 // record; until then the predecessor's transaction hides the group's offsets, so there is no first record before that
 // transaction times out.)
 //
-// A client whose InitProducerId was answered with UNKNOWN_SERVER_ERROR never asks again, so another one does.
+// A client whose InitProducerId was answered with UNKNOWN_SERVER_ERROR never asks again, so connect makes another one.
 func (s *Session) connect(ctx context.Context) (*client, error) {
 	var c *client
 	each := s.retry("make a new client")
@@ -89,7 +89,7 @@ func (s *Session) connectOnce(ctx context.Context) (*client, error) {
 	return c, nil
 }
 
-// slowProducerID is after how long a wait for the producer id is said. kgo asks again by itself, and says nothing.
+// slowProducerID is how long to wait for a producer id before logging; kgo retries silently.
 const slowProducerID = 5 * time.Second
 
 // initProducerID sends InitProducerId until it is answered, ctx ends, or the answer is final. While the predecessor's
@@ -113,8 +113,8 @@ func (s *Session) retry(what string) cluster.Retry {
 	return cluster.Retry{First: 20 * time.Millisecond, Longest: time.Second, Again: func(err error, _ time.Duration) { s.retrying(what, err) }}
 }
 
-// noteEpoch notes by which producer epoch the next transaction will be known: where transactions have epochs of their own, an end makes a
-// new one. isProducerElse compares it with what the coordinator says.
+// noteEpoch notes the producer epoch of the next transaction: where every transaction has an epoch of its own, the end of one makes
+// a new epoch. isProducerElse compares the noted epoch with the coordinator's.
 func (c *client) noteEpoch(ctx context.Context) error {
 	id, epoch, err := c.gts.Client().ProducerID(ctx)
 	if err == nil {
@@ -137,24 +137,24 @@ func (c *client) close() {
 	c.gts.CloseAllowingRebalance()
 }
 
-// stopWaiting says that the group has answered, or that its answer is of no matter any more.
+// stopWaiting is called when the group has answered, or when its answer no longer matters.
 func (c *client) stopWaiting() {
 	if c.joined != nil {
 		c.joined()
 	}
 }
 
-// bound returns a context that ends with ctx, and when the client is to be discarded.
+// bound returns a context that ends with ctx, or when the client is discarded.
 func (c *client) bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	unbind := context.AfterFunc(c.life, cancel)
 	return ctx, func() { unbind(); cancel() }
 }
 
-// discarded returns why the client is to be discarded: an error that wraps errDiscarded, or ErrClientClosed. nil: it is not.
+// discarded returns why the client was discarded: an error that wraps errDiscarded, or ErrClientClosed. nil: it was not.
 func (c *client) discarded() error { return context.Cause(c.life) }
 
-// errDiscarded is what is wrong with a client that is discarded though the brokers have answered nothing that asks for it.
+// errDiscarded is the cause when the session discards a client without an error from the brokers that requires it.
 var errDiscarded = errors.New("the client is discarded")
 
 // rebalancing is called by kgo before partitions are taken away or when they are lost.
@@ -166,8 +166,8 @@ func (c *client) rebalancing(_ context.Context, _ *kgo.Client, partitions map[st
 	c.rebalanced.Store(true)
 }
 
-// blocked is called by kgo when a rebalance waits for the batch that is out or being gathered. In the consumer protocol it must not: kgo sends
-// no more heartbeats meanwhile, and End waits for one. If partitions go, the batch is given back.
+// blocked is called by kgo when a rebalance waits for the batch that is out or being gathered. In the consumer protocol it must not
+// wait: kgo sends no heartbeats meanwhile, and End waits for one. If partitions are taken away, the batch is given back.
 func (c *client) blocked(context.Context, *kgo.Client) {
 	if c.s.cfg.GroupProtocol == ConsumerProtocol {
 		c.gts.AllowRebalance()

@@ -29,20 +29,21 @@ var errOffsets = errors.New("offsets refused")
 // errTooOld is the cause when a transaction was aborted before the broker would have done it.
 var errTooOld = errors.New("the transaction came close to its timeout")
 
-// Commit runs one transaction: it produces outs, and commits them together with the offsets behind b. It returns nil
+// Commit runs one transaction: it produces outs, and commits them together with the offsets after b. It returns nil
 // if and only if the transaction is committed. b must be the batch of the last Poll, and can be committed once. Any other
 // batch is refused with ErrMisuse and the Outcome NotAttempted: the call does nothing, and the batch stays what it was.
 //
-// A record that cannot go where it says is refused, and so is one whose timestamp the client cannot write: see RejectedError, DestinationError and
-// TimestampError. A record with a key goes to the partition that Kafka's clients choose by default (murmur2), one without a key to partition
-// Record.Partition modulo their number; to a topic of Config.Placed it goes to Record.Partition.
+// A record whose destination does not exist is refused, and so is one whose timestamp the client cannot write: see RejectedError,
+// DestinationError and TimestampError. A record with a key goes to the partition that Kafka's clients choose by default (murmur2). A
+// record without a key goes to Record.Partition modulo the number of partitions; for a topic of Config.Placed it goes to
+// Record.Partition.
 //
-// On an error nothing of b will ever be seen by a read_committed reader, unless the error's Outcome says otherwise:
-// Poll gives the records again. An answer that was lost is not guessed: Commit makes a new client with the same ids,
-// which ends the transaction one way or the other, and asks the group's offsets which.
+// On an error no read_committed reader will ever see an output of b, unless the error's Outcome says otherwise: Poll returns the
+// records again. If an answer is lost, Commit does not guess. It makes a new client with the same ids, which ends the transaction one
+// way or the other, and asks the group's offsets which.
 //
-// When ctx ends before the transaction is about to be committed, it is aborted. A commit that has been sent is waited
-// for all the same, for two seconds; then the Outcome is Unknown, and the next Open with the same ids resolves it.
+// If ctx ends before the commit is sent, the transaction is aborted. For the answer to a commit that was sent, Commit waits two
+// seconds after the end of ctx; then the Outcome is Unknown, and the next Open with the same ids resolves it.
 func (s *Session) Commit(ctx context.Context, b Batch, outs iter.Seq[*kgo.Record]) error {
 	if err := s.enter("commit", &b); err != nil {
 		return err
@@ -87,18 +88,18 @@ type transaction struct {
 	producerID     int64
 	epoch          int16
 	tag            string      // see newTag
-	member         string      // as which its offsets were sent
-	commits        offsets.Set // what the tracker gives to be committed
+	member         string      // the member id that its offsets were sent with
+	commits        offsets.Set // the offsets to commit, from the tracker
 	began, flushed time.Time
 	cause          error       // why it was not committed at once
 	phase          phase       // see advance
-	slowed         atomic.Bool // what it produces was throttled
+	slowed         atomic.Bool // its produces were throttled
 	sent, bytes    int64       // records handed to the client, and their keys and values
 
 	mu       sync.Mutex
 	acked    int64
 	failed   error                       // the first produce that failed
-	rejected int                         // how many records were refused for what they are, not for where they go
+	rejected int                         // how many records were refused for their content, not for their destination
 	outputs  map[offsets.Partition]int64 // last offset of each partition that records were produced to; see dueMarkers
 	at       offsets.Partition           // where the newest confirmed record is; its offset is not in outputs yet
 	last     int64
@@ -113,7 +114,7 @@ func (t *transaction) run(ctx context.Context, outs iter.Seq[*kgo.Record]) error
 		return t.abort(ctx, why)
 	}
 	if s.client.rebalanced.Load() {
-		return t.abort(ctx, errNotCommitted) // as the end would
+		return t.abort(ctx, errNotCommitted) // the end would abort it as well
 	}
 	if err := t.identify(ctx); err != nil {
 		return t.abort(ctx, err)
@@ -124,8 +125,8 @@ func (t *transaction) run(ctx context.Context, outs iter.Seq[*kgo.Record]) error
 	if err := s.client.gts.Begin(); err != nil {
 		return t.abort(ctx, fmt.Errorf("%w: %w", errBegin, err))
 	}
-	// The broker aborts a transaction at its timeout; we stop before that. The records' context is our own: that of a
-	// caller, cancelled, would fail records that the broker may have.
+	// The broker aborts a transaction at its timeout; we stop before that. The records have a context of our own: if the
+	// caller's were cancelled, kgo would fail records that the broker may have.
 	alive, unbind := s.client.bound(context.WithoutCancel(ctx))
 	defer unbind()
 	alive, giveUp := context.WithCancelCause(alive)
@@ -158,7 +159,7 @@ func (t *transaction) run(ctx context.Context, outs iter.Seq[*kgo.Record]) error
 	return nil
 }
 
-// identify notes by which producer epoch the transaction will be known.
+// identify notes the producer epoch that the transaction will have.
 func (t *transaction) identify(ctx context.Context) error {
 	c := t.s.client
 	if err := c.noteEpoch(ctx); err != nil {
@@ -197,7 +198,7 @@ func (t *transaction) expectMarkers(offsetsSent bool) {
 	}
 }
 
-// finish notes that all of the batch is processed, and takes from the tracker what there is to commit.
+// finish notes that the whole batch is processed, and takes the offsets to commit from the tracker.
 func (t *transaction) finish() error {
 	for p, from := range t.batch.from {
 		if err := t.s.tracker.Done(p, from.Offset, t.batch.next[p].Offset-1); err != nil {
@@ -212,7 +213,7 @@ func (t *transaction) finish() error {
 	return nil
 }
 
-// produce hands outs to the client. It stops at the first refusal, and when the transaction gets old.
+// produce hands outs to the client. It stops at the first record that is refused, and when the transaction gets too old.
 func (t *transaction) produce(ctx, own context.Context, outs iter.Seq[*kgo.Record]) error {
 	cl := t.s.client.gts.Client()
 	sinceFlush := 0
@@ -242,7 +243,7 @@ func (t *transaction) produce(ctx, own context.Context, outs iter.Seq[*kgo.Recor
 	return nil
 }
 
-// promise takes the answer for one record. It is called by the client's goroutines.
+// promise takes the answer for one record. The client's goroutines call it.
 func (t *transaction) promise(r *kgo.Record, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -268,9 +269,9 @@ func (t *transaction) promise(r *kgo.Record, err error) {
 		}
 	}
 	if t.failed == nil || isMisdirected(err) && isDestination(t.failed) {
-		// Before transaction.version 2 the client fails all records for a topic that cannot be added to the transaction. The one that names it is to blame: if that is
-		// wrong, the next attempt fails without it.
-		if !isRejected(err) { // that names it
+		// Before transaction.version 2 the client fails all records when one topic cannot be added to the transaction. The record
+		// for that topic is blamed: if that is wrong, the next attempt fails without it.
+		if !isRejected(err) { // a RejectedError names the topic itself
 			err = fmt.Errorf("topic %s: %w", r.Topic, err)
 		}
 		t.failed = err
@@ -308,11 +309,11 @@ func (t *transaction) flush(ctx, own context.Context) error {
 	return nil
 }
 
-// errThrottled is the cause when a transaction is aborted because the brokers have it wait for long.
+// errThrottled is the cause when a transaction is aborted because the brokers throttle it for too long.
 var errThrottled = errors.New("the brokers throttle what is produced")
 
-// throttled is told, while the transaction produces, that the brokers have the client wait before it produces more. If that is long, what is
-// not confirmed a moment later is what waits, and the transaction is given up.
+// throttled is called while the transaction produces, when a broker makes the client wait before it produces more. If the wait is long,
+// the transaction is given up throttledGrace later: the records that are not confirmed by then are the ones that wait.
 func (t *transaction) throttled(d time.Duration, giveUp context.CancelCauseFunc) {
 	t.slowed.Store(true)
 	if d > t.s.throttles.longest() {
@@ -320,14 +321,14 @@ func (t *transaction) throttled(d time.Duration, giveUp context.CancelCauseFunc)
 	}
 }
 
-// throttledGrace is how long other brokers may take to answer when one has said that it throttles.
+// throttledGrace is how long other brokers may take to answer after one has throttled the client.
 const throttledGrace = time.Second
 
 // setPace decides how large the next batch may be.
 func (t *transaction) setPace() {
 	s := t.s
 	went := paced{records: len(t.batch.Records), throttle: s.throttles.produceLeft(), late: errors.Is(t.cause, errTooOld)}
-	switch { // what is slow for other reasons, smaller batches would not make faster
+	switch { // smaller batches help only against these two
 	case went.late:
 		went.produced = time.Since(t.began)
 	case t.slowed.Load():
@@ -339,17 +340,17 @@ func (t *transaction) setPace() {
 		s.cfg.Logger.Warn("the transaction could not be produced in time; the session aborts it, nothing is lost, and the next batches are smaller",
 			"transactional_id", s.cfg.TransactionalID, "txn", s.txn, "in", went.records, "max_records", int(s.pace), "err", t.cause)
 	} else if s.pace != before {
-		s.cfg.Logger.Debug("another size of batches, for the time that they take", "transactional_id", s.cfg.TransactionalID, "max_records", int(s.pace))
+		s.cfg.Logger.Debug("the batch size changes because of the time that batches take", "transactional_id", s.cfg.TransactionalID, "max_records", int(s.pace))
 	}
 }
 
-// end sends the offsets and EndTxn(commit). To give up early would leave it open whether the transaction is committed,
-// so its context ends with the transaction timeout, or some time after the caller's.
+// end sends the offsets and EndTxn(commit). If it gave up early, it would be unknown whether the transaction is committed, so its
+// context ends with the transaction timeout, or endGrace after the caller's.
 //
-// A member that the group has given up (a process that was stopped for long) would wait here for all of that time: the
-// client wants to heartbeat before EndTxn, its group loop has found UNKNOWN_MEMBER_ID and waits until rebalances are
-// allowed, and that would be after this. So they are allowed when the end takes long. The end then aborts, as it does
-// for every rebalance that it learns of before EndTxn is sent; one that comes later waits for it.
+// A member that the group has given up (a process that was stopped for long) would wait here for all of that time: the client sends a
+// heartbeat before EndTxn, but its group loop has found UNKNOWN_MEMBER_ID and waits until rebalances are allowed, which would be after
+// the end. So end allows rebalances when it takes long. The client then aborts the transaction, as it does for every rebalance that it
+// learns of before EndTxn is sent; a rebalance that comes later waits for the end.
 func (t *transaction) end(caller context.Context) (committed bool, err error) {
 	s := t.s
 	t.advance(endSent)
@@ -361,18 +362,18 @@ func (t *transaction) end(caller context.Context) (committed bool, err error) {
 	return s.client.gts.End(kgo.PreTxnCommitFnContext(ctx, t.checkOffsets), kgo.TryCommit)
 }
 
-// graceful returns a context for the end of a transaction: it ends with parent, with the transaction timeout, or some time
-// after the caller's.
+// graceful returns a context for the end of a transaction: it ends with parent, with the transaction timeout, or endGrace after the
+// caller's.
 func (s *Session) graceful(caller, parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(parent, s.cfg.TransactionTimeout)
 	unbind := context.AfterFunc(caller, func() { time.AfterFunc(endGrace, cancel) })
 	return ctx, func() { unbind(); cancel() }
 }
 
-// endGrace is how long a commit on its way is waited for after the caller's context has ended.
+// endGrace is how long Commit waits for the answer to a commit that was sent after the caller's context has ended.
 const endGrace = 2 * time.Second
 
-// tag is what the offsets of this transaction carry as their metadata: by it they are told from those of another member.
+// newTag returns the metadata for the offsets of this transaction: it tells them from another member's.
 func (t *transaction) newTag() string {
 	name := t.s.cfg.TransactionalID
 	if len(name) > longName { // brokers take 4096 bytes by default (offset.metadata.max.bytes)
@@ -383,12 +384,12 @@ func (t *transaction) newTag() string {
 
 const longName = 1000
 
-// markOf is the metadata of the transaction's offsets of that topic.
+// tagFor returns the metadata of the transaction's offsets of topic: its tag, and the topic's id.
 func (t *transaction) tagFor(topic string) string { return t.tag + t.s.inputs.tagSuffix(topic) }
 
-// checkOffsets has the client commit what the batch holds, with the transaction's mark. What it would commit by itself differs from that only by
-// what is held, or by a bug, and then nothing is committed: it would commit all it has handed out, so this also finds a batch cut short.
-// Nor is anything committed of partitions that others may have had meanwhile.
+// checkOffsets makes the client commit the offsets of the batch, with the transaction's tag. By itself the client would commit all that
+// it has handed out. The two differ by the held records only; any other difference is a bug, also a batch that was cut short, and then
+// nothing is committed. Nothing is committed either if another member may have owned a partition of the batch meanwhile.
 func (t *transaction) checkOffsets(req *kmsg.TxnOffsetCommitRequest) error {
 	if err := t.rewriteOffsets(req); err != nil {
 		return err
@@ -397,13 +398,13 @@ func (t *transaction) checkOffsets(req *kmsg.TxnOffsetCommitRequest) error {
 	return t.s.client.members.check(t.commits, membership{req.MemberID, req.Generation})
 }
 
-// abort ends a transaction for which EndTxn(commit) was never sent: its outcome is certain.
+// abort ends a transaction whose EndTxn(commit) was never sent: its outcome is certain.
 func (t *transaction) abort(ctx context.Context, cause error) error {
 	s := t.s
 	t.cause = cause
 	s.to(Aborting, cause)
 	act := s.act(cause, actReplay)
-	if act == actFenced || errors.Is(cause, errDiscarded) || errors.Is(cause, errThrottled) { // behind what is throttled an abort would wait, too
+	if act == actFenced || errors.Is(cause, errDiscarded) || errors.Is(cause, errThrottled) { // an abort would wait on the throttled connection, too
 		return t.replaceAborted(ctx, cause)
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
@@ -429,9 +430,9 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 	case err != nil || act == actReplace || errors.Is(cause, errBegin) || errors.Is(cause, errTooOld):
 		return t.replaceAborted(ctx, errors.Join(cause, err))
 	case !s.epochs && t.hasFailed():
-		// What failed may be in the log all the same: written at a first try whose answer did not say so, and refused when it was sent again.
-		// The client gives its sequence numbers to the next batch (franz-go 1.22.2), and the broker takes that for a copy of the first,
-		// which is aborted by now, and confirms it: it would be lost. So the next transaction gets another epoch.
+		// A produce that failed may be in the log nevertheless: written by a first try whose answer was lost, and refused when it was sent
+		// again. The client gives its sequence numbers to the next batch (franz-go 1.22.2). The broker treats that batch as a copy of the
+		// first one, which is aborted by now, and confirms it: it would be lost. So the next transaction gets another epoch.
 		if err := t.newClient(ctx, cause); err != nil {
 			return err
 		}
@@ -451,9 +452,9 @@ func (t *transaction) abort(ctx context.Context, cause error) error {
 // may be too large, or one of them wrong.
 var errRefusedTogether = errors.New("records were refused together; they are tried again in smaller groups")
 
-// narrow makes the groups smaller in which records are produced, from one transaction to the next, until a record that is
-// refused is refused alone and can be named, or all that was refused together goes through. The group stays narrow for
-// the life of the session: the topic's max.message.bytes does.
+// narrow makes the session flush after fewer bytes, from one transaction to the next, until a record that is refused is refused alone
+// and can be named, or all records that were refused together pass. The limit stays for the life of the session, as the topic's
+// max.message.bytes does.
 func (s *Session) narrow() {
 	if s.flushEvery == 0 {
 		s.flushEvery = 1 << 20
@@ -463,7 +464,7 @@ func (s *Session) narrow() {
 		"transactional_id", s.cfg.TransactionalID, "group_bytes", s.flushEvery)
 }
 
-// abortTimeout bounds an abort. What is not aborted by then, the next producer id aborts.
+// abortTimeout bounds an abort. If the transaction is not aborted by then, the next producer id aborts it.
 const abortTimeout = 5 * time.Second
 
 // hasFailed says whether a produce of this transaction has failed.

@@ -18,29 +18,30 @@ import (
 	"github.com/eos-pipe/eos-pipe/internal/isolation"
 )
 
-// errBufferFull is the cause when a batch is not decompressed because the InputBuffer is full. What stands before it in its partition is handed
-// out, and it is fetched again.
-var errBufferFull = errors.New("there is no room for the batch")
+// errBufferFull is the cause when a batch is not decompressed because the InputBuffer is full. The records before it in its partition are
+// handed out, and the batch is fetched again.
+var errBufferFull = errors.New("the batch does not fit into the input buffer now")
 
-// errTooLarge is the cause when a batch is not decompressed because no room is enough for it. It must not be kgo.ErrMaxDecompress: see
-// passover.go.
+// errTooLarge is the cause when a batch is not decompressed because it exceeds the bound for one batch. It must not be
+// kgo.ErrMaxDecompress: see passover.go.
 var errTooLarge = errors.New("the batch grows beyond the bound when it is decompressed")
 
-// decompressor decompresses fetched batches, one at a time, and takes room for what comes of one before it takes memory: a fetch of a
-// megabyte may hold a gigabyte. kgo's own grows its buffers as it goes, and knows of one batch only.
+// decompressor decompresses fetched batches, one at a time. It takes the bytes of the result from the InputBuffer before it allocates
+// them: a fetch of a megabyte may hold a gigabyte. kgo's own decompressor grows its buffers as it decompresses, and bounds single
+// batches only.
 type decompressor struct {
 	oversized
-	max    int64 // no batch may take more, with what the client makes of its records
+	max    int64 // the most bytes that a batch may take, including the memory of its records
 	buffer *InputBuffer
 
 	mu   sync.Mutex
-	few  []byte // where batches are tried: most fit
+	few  []byte // decompress tries a batch here first: most fit
 	zstd *zstd.Decoder
 	gzip gzip.Reader
 	lz4  *lz4.Reader
 }
 
-// fewBytes is the size of what is tried without taking room.
+// fewBytes is the size of few: this much is decompressed without taking bytes of the InputBuffer first.
 const fewBytes = 1 << 20
 
 func newDecompressor(most int, buffer *InputBuffer) (*decompressor, error) {
@@ -51,7 +52,7 @@ func newDecompressor(most int, buffer *InputBuffer) (*decompressor, error) {
 	return &decompressor{max: int64(most), buffer: buffer, few: make([]byte, min(fewBytes, most)), zstd: decoder, lz4: lz4.NewReader(nil)}, nil
 }
 
-// newZstd returns a decoder of whole frames that makes no more than there is capacity for.
+// newZstd returns a decoder of whole frames that writes no more than the capacity of its destination.
 func newZstd() (*zstd.Decoder, error) {
 	decoder, err := zstd.NewReader(nil, zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true))
 	if err != nil {
@@ -60,7 +61,7 @@ func newZstd() (*zstd.Decoder, error) {
 	return decoder, nil
 }
 
-// Decompress implements kgo.Decompressor. The error is errBufferFull, or errTooLarge for a batch that no room is enough for.
+// Decompress implements kgo.Decompressor. The error is errBufferFull, or errTooLarge for a batch above the bound.
 func (d *decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
 	if codec == kgo.CodecNone {
 		return src, nil
@@ -106,7 +107,7 @@ func (d *decompressor) small(data []byte) ([]byte, error) {
 	return data, nil
 }
 
-// larger decompresses into size bytes of their own, or more where that is not enough.
+// larger decompresses into a new slice of size bytes, and into a larger one if that is too small.
 func (d *decompressor) larger(size int64, src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
 	for ; ; size *= 8 {
 		size = min(size, d.max)
@@ -127,7 +128,7 @@ func (d *decompressor) larger(size int64, src []byte, codec kgo.CompressionCodec
 	}
 }
 
-// large returns data, for which size bytes are taken, when there is room for its records, too.
+// large returns data, for which size bytes are taken already, if the memory of its records fits, too.
 func (d *decompressor) large(data []byte, size int64) ([]byte, error) {
 	made := madeOf(data)
 	switch {
@@ -142,7 +143,7 @@ func (d *decompressor) large(data []byte, size int64) ([]byte, error) {
 	return data, nil
 }
 
-// said is how large a batch says that it is when decompressed; 0 where it says nothing. It may be larger.
+// said returns the decompressed size that a batch states; 0 if it states none. It may be larger.
 func said(src []byte, codec kgo.CompressionCodecType) int64 {
 	switch codec {
 	case kgo.CodecZstd:
@@ -159,10 +160,10 @@ func said(src []byte, codec kgo.CompressionCodecType) int64 {
 	return 0
 }
 
-// errTooSmall says that a batch does not fit.
+// errTooSmall is the cause when a batch does not fit into the destination.
 var errTooSmall = errors.New("the batch is larger when decompressed")
 
-// into decompresses src into dst, and returns what of dst it takes, or errTooSmall.
+// into decompresses src into dst, and returns the part of dst that it has filled, or errTooSmall.
 func (d *decompressor) into(dst, src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
 	switch codec {
 	case kgo.CodecNone:
@@ -170,7 +171,7 @@ func (d *decompressor) into(dst, src []byte, codec kgo.CompressionCodecType) ([]
 		return snappyInto(dst, src)
 	case kgo.CodecZstd:
 		decoder := d.zstd
-		if len(dst) > len(d.few) { // a decoder holds on to what it has made last
+		if len(dst) > len(d.few) { // a decoder keeps a reference to its last result
 			var err error
 			if decoder, err = newZstd(); err != nil {
 				return nil, err
@@ -281,7 +282,7 @@ func headersOf(record []byte) (n int64) {
 		rest = skipBytes(rest)
 	}
 	count, rest := varint(rest)
-	if count <= 0 || count > int64(len(rest)) { // more than there can be: the client takes nothing for them
+	if count <= 0 || count > int64(len(rest)) { // more than there can be: the client allocates nothing for them
 		return 0
 	}
 	n = count * isolation.HeaderBytes
@@ -295,10 +296,10 @@ func headersOf(record []byte) (n int64) {
 	return n
 }
 
-// leastAllocation is what a short string takes of its own.
+// leastAllocation is the memory of a short string.
 const leastAllocation = 16
 
-// varint returns the number at the beginning of b, and what is behind it: nothing, where there is none.
+// varint returns the number at the beginning of b, and the bytes after it: nil if there is no number.
 func varint(b []byte) (int64, []byte) {
 	n, width := binary.Varint(b)
 	if width <= 0 {
@@ -307,7 +308,7 @@ func varint(b []byte) (int64, []byte) {
 	return n, b[width:]
 }
 
-// skipBytes returns what is behind the bytes that b begins with, which have their length before them; -1: there are none.
+// skipBytes returns what follows the length-prefixed bytes that b begins with; a length of -1 means that there are none.
 func skipBytes(b []byte) []byte {
 	length, rest := varint(b)
 	if length > int64(len(rest)) {

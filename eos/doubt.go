@@ -10,10 +10,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// inDoubt finds out what became of a transaction when End returned an error. The error may hide a commit: the answer
-// was lost. To go on with this client would then produce every record again, so it is discarded. The coordinator knows
-// whether it has decided; if it has not, the new client's producer id makes it abort, or finish what it has begun to
-// decide, and then the group's offsets say which it was.
+// inDoubt finds out what became of a transaction when End returned an error. The error may hide a commit whose answer was
+// lost. If the session kept this client, it would produce every record again, so it discards the client. The coordinator
+// knows whether it has decided. If it has not, the new client's producer id makes it abort, or finish what it has begun to
+// decide, and then the group's offsets show which it was.
 func (t *transaction) inDoubt(ctx context.Context, cause error) error {
 	s := t.s
 	t.cause = cause
@@ -24,12 +24,12 @@ func (t *transaction) inDoubt(ctx context.Context, cause error) error {
 	return t.conclude(ctx, cause)
 }
 
-// conclude makes a new client and says how the transaction has ended.
+// conclude makes a new client and returns how the transaction has ended.
 func (t *transaction) conclude(ctx context.Context, cause error) error {
 	s := t.s
 	err := s.replace(ctx, cause, t)
 	switch {
-	case t.phase.outcome() == Committed: // if there is no new client, the next call says so
+	case t.phase.outcome() == Committed: // if there is no new client, the next call returns that error
 		s.cfg.Logger.Info("the answer to a commit was lost; the transaction is committed", "transactional_id", s.cfg.TransactionalID, "txn", s.txn, "err", cause)
 		return nil
 	case err == nil:
@@ -43,8 +43,8 @@ func (t *transaction) conclude(ctx context.Context, cause error) error {
 	return err
 }
 
-// notCommitted deals with an end that was turned into an abort. The client has gone back to the offsets it remembers;
-// it has seen UNKNOWN_SERVER_ERROR as an abort, though the broker may have committed. So the brokers are asked here too.
+// notCommitted handles an end that the client has turned into an abort. The client has rewound to the offsets that it remembers. It
+// treats UNKNOWN_SERVER_ERROR as an abort, too, though the broker may have committed. So the session asks the brokers here as well.
 func (t *transaction) notCommitted(ctx context.Context) error {
 	s := t.s
 	t.cause = errNotCommitted
@@ -64,8 +64,8 @@ func (t *transaction) notCommitted(ctx context.Context) error {
 	return t.conclude(ctx, errors.Join(errNotCommitted, err))
 }
 
-// askCoordinator takes the coordinator's word for how the transaction has ended, if it has: with transaction.version 2
-// every transaction has an epoch of its own, and the coordinator stands at the one behind it.
+// askCoordinator asks the coordinator how the transaction has ended, if it has: with transaction.version 2 every
+// transaction has an epoch of its own, and the coordinator is at the next epoch after it.
 func (t *transaction) askCoordinator(ctx context.Context) {
 	s := t.s
 	if !s.epochs {

@@ -49,9 +49,9 @@ func nameOf(kind string, value int, names ...string) string {
 type Next int
 
 const (
-	// Stop means: this session will not work again, and a new one would not either before somebody has looked.
+	// Stop means: this session will not work again, and a new one would not either before an operator has mended the cause.
 	Stop Next = iota
-	// PollAgain means: the session is well; Poll gives the records of a batch again that is aborted.
+	// PollAgain means: the session works; Poll returns the records of an aborted batch again.
 	PollAgain
 	// Reopen means: close this session and open another with the same ids.
 	Reopen
@@ -74,7 +74,7 @@ type Error struct {
 	Err error
 }
 
-// Error returns the cause and, of a commit, what became of the batch, in one line.
+// Error returns the cause and, for a commit, what became of the batch, in one line.
 func (e *Error) Error() string {
 	switch {
 	case e.Op != "commit":
@@ -96,7 +96,7 @@ var (
 	// ErrMisuse is the cause when a session is called out of order or by two goroutines at once. The call does nothing
 	// (NotAttempted): the session and its batches stay as they were.
 	ErrMisuse = errors.New("wrong use of the session")
-	// ErrUnsupported is the cause when brokers are too old to make exactly-once hold (before 2.5).
+	// ErrUnsupported is the cause when the brokers are too old for exactly-once (before 2.5).
 	ErrUnsupported = errors.New("these brokers cannot do it")
 	// ErrNoTopic is the cause when an input or output topic does not exist, three seconds long.
 	ErrNoTopic = errors.New("topic does not exist")
@@ -104,19 +104,19 @@ var (
 	ErrNoOffset = errors.New("no committed offset")
 	// ErrUnreachable is the cause when no broker answers.
 	ErrUnreachable = errors.New("no broker can be reached")
-	// ErrTopicChanged is the cause when a topic was deleted and created again: while the session used it, or since the group has committed the
-	// offsets that it has of a topic of that name. Offsets that were copied from another cluster look the same. Nothing of the new topic is read
-	// until the offsets are set or deleted.
+	// ErrTopicChanged is the cause when a topic was deleted and created again: while the session used it, or since the group committed
+	// its offsets of a topic of that name. Offsets that were copied from another cluster look the same. Nothing of the new topic is
+	// read until the offsets are set or deleted.
 	ErrTopicChanged = errors.New("topic was deleted and created again")
-	// ErrOtherGroup is the cause when the group id is in use by something that a session cannot be a member of: a share group, a group of Kafka
-	// Streams, or members without an assignor in common with it.
+	// ErrOtherGroup is the cause when a session cannot be a member of the group with this id: it is a share group, a group of Kafka
+	// Streams, or its members have no assignor in common with the session.
 	ErrOtherGroup = errors.New("the group is of another kind")
-	// ErrProduce is the cause when a record that Commit was to produce is not in the log: the transaction was aborted.
+	// ErrProduce is the cause when Commit could not produce a record: the transaction was aborted.
 	ErrProduce = errors.New("not every record could be produced")
 )
 
 // LostOffsetsError is the cause when records that the group has not processed are no longer in the log: retention or
-// DeleteRecords passed the committed offset. From is the first offset that is gone, To the first that is still there.
+// DeleteRecords has deleted records after the committed offset. From is the first offset that is gone, To the first that is still there.
 type LostOffsetsError struct {
 	Partition offsets.Partition
 	From, To  int64
@@ -132,9 +132,10 @@ func (e *LostOffsetsError) Error() string {
 }
 
 // RejectedError is the cause when the broker, the client or the session refuses a record for what it is: too large, without a key
-// in a compacted topic, a timestamp out of bounds (TimestampError), or a topic that it cannot go to (DestinationError). To produce it again gives the same.
+// in a compacted topic, a timestamp out of bounds (TimestampError), or a topic that it cannot go to (DestinationError). It would be
+// refused again.
 type RejectedError struct {
-	// Record is the refused record, as it was handed to Commit.
+	// Record is the refused record, as it was passed to Commit.
 	Record *kgo.Record
 	Err    error
 }
@@ -151,12 +152,12 @@ func (e *RejectedError) Error() string {
 // Unwrap returns the reason.
 func (e *RejectedError) Unwrap() error { return e.Err }
 
-// refusalPatience is how long a running session tries again when the brokers refuse its credentials. A password is changed
-// at the brokers and in the client's file one after the other, and a mounted secret follows minutes later. The client reads it
-// for every connection, and what it has not committed it has not lost.
-const refusalPatience = 2 * time.Minute
+// authPatience is how long a running session tries again when the brokers refuse its credentials. A password is changed
+// at the brokers and in the client's file one after the other, and a mounted secret follows minutes later. The client reads the
+// password for every connection, and loses nothing meanwhile.
+const authPatience = 2 * time.Minute
 
-// act is actionFor, but that a session that runs does not stop at once when its credentials are refused.
+// act is actionFor, except that a running session does not stop at once when its credentials are refused.
 func (s *Session) act(err error, unknown action) action {
 	if s.client == nil || !errors.Is(err, kerr.SaslAuthenticationFailed) {
 		return actionFor(err, unknown)
@@ -164,15 +165,15 @@ func (s *Session) act(err error, unknown action) action {
 	if s.authFailedSince.IsZero() {
 		s.authFailedSince = time.Now()
 		s.cfg.Logger.Warn("the brokers refuse the credentials; nothing is lost, the session tries again for some time: is the password being changed?",
-			"transactional_id", s.cfg.TransactionalID, "patience", refusalPatience, "err", err)
+			"transactional_id", s.cfg.TransactionalID, "patience", authPatience, "err", err)
 	}
-	if time.Since(s.authFailedSince) > refusalPatience {
+	if time.Since(s.authFailedSince) > authPatience {
 		return actStop
 	}
 	return actReplace
 }
 
-// explain gives err the name that this package has for it, if any.
+// explain wraps err in this package's error for it, if there is one.
 func explain(err error) error {
 	switch {
 	case errors.Is(err, ErrTopicChanged), errors.Is(err, ErrNoTopic), errors.Is(err, ErrNoOffset), errors.Is(err, ErrUnsupported), errors.Is(err, ErrOtherGroup):
@@ -189,7 +190,7 @@ func explain(err error) error {
 	return err
 }
 
-// isContext says whether err is only a context that ended.
+// isContext reports whether err is only a context that ended.
 func isContext(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -70,7 +70,7 @@ func TestRefusedCredentials(t *testing.T) {
 		require.Equal(t, actStop, s.act(kerr.TopicAuthorizationFailed, actReplay))
 		require.Equal(t, actReplay, s.act(kerr.RebalanceInProgress, actReplace))
 		require.Equal(t, actReplace, s.act(refused, actReplay))
-		time.Sleep(refusalPatience) //nolint:forbidigo // virtual time
+		time.Sleep(authPatience) //nolint:forbidigo // virtual time
 		require.Equal(t, actReplace, s.act(refused, actReplay))
 		time.Sleep(time.Nanosecond) //nolint:forbidigo // virtual time
 		require.Equal(t, actStop, s.act(refused, actReplay))

@@ -10,17 +10,17 @@ import (
 type action int
 
 const (
-	// actAgain: it passes. What failed is asked again; a transaction that may have been ended for it is aborted, or its client replaced,
-	// as whoever asks decides.
+	// actAgain: it passes. The session asks again. A transaction that may have been ended for it is aborted, or its client is replaced;
+	// the caller of actionFor decides which.
 	actAgain action = iota
-	// actReplay: abort, go on with the same client; the records are polled again.
+	// actReplay: abort, and continue with the same client; the records are polled again.
 	actReplay
-	// actReplace: the client's state is not to be trusted: discard it, fence with a new one, ask the broker.
+	// actReplace: the client's state cannot be trusted: discard it, fence with a new one, ask the broker.
 	actReplace
-	// actFenced: the answer of a broker to a producer or member whose identity has passed to somebody else, be it
-	// another instance or, after a timed-out transaction, nobody. The session finds out which.
+	// actFenced: the broker's answer to a producer or member that no longer has its identity: because another instance has it
+	// or, after a transaction that timed out, because no one has it. The session finds out which.
 	actFenced
-	// actRejected: this record will never be taken.
+	// actRejected: this record will never be accepted.
 	actRejected
 	// actStop: it does not pass: an operator must look at permissions, settings, versions, a changed topic.
 	actStop
@@ -29,16 +29,16 @@ const (
 // row is what a session does about an error of Kafka.
 type row struct {
 	action action
-	// says completes the action: what it waits for (actAgain), what is to be done before a restart helps (actStop), and else
-	// what the error means for the session.
+	// says completes the action: what it waits for (actAgain), what an operator must do before a restart helps (actStop), and
+	// otherwise what the error means for the session.
 	says string
 }
 
-// notAsked is what stands in the place of a remedy for an error that no request of a session is answered with. It stops all the same:
-// to ask again would have no end.
+// notAsked replaces the remedy for an error that Apache Kafka returns to no request of a session. The session stops nevertheless: it
+// would otherwise ask forever.
 const notAsked = "no request of a session is answered so by Apache Kafka: see what else answers at the bootstrap servers"
 
-// rows has a row for every error that the client knows, in the order of their codes; TestEveryErrorHasARow sees to it. docs/errors.md
+// rows has a row for every error that the client knows, in the order of their codes, which TestEveryErrorHasARow checks. docs/errors.md
 // shows them.
 var rows = map[*kerr.Error]row{
 	kerr.UnknownServerError:                     {actReplace, "the broker failed, and does not say at what; the brokers are asked what became of the transaction"},
@@ -89,7 +89,7 @@ var rows = map[*kerr.Error]row{
 	kerr.OutOfOrderSequenceNumber:               {actReplace, "the broker misses records of this producer, or has forgotten it"},
 	kerr.DuplicateSequenceNumber:                {actReplace, "the broker has the records already, and not where they are expected"},
 	kerr.InvalidProducerEpoch:                   {actFenced, "a newer producer has the transactional id, or the broker has aborted the transaction at its timeout"},
-	kerr.InvalidTxnState:                        {actReplace, "the transaction is not open any more: the broker has aborted it at its timeout, or an operator has, or somebody has taken the transactional id"},
+	kerr.InvalidTxnState:                        {actReplace, "the transaction is not open any more: the broker has aborted it at its timeout, or an operator has, or another producer has taken the transactional id"},
 	kerr.InvalidProducerIDMapping:               {actReplace, "the coordinator has forgotten the transactional id (transactional.id.expiration.ms), or given it another producer id"},
 	kerr.InvalidTransactionTimeout:              {actStop, "choose a transaction timeout that is not above the brokers' transaction.max.timeout.ms"},
 	kerr.ConcurrentTransactions:                 {actReplay, "the transaction before is still being ended"},
@@ -104,7 +104,7 @@ var rows = map[*kerr.Error]row{
 	kerr.ReassignmentInProgress:                 {actAgain, "the partition's reassignment"},
 	kerr.DelegationTokenAuthDisabled:            {actStop, "the brokers take no delegation tokens: choose other credentials"},
 	kerr.DelegationTokenNotFound:                {actStop, "get a new delegation token"},
-	kerr.DelegationTokenOwnerMismatch:           {actStop, "get a delegation token of one's own"},
+	kerr.DelegationTokenOwnerMismatch:           {actStop, "get a delegation token for the client's own user"},
 	kerr.DelegationTokenRequestNotAllowed:       {actStop, notAsked},
 	kerr.DelegationTokenAuthorizationFailed:     {actStop, "give the operation on delegation tokens that is refused"},
 	kerr.DelegationTokenExpired:                 {actStop, "get a new delegation token"},
@@ -161,7 +161,7 @@ var rows = map[*kerr.Error]row{
 	kerr.UnknownSubscriptionID:                  {actAgain, "the next subscription of the client's metrics"},
 	kerr.TelemetryTooLarge:                      {actAgain, "the next push of the client's metrics"},
 	kerr.InvalidRegistration:                    {actStop, notAsked},
-	kerr.TransactionAbortable:                   {actReplay, "the transaction is to be aborted, and its producer goes on"},
+	kerr.TransactionAbortable:                   {actReplay, "the transaction must be aborted, and its producer continues"},
 	kerr.InvalidRecordState:                     {actStop, notAsked},
 	kerr.ShareSessionNotFound:                   {actStop, notAsked},
 	kerr.InvalidShareSessionEpoch:               {actStop, notAsked},
@@ -204,7 +204,7 @@ func rowOf(err error) (row, bool) {
 	return r, ok
 }
 
-// waitsFor says what has to happen before what failed with err can succeed; "" where that is not known.
+// waitsFor returns what has to happen before a request that failed with err can succeed; "" if that is not known.
 func waitsFor(err error) string {
 	if r, ok := rowOf(err); ok && r.action == actAgain {
 		return r.says
@@ -212,8 +212,8 @@ func waitsFor(err error) string {
 	return ""
 }
 
-// Remedy says what is to be done where the brokers refuse for good what a session asks: which setting to change, which permission to give.
-// It is "" for errors that pass by themselves and for errors that are not the brokers'.
+// Remedy returns what to do about an error with which the brokers refuse a session's request for good: which setting to change, which
+// permission to give. It is "" for errors that pass by themselves and for errors that are not the brokers'.
 func Remedy(err error) string {
 	if r, ok := rowOf(err); ok && r.action == actStop {
 		return r.says

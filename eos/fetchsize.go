@@ -10,21 +10,22 @@ import (
 	"github.com/eos-pipe/eos-pipe/internal/isolation"
 )
 
-// fetchSize keeps what the client asks of each broker at once to what there is room for: a fetch of records without content takes 24
-// times its bytes in memory, and one that is compressed much more. It is a hook of the client, and learns from what was fetched.
+// fetchSize bounds the bytes that the client asks of each broker at once, so that the result fits into the InputBuffer: a fetch of
+// records without content takes 24 times its bytes in memory, and a compressed one much more. It is a hook of the client, and learns
+// from what was fetched.
 type fetchSize struct {
-	most     int64 // for one fetch
-	capacity int64 // for what comes of one fetch
+	most     int64 // bytes that one fetch may ask for
+	capacity int64 // memory that the result of one fetch may take
 
-	wire, memory atomic.Int64 // of what was fetched since the last look
+	wire, memory atomic.Int64 // bytes that were fetched since the last adjust, and that they take in memory
 
 	mu        sync.Mutex
 	expansion float64 // bytes of memory for one that was fetched
 	now       int64
 	pace      fetchPace
-	brought   int64                      // by the last fetch that brought something
+	brought   int64                      // bytes of the last answer that had leastPace or more
 	throttled time.Time                  // when a fetch was throttled last, or the pace has changed since
-	update    func(now, size int64) bool // tells the client, which asks for now; nil: there is none
+	update    func(now, size int64) bool // changes the client's size from now; nil: there is no client
 }
 
 const (
@@ -32,14 +33,14 @@ const (
 	firstExpansion = 32
 )
 
-// newFetchSize returns the sizes for a client that fetches of so many brokers.
+// newFetchSize returns the sizes for a client that fetches from this number of brokers.
 func newFetchSize(most int, buffer *InputBuffer, brokers int) *fetchSize {
 	f := &fetchSize{most: int64(most), capacity: buffer.max / buffer.sessions / int64(max(brokers, 1)), expansion: firstExpansion}
 	f.now = f.size()
 	return f
 }
 
-// size is what to ask for. The caller holds mu, but for the first time.
+// size returns how many bytes to ask for. The caller holds mu, except in newFetchSize.
 func (f *fetchSize) size() int64 {
 	size := min(max(int64(float64(f.capacity)/f.expansion), leastFetch), f.most)
 	if f.pace > 0 {
@@ -54,7 +55,7 @@ func (f *fetchSize) OnFetchBatchRead(_ kgo.BrokerMetadata, _ string, _ int32, m 
 	f.memory.Add(int64(m.UncompressedBytes) + int64(m.NumRecords)*isolation.RecordBytes)
 }
 
-// headers is told how much memory the headers of records take that were fetched.
+// headers adds the memory that the headers of fetched records take.
 func (f *fetchSize) headers(n int64) { f.memory.Add(n) }
 
 // asked returns how much the client asks for.
@@ -64,10 +65,10 @@ func (f *fetchSize) asked() int64 {
 	return f.now
 }
 
-// calmAfter is how long no fetch is throttled before more is fetched at once, and again before more than that.
+// calmAfter is how long no fetch may be throttled before the pace gets faster, and before it gets faster again.
 const calmAfter = 15 * time.Second
 
-// answered is told of each answer to a fetch, how large it is and for how long fetches are throttled. It tells the client to ask for less.
+// answered takes the size of each answer to a fetch, and for how long fetches are throttled. It makes the client ask for less.
 func (f *fetchSize) answered(bytes int64, throttle time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -80,7 +81,7 @@ func (f *fetchSize) answered(bytes int64, throttle time.Duration) {
 		f.pace, f.throttled = f.pace.slower(asked, throttle), time.Now()
 	case f.pace > 0 && time.Since(f.throttled) > calmAfter:
 		f.pace, f.throttled = f.pace.faster(f.most), time.Now()
-	case bytes >= leastPace: // one with less had nothing more to bring
+	case bytes >= leastPace: // for a smaller answer the broker had no more records
 		f.brought = bytes
 		return
 	default:
@@ -89,7 +90,8 @@ func (f *fetchSize) answered(bytes int64, throttle time.Duration) {
 	f.tell()
 }
 
-// adjust tells the client what to ask for from now on: less at once where records grow, more little by little where they do not.
+// adjust tells the client how much to ask for from now on: less at once if records expand more in memory, more step by step if they
+// expand less.
 func (f *fetchSize) adjust() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -107,7 +109,7 @@ func (f *fetchSize) tell() {
 	}
 }
 
-// of has a new client be told from now on, and returns what it is to ask for at first. (A user's own size is left as it is.)
+// of makes c the client that is told from now on, and returns how much it asks for at first. (A user's own size is left as it is.)
 func (f *fetchSize) of(c *client) int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()

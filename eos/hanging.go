@@ -12,24 +12,24 @@ import (
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// This file finds transactions of others that stay open on the input: nobody can read behind the first record of one, and a pipe that waits
-// there looks like one that has nothing to do.
+// This file finds transactions of others that stay open on the input: no read_committed reader gets past the first record of one, and a
+// pipe that waits there looks like one that has nothing to do.
 
-// openInterval is how often the ends of the input are asked for. A transaction that is seen twice at the same place is said.
+// openInterval is how often the ends of the input are asked for. A transaction that is seen twice at the same offset is logged.
 const openInterval = 10 * time.Second
 
-// sayOpenAgain is when one is said again that is still there.
+// sayOpenAgain is how long after a warning the same transaction is logged again.
 const sayOpenAgain = 5 * time.Minute
 
-// openOnes are the partitions whose last stable offset stays behind their end, at an offset that the session has come to.
+// openOnes are the partitions whose last stable offset stays below their end, at an offset that the session has reached.
 type openOnes map[offsets.Partition]openOne
 
 type openOne struct {
 	offset int64     // the last stable offset: that of the first record of a transaction
-	said   time.Time // zero: not yet
+	said   time.Time // when it was logged; zero: not yet
 }
 
-// next takes what the brokers have said now, and returns of which partitions is to be said that a transaction stays open there.
+// next takes the brokers' current answers, and returns the partitions whose open transaction must be logged.
 func (o openOnes) next(now time.Time, at offsets.Set, stable, ends map[offsets.Partition]int64) (say []offsets.Partition) {
 	maps.DeleteFunc(o, func(p offsets.Partition, _ openOne) bool { _, has := at[p]; return !has })
 	for p, pos := range at {
@@ -48,7 +48,7 @@ func (o openOnes) next(now time.Time, at offsets.Set, stable, ends map[offsets.P
 	return say
 }
 
-// watchOpen says which transactions stay open on the input, until the client is closed.
+// watchOpen logs which transactions stay open on the input, until the client is closed.
 func (c *client) watchOpen() {
 	seen := openOnes{}
 	for cluster.Sleep(c.life, openInterval) {
@@ -67,7 +67,7 @@ func (c *client) watchOpen() {
 	}
 }
 
-// comeTo returns the partitions that the client has, and where it has come to in each.
+// comeTo returns the partitions that the client has, and the offset that it has reached in each.
 func (c *client) comeTo() (at offsets.Set, asked map[offsets.Partition]dueMarker) {
 	cl := c.gts.Client()
 	at, asked = offsets.Set{}, map[offsets.Partition]dueMarker{}
@@ -82,10 +82,10 @@ func (c *client) comeTo() (at offsets.Set, asked map[offsets.Partition]dueMarker
 	return at, asked
 }
 
-// sayOpen warns of the transaction whose first record is at an offset of a partition.
+// sayOpen logs a warning about the transaction whose first record is at an offset of a partition.
 func (s *Session) sayOpen(ctx context.Context, p offsets.Partition, offset, behind int64) {
 	log := s.cfg.Logger.With("transactional_id", s.cfg.TransactionalID, "partition", p.String(), "offset", offset, "behind", behind)
-	const text = "a transaction of another producer is open on the input, and nothing behind its first record can be read before it ends"
+	const text = "a transaction of another producer is open on the input, and no record after its first one can be read before it ends"
 	producer, ok := s.ask.Opener(ctx, p, offset)
 	if !ok {
 		log.Warn(text)
@@ -96,13 +96,13 @@ func (s *Session) sayOpen(ctx context.Context, p offsets.Partition, offset, behi
 	t, err := s.ask.TransactionOf(ctx, producer.ProducerID)
 	switch {
 	case err != nil:
-		log.Warn(text, "since", time.UnixMilli(producer.LastTimestamp), "ends", "its producer's transactional id cannot be asked for; if nobody has it, "+abort, "err", err)
+		log.Warn(text, "since", time.UnixMilli(producer.LastTimestamp), "ends", "its producer's transactional id cannot be asked for; if no producer has it, "+abort, "err", err)
 	case t.State == "Ongoing":
 		began := time.UnixMilli(t.StartTimestamp)
 		ends := fmt.Sprintf("its producer, or the coordinator at %s", began.Add(time.Duration(t.TimeoutMillis)*time.Millisecond).UTC().Format(time.RFC3339))
 		log.Warn(text, "open_transactional_id", t.TxnID, "since", began, "ends", ends)
 	default:
 		log.Warn(text, "open_transactional_id", t.TxnID, "since", time.UnixMilli(producer.LastTimestamp), "ends",
-			"nobody: its coordinator takes it for ended ("+t.State+"). "+abort)
+			"never: its coordinator treats it as ended ("+t.State+"). "+abort)
 	}
 }

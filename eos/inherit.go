@@ -16,7 +16,7 @@ const inheritTimeout = 5 * time.Second
 
 // inheritMarkers notes the markers that the last transaction of the predecessor lacks (see markers.go): if it is decided
 // and yet open in an output partition, the coordinator has forgotten that partition. It needs READ on the output topics
-// and transaction.version 2; without, nothing is noted, and what hangs is for an operator to find
+// and transaction.version 2. Without them it notes nothing, and an operator must find what hangs
 // (kafka-transactions.sh find-hanging).
 func (s *Session) inheritMarkers(ctx context.Context) {
 	if !s.epochs || len(s.cfg.Outputs) == 0 {
@@ -55,7 +55,7 @@ func (s *Session) inheritMarkers(ctx context.Context) {
 }
 
 // unstableInputs returns the input partitions whose offsets in the group wait for a transaction to end, maybe for the one
-// that hangs. What that would commit is not known.
+// that hangs. It is not known which offsets that transaction would commit.
 func (s *Session) unstableInputs(ctx context.Context) offsets.Set {
 	unstable := offsets.Set{}
 	answer, err := s.ask.Stable(ctx, s.cfg.Group)

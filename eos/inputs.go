@@ -16,8 +16,8 @@ import (
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// This file knows the input topics, and looks that the group's offsets are of these and not of topics that had their names before: an offset
-// says nothing about the records of another topic. So what a session commits carries the topic's id, in its mark.
+// This file keeps the input topics, and checks that the group's offsets are of these and not of earlier topics with the same names: an offset
+// means nothing in another topic. So the offsets that a session commits carry the topic's id, in their tag.
 
 // inputs are the input topics of a session. Its client's goroutines use them too.
 type inputs struct {
@@ -52,7 +52,7 @@ func (in *inputs) add(topic string, found input) {
 	in.topics[topic] = found
 }
 
-// tagSuffix is what the marks of the topic's offsets end with: its id as Kafka's tools print it, or nothing if it has none.
+// tagSuffix is the end of the tags of the topic's offsets: its id as Kafka's tools print it, or nothing if it has none.
 func (in *inputs) tagSuffix(topic string) string {
 	known, _ := in.get(topic)
 	if known.id == (kadm.TopicID{}) {
@@ -63,8 +63,8 @@ func (in *inputs) tagSuffix(topic string) string {
 
 func idText(id kadm.TopicID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
-// checkAssigned returns an error that wraps ErrTopicChanged if a topic of partitions just assigned is not the one that the session knows, or
-// not the one that the group's offsets are of. A topic that the session does not know yet it knows from now on.
+// checkAssigned returns an error that wraps ErrTopicChanged if the topic of a partition just assigned is not the one that the session knows,
+// or not the one that the group's offsets belong to. It adds topics that the session does not know yet.
 func (s *Session) checkAssigned(ctx context.Context, fetched map[string]map[int32]kgo.Offset) error {
 	if len(fetched) == 0 {
 		return nil
@@ -104,8 +104,8 @@ func (s *Session) knowTopics(ctx context.Context, fetched map[string]map[int32]k
 	return committed, nil
 }
 
-// refuseOtherTopics returns an error that names the offsets that are of topics with other ids. Offsets whose mark has no id are taken as they are:
-// older sessions, other programs and Kafka's tools write such.
+// refuseOtherTopics returns an error that names the offsets of topics with other ids. It accepts offsets whose tag has no id: older
+// sessions, other programs and Kafka's tools write such.
 func (s *Session) refuseOtherTopics(got groupOffsets) error {
 	var others []string
 	for p, o := range got {

@@ -18,43 +18,43 @@ import (
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// A transaction ends with a marker in each of its partitions, which the coordinator has written after EndTxn is answered.
-// A partition that has no leader just then gets none: the coordinator takes it for deleted and completes the transaction
+// A transaction ends with a marker in each of its partitions, which the coordinator makes the leaders write after EndTxn is answered.
+// A partition that has no leader at that moment gets none: the coordinator treats it as deleted and completes the transaction
 // without it (Kafka's TransactionMarkerChannelManager.addTxnMarkersToBrokerQueue; seen on 4.3.1 whenever a lone broker is
-// killed between the two). What the transaction wrote there hangs, until the next marker of the same producer decides it
+// killed between the two). The records of the transaction hang there until the next marker of the same producer decides them
 // together with the next transaction: an abort loses what was committed, a commit brings back what was aborted.
 //
 // So a session remembers where the markers of its last transactions are due. They are known to be there as long as the
-// connections live over which the transaction was written, for a partition that loses its last replica loses its broker.
-// When the client connects anew, it waits for them first (gate). If they do not come, the client is discarded, and a
+// connections live over which the transaction was written, because a partition that loses its last replica loses its broker.
+// When the client connects again, it waits for them first (gate). If they do not come, the client is discarded, and a
 // transaction without records, of the same partitions and the same outcome, writes them (repeatMarkers).
 
-// markersPatience is how long markers may take before they are taken for forgotten. They take milliseconds; what also
-// takes time is the transactions of others that began before them, behind which the last stable offset waits.
+// markersPatience is how long markers may take before they count as forgotten. They take milliseconds; but the last stable offset
+// also waits for transactions of others that began before them.
 const markersPatience = 2 * time.Second
 
 // errMarkers is the cause when a client is discarded because markers are missing.
 var errMarkers = fmt.Errorf("%w: the brokers have not written all markers of the transaction before; they are written again", errDiscarded)
 
-// ending is how a transaction has ended in a partition.
+// dueMarker is the marker that a transaction needs in a partition.
 type dueMarker struct {
 	commit bool
 	last   int64 // the offset of its last record there; unknownOffset if an answer was lost
-	// behind is set when an aborted transaction may have written behind it: its answers were lost, or nothing was sent.
+	// behind is set when an aborted transaction may have written records after last: its answers were lost, or nothing was sent.
 	behind bool
 }
 
 const unknownOffset = math.MaxInt64
 
-// dueMarkers are the markers of decided transactions that have not been seen. It may be used by many goroutines.
+// dueMarkers are the markers of decided transactions that have not been seen. Many goroutines may use it at once.
 type dueMarkers struct {
 	check sync.Mutex // one check at a time
 
 	mu      sync.Mutex
 	outputs map[offsets.Partition]dueMarker
-	inputs  offsets.Set // what the last transaction that came so far committed, or would have; nil: nothing is due
-	commit  bool        // whether it committed them
-	ends    uint64      // how many transactions have ended: what was asked before the newest one says nothing of it
+	inputs  offsets.Set // the offsets of the last transaction that sent offsets; nil: no marker for them is due
+	commit  bool        // whether that transaction was committed
+	ends    uint64      // how many transactions have ended: an answer from before the newest end says nothing about it
 }
 
 // committed notes the markers of a transaction that has just been committed.
@@ -115,8 +115,8 @@ func (d *dueMarkers) any() bool {
 	return len(d.outputs) > 0 || len(d.inputs) > 0
 }
 
-// seen takes a partition's marker from the due ones; if something may stand behind it, an abort of that is due now. Nothing
-// is taken if a transaction has ended since asked: the marker that was seen may be the one before its.
+// seen removes a partition's marker from the due ones; if records may follow it, the marker of their abort is due now. It removes
+// nothing if a transaction has ended since asked: the marker that was seen may be that of the transaction before.
 func (d *dueMarkers) seen(p offsets.Partition, asked dueNow) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -130,8 +130,8 @@ func (d *dueMarkers) seen(p offsets.Partition, asked dueNow) {
 	delete(d.outputs, p)
 }
 
-// inputsSeen takes the marker in the group's offsets from the due ones. pending says that there are offsets of a
-// transaction after it, which can only be an aborted one. Like seen, it takes nothing if a transaction has ended since.
+// inputsSeen removes the marker in the group's offsets from the due ones. pending says that offsets of a later transaction are
+// there, which can only be an aborted one. Like seen, it removes nothing if a transaction has ended since.
 func (d *dueMarkers) inputsSeen(pending bool, asked dueNow) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -145,7 +145,7 @@ func (d *dueMarkers) inputsSeen(pending bool, asked dueNow) {
 	d.inputs = nil
 }
 
-// written takes from the due markers those that have been written again.
+// written removes the markers that have been written again from the due ones.
 func (d *dueMarkers) written(outputs []offsets.Partition, inputs bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -170,13 +170,13 @@ func (g gate) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, conn net.Co
 		return
 	}
 	if g.s.awaitMarkers(g.c.life, markersPatience) != nil {
-		g.c.discard(errMarkers) // whoever waits for this client is woken up, and replaces it
+		g.c.discard(errMarkers) // wakes the session's call that waits for this client, which then replaces it
 		_ = conn.Close()        // the next write fails, and kgo connects again
 	}
 }
 
-// awaitMarkers returns nil as soon as all due markers are there, or why they are not: when patience is over, or ctx. No
-// patience asks once.
+// awaitMarkers returns nil as soon as all due markers are there. When patience is over or ctx ends, it returns why they are not. It
+// asks once if patience is 0.
 func (s *Session) awaitMarkers(ctx context.Context, patience time.Duration) error {
 	s.due.check.Lock()
 	defer s.due.check.Unlock()
@@ -197,9 +197,9 @@ func (s *Session) awaitMarkers(ctx context.Context, patience time.Duration) erro
 	})
 }
 
-// lookForMarkers asks the brokers once and takes what it sees from the due markers; missing names the others. A
-// partition's marker is there when its last stable offset has passed the transaction's last record; that of the group's
-// offsets when they are stable. An error means that not all could be asked.
+// lookForMarkers asks the brokers once and removes the markers that it sees from the due ones; missing names the others. A
+// partition's marker is there when its last stable offset is after the transaction's last record; the one in the group's offsets
+// is there when they are stable. An error means that not all brokers could be asked.
 func (s *Session) lookForMarkers(ctx context.Context) (missing string, err error) {
 	bounded, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -219,7 +219,7 @@ func (s *Session) lookForMarkers(ctx context.Context) (missing string, err error
 				left = append(left, p.String())
 				continue
 			}
-			s.due.seen(p, asked) // also where the topic is gone
+			s.due.seen(p, asked) // also if the topic is gone
 		}
 	}
 	if len(asked.inputs) > 0 {
@@ -232,8 +232,8 @@ func (s *Session) lookForMarkers(ctx context.Context) (missing string, err error
 	return strings.Join(left, ", "), nil
 }
 
-// lookForOffsets looks for the marker in the group's offsets: they are stable when it is there. If they are not though
-// what was committed is, it is a later transaction that hangs.
+// lookForOffsets looks for the marker in the group's offsets: they are stable when it is there. If they are not stable although
+// the committed offsets are there, a later transaction hangs.
 func (s *Session) lookForOffsets(ctx context.Context, asked dueNow) (missing []string, err error) {
 	_, err = s.fetchOffsets(ctx, s.ask.Stable, asked.inputs)
 	if !errors.Is(err, kerr.UnstableOffsetCommit) {
@@ -282,7 +282,7 @@ func (s *Session) listEnds(ctx context.Context, of map[offsets.Partition]dueMark
 		}
 		return got, nil
 	}
-	if ends, err = list(s.ask.Ends); err == nil { // first: what is open now ends behind them
+	if ends, err = list(s.ask.Ends); err == nil { // the ends first: the records of a transaction that is open now are before them
 		stable, err = list(s.ask.LastStable)
 	}
 	return stable, ends, err

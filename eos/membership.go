@@ -11,18 +11,20 @@ import (
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// A group that a member does not hear from for a while goes on without it, and others get its partitions. When it comes back,
-// franz-go gives them up if a heartbeat tells it so, but not if it learns of it by JoinGroup: because it was given up
-// (UNKNOWN_MEMBER_ID), and joins again as a new member; or because a generation has passed without it, in which a static member keeps its
-// member id. It goes on reading where it stands, and with the cooperative protocol what comes of that is committed
-// under the new member id and generation. The broker takes it, as it does not know who owns what. So records that others
-// have processed meanwhile would be processed again (seen on Kafka 4.3.1, TestSessionGivenUpByTheGroup, TestSessionMissesAGeneration).
+// When a member is silent for a while, the group continues without it, and other members get its partitions. When the member comes
+// back, franz-go gives the partitions up if a heartbeat tells it to, but not if it learns of it by JoinGroup: because the group has
+// given it up (UNKNOWN_MEMBER_ID), and it joins again as a new member; or because a generation has passed without it, in which a
+// static member keeps its member id. franz-go then continues to read from its position, and with the cooperative protocol the result
+// is committed under the new member id and generation. The broker accepts it, as it does not know which member owns which partition.
+// So records that others have processed meanwhile would be processed again (seen on Kafka 4.3.1, TestSessionGivenUpByTheGroup,
+// TestSessionMissesAGeneration).
 //
-// So it is remembered as which member, in which generation, the client was assigned each partition, and which generations it has joined since
-// without a gap: in those, nobody gets a partition before it has given it up. Offsets of others are not committed.
+// So memberships remembers as which member, in which generation, the client was assigned each partition, and which generations it
+// has joined since without a gap: in those, no other member gets a partition before this one has given it up. Offsets of partitions
+// that another member may have owned are not committed.
 
-// errGivenUp is the cause when a client is discarded because the group had gone on without it, and it has partitions from before.
-var errGivenUp = fmt.Errorf("%w: the group had gone on without this member, and another may have had its partitions; they are assigned and read anew", errDiscarded)
+// errGivenUp is the cause when a client is discarded because the group had continued without it, and it has partitions from before.
+var errGivenUp = fmt.Errorf("%w: the group had continued without this member, and another may have had its partitions; they are assigned and read again", errDiscarded)
 
 // membership is one member in one generation of its group.
 type membership struct {
@@ -30,7 +32,7 @@ type membership struct {
 	generation int32
 }
 
-// memberships are those of one client. They may be used by many goroutines.
+// memberships are those of one client. Many goroutines may use them at once.
 type memberships struct {
 	consumer    bool // the protocol is the consumer protocol
 	mu          sync.Mutex
@@ -49,7 +51,8 @@ func (m *memberships) assigned(p offsets.Partition, as membership) {
 	m.as[p] = as
 }
 
-// gone notes that a partition is taken away. (kgo does not always tell: not after others, until the next end. It aborts the transaction anyway.)
+// gone notes that a partition is taken away. (Once some are taken away, kgo does not report others until the next end. It aborts the
+// transaction anyway.)
 func (m *memberships) gone(p offsets.Partition) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -64,14 +67,15 @@ func (m *memberships) joined(generation int32) {
 	m.last = generation
 }
 
-// joinsAgain notes the generation that the client has, before it asks to join the next one: no generation is passed over here.
+// joinsAgain notes the generation that the client has, before it asks to join the next one: no generation is skipped between them.
 func (m *memberships) joinsAgain(generation int32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.joined(generation)
 }
 
-// check returns an error if others may have had a partition of set since it was assigned, in the eyes of the client that is this member now.
+// check returns an error if another member may have owned a partition of set since it was assigned; now is the client's current
+// membership.
 func (m *memberships) check(set offsets.Set, now membership) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -83,7 +87,8 @@ func (m *memberships) check(set offsets.Set, now membership) error {
 		}
 		kept := as.generation >= m.first && as.generation <= m.last
 		if m.consumer {
-			// The brokers have a partition given up before another member gets it, and an epoch is not a rebalance: each change makes one.
+			// A member must give a partition up before the brokers assign it to another one. Epochs may be skipped: each change of the
+			// group makes one, not only a rebalance.
 			kept = as.generation <= now.generation
 		}
 		if as.member != now.member || !kept {
@@ -94,14 +99,14 @@ func (m *memberships) check(set offsets.Set, now membership) error {
 	return nil
 }
 
-// countingBalancer tells the client's memberships of every generation that it has joined, also where the assignment failed: kgo
-// asks the balancer for its part of each JoinGroup.
+// countingBalancer reports every generation that the client has joined to its memberships, also if the assignment failed: kgo asks
+// the balancer for its part of each JoinGroup.
 type countingBalancer struct {
 	kgo.GroupBalancer
 	c *client
 }
 
-// counting returns the balancers of another client with the same options, which count.
+// counting returns the balancers of another client with the same options, as countingBalancers.
 func (c *client) counting(other *kgo.Client) []kgo.GroupBalancer {
 	chosen, _ := other.OptValue(kgo.Balancers).([]kgo.GroupBalancer)
 	counting := make([]kgo.GroupBalancer, len(chosen))
@@ -117,8 +122,9 @@ func (b countingBalancer) JoinGroupMetadata(interests []string, assignment map[s
 	return b.GroupBalancer.JoinGroupMetadata(interests, assignment, generation)
 }
 
-// ParseSyncAssignment implements kgo.GroupBalancer: the group has answered a SyncGroup, so a rebalance is over. The Observer is told
-// here and not by kgo's OnPartitionsAssigned, which is not called for what was there before, and holds up the session where it is set.
+// ParseSyncAssignment implements kgo.GroupBalancer: the group has answered a SyncGroup, so a rebalance is over. The Observer is called
+// from here and not from kgo's OnPartitionsAssigned, which is not called for partitions that were there before, and delays the
+// session if it is set.
 func (b countingBalancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
 	assigned, err := b.GroupBalancer.ParseSyncAssignment(assignment)
 	if err == nil {
@@ -127,7 +133,7 @@ func (b countingBalancer) ParseSyncAssignment(assignment []byte) (map[string][]i
 	return assigned, err
 }
 
-// eachPartition goes through partitions as kgo names them.
+// eachPartition iterates over partitions as kgo names them.
 func eachPartition(topics map[string][]int32) iter.Seq[offsets.Partition] {
 	return func(yield func(offsets.Partition) bool) {
 		for topic, numbers := range topics {

@@ -9,7 +9,7 @@ import (
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// State is where a session stands. The edges between states are drawn in the package's documentation.
+// State is what a session is doing. The edges between states are drawn in the package's documentation.
 type State int
 
 // The states of a session.
@@ -18,11 +18,11 @@ const (
 	Polling                 // no transaction is open; Poll waits for records
 	Preparing               // a batch is with the caller; no transaction is open
 	InTxn                   // records are being produced
-	Flushing                // every record has been handed over; their answers are awaited
+	Flushing                // all records are handed to the client; their answers are awaited
 	Committing              // offsets are sent and EndTxn(commit) may have been
 	Aborting                // the transaction is being aborted; EndTxn(commit) was never sent
 	Replacing               // the client is discarded and a new one with the same ids fences it
-	Resolving               // the group's stable offsets are asked what became of the transaction
+	Resolving               // the group's stable offsets are asked for, to learn what became of the transaction
 	Stopped                 // the session is closed, fenced or failed for good
 )
 
@@ -39,7 +39,7 @@ type Transition struct {
 	ProducerID      int64 // -1 while there is none
 	ProducerEpoch   int16
 	Txn             uint64 // counts the transactions of this session from 1; 0 before the first
-	Err             error  // why, where it was for a failure
+	Err             error  // why, if it was for a failure
 }
 
 // Transaction is one transaction that has ended.
@@ -54,22 +54,24 @@ type Transaction struct {
 	Flush, End      time.Duration
 }
 
-// Assignment is what the group has assigned to a session in a rebalance: all that it has from now on, in order. It may be nothing.
+// Assignment is what the group has assigned to a session in a rebalance: all partitions that it has from now on, sorted. There may be
+// none.
 type Assignment struct {
 	TransactionalID string
 	Partitions      []offsets.Partition
 }
 
-// Observer is told what a session does. Every field may be nil. Transition and Transaction are called on the session's
-// goroutine, Assigned on one of its client's after each rebalance of the group, beside the others. They hold it up: they must
-// return soon and must not call the session. After the client is replaced, the session has nothing until it is assigned anew.
+// Observer receives what a session does. Every field may be nil. The session calls Transition and Transaction on the goroutine that
+// called it; its client calls Assigned on a goroutine of its own after each rebalance of the group, perhaps at the same time. The session
+// waits for them: they must return soon and must not call the session. After the client is replaced, the session has no partitions until
+// the group assigns them again.
 type Observer struct {
 	Transition  func(Transition)
 	Transaction func(Transaction)
 	Assigned    func(Assignment)
 }
 
-// With returns an observer that tells o, then next.
+// With returns an observer that calls o, then next.
 func (o Observer) With(next Observer) Observer {
 	return Observer{
 		Transition: both(o.Transition, next.Transition), Transaction: both(o.Transaction, next.Transaction),

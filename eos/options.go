@@ -12,7 +12,7 @@ import (
 )
 
 // options returns the options of the session's client: defaults that the user may change, the user's own, and those
-// that the guarantee rests on, which come last and so win.
+// that the guarantee needs, which come last and so override the others.
 func (s *Session) options(c *client) []kgo.Opt {
 	cfg, fetch := s.cfg, s.fetch.of(c)
 	opts := s.connection(
@@ -37,7 +37,7 @@ func (s *Session) options(c *client) []kgo.Opt {
 		kgo.InstanceID(cfg.InstanceID),
 		kgo.RebalanceTimeout(max(cfg.TransactionTimeout, cfg.SessionTimeout)),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(),                          // markers are passed over by offset, so that nothing lags behind a commit marker
+		kgo.KeepControlRecords(),                          // the offsets of markers are committed too, so that no lag remains at a commit marker
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), // only a placeholder: see startOffsets
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.BlockRebalanceOnPoll(),
@@ -50,11 +50,11 @@ func (s *Session) options(c *client) []kgo.Opt {
 	)
 }
 
-// maxDecompressed bounds what a fetched batch may grow to when it is decompressed, in bytes, where Config.Client sets no other bound: a few
+// maxDecompressed is the most bytes that a fetched batch may have when it is decompressed, unless Config.Client sets another bound: a few
 // kilobytes may hold a gigabyte of zeros.
 const maxDecompressed = 64 << 20
 
-// maxPartitionFetch is how much is fetched of one partition at once, so that one does not keep the others waiting.
+// maxPartitionFetch is how many bytes of one partition are fetched at once, so that one does not keep the others waiting.
 const maxPartitionFetch = 4 << 20
 
 // connection returns the options that reach the brokers, shared by the session's client and its admin client, then
@@ -75,7 +75,7 @@ func (s *Session) connection(more ...kgo.Opt) []kgo.Opt {
 			switch key {
 			case endTxn:
 				return 10 * time.Second
-			case kmsg.ConsumerGroupHeartbeat.Int16(): // kgo goes on by itself; a client that closes waits for one
+			case kmsg.ConsumerGroupHeartbeat.Int16(): // kgo sends the next one by itself; a client that closes waits for one
 				return firstAsk
 			case kmsg.JoinGroup.Int16(), kmsg.SyncGroup.Int16(), kmsg.Heartbeat.Int16():
 				return s.cfg.SessionTimeout
@@ -87,7 +87,7 @@ func (s *Session) connection(more ...kgo.Opt) []kgo.Opt {
 	return append(opts, s.cfg.Client...)
 }
 
-// forbidden are options that would break the guarantee when they are switched on, each with the reason.
+// forbidden are options that would break the guarantee if they were switched on, each with the reason.
 var forbidden = []struct {
 	option any
 	name   string
@@ -96,11 +96,11 @@ var forbidden = []struct {
 	{kgo.DisableIdempotentWrite, "DisableIdempotentWrite", "a produce that is retried would be written twice"},
 	{kgo.AllowIdempotentProduceCancellation, "AllowIdempotentProduceCancellation", "a record that was cancelled may be in the log"},
 	{kgo.StopProducerOnDataLossDetected, "StopProducerOnDataLossDetected", "the session itself decides on producer errors"},
-	{kgo.ServerSideBalancer, "ServerSideBalancer", "it is Config.GroupProtocol that says so"},
+	{kgo.ServerSideBalancer, "ServerSideBalancer", "Config.GroupProtocol chooses the protocol"},
 	{kgo.AutoCommitMarks, "AutoCommitMarks", "offsets are committed by the transaction only"},
 	{kgo.GreedyAutoCommit, "GreedyAutoCommit", "offsets are committed by the transaction only"},
 	{kgo.ManualFlushing, "ManualFlushing", "a full buffer would refuse records instead of waiting"},
-	{kgo.ConsumeRegex, "ConsumeRegex", "a new topic could match that the pipe itself writes to; TopicPattern looks to that"},
+	{kgo.ConsumeRegex, "ConsumeRegex", "a new topic could match that the pipe itself writes to; TopicPattern excludes these"},
 	{kgo.DisableFetchCRCValidation, "DisableFetchCRCValidation", "corrupt input would become committed output"},
 }
 
@@ -109,7 +109,7 @@ func isTrue(values []any) bool {
 	return ok && b
 }
 
-// checkOptions refuses what of the user's own options would break the guarantee.
+// checkOptions refuses those of the user's options that would break the guarantee.
 func (s *Session) checkOptions() error {
 	if len(s.cfg.Client) == 0 {
 		return nil
@@ -131,7 +131,7 @@ func (s *Session) checkOptions() error {
 	return errors.Join(faults...)
 }
 
-// connectionLog is a kgo hook that says when a broker cannot be reached, at most every ten seconds.
+// connectionLog is a kgo hook that logs when a broker cannot be reached, at most every ten seconds.
 type connectionLog struct {
 	log  *slog.Logger
 	last limiter

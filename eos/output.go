@@ -14,15 +14,15 @@ import (
 	"github.com/eos-pipe/eos-pipe/internal/millis"
 )
 
-// This file says which records cannot be outputs: what can be known of one before anything is produced, and what the brokers' answers say about
-// the record rather than about the session.
+// This file finds the records that cannot be outputs: those that can be known before anything is produced, and those for which the brokers
+// answer with an error about the record rather than the session.
 
-// DestinationError is the cause within a RejectedError when a record cannot go where it says: there can be no topic of that name, there is none, it is
-// an input or internal to Kafka, the client may not write to it, or it has no such partition. The topics in Config.Outputs are the configuration's choice: what is
-// wrong with those stops the session.
+// DestinationError is the cause within a RejectedError when a record cannot go to its topic or partition: no topic can have that name, there
+// is none, it is an input or internal to Kafka, the client may not write to it, or it has no such partition. Topics in Config.Outputs are
+// the configuration's choice: an error of such a topic stops the session.
 type DestinationError struct {
 	Topic     string
-	Partition int32 // the one that is not there; -1: no partition of the topic will do
+	Partition int32 // the one that does not exist; -1: the fault is the topic's
 	Err       error
 }
 
@@ -33,7 +33,7 @@ func (e *DestinationError) Error() string { return e.Err.Error() }
 func (e *DestinationError) Unwrap() error { return e.Err }
 
 // TimestampError is the cause within a RejectedError when the client cannot write a record's timestamp: it is before September 1677 or after April 2262.
-// Mostly it is microseconds, or nanoseconds, in the place of milliseconds.
+// Mostly it is in microseconds, or nanoseconds, instead of milliseconds.
 type TimestampError struct{ Timestamp time.Time }
 
 // Error names the timestamp in milliseconds.
@@ -41,8 +41,8 @@ func (e *TimestampError) Error() string {
 	return fmt.Sprintf("its timestamp %d is not in milliseconds of the years 1678 to 2261, and would be changed: is it in microseconds?", millis.Of(e.Timestamp))
 }
 
-// CheckOutput returns why no session will take a record for that topic with that timestamp, as far as it can be known without asking anybody; nil if it may
-// be taken. The error is a DestinationError or a TimestampError.
+// CheckOutput returns why no session will accept a record for that topic with that timestamp, as far as this can be known without asking
+// the brokers; nil if it may be accepted. The error is a DestinationError or a TimestampError. Any goroutine may call it.
 func CheckOutput(topic string, timestamp time.Time) error {
 	if fault := topicFault(topic); fault != "" {
 		return &DestinationError{topic, -1, errors.New(fault)}
@@ -74,8 +74,8 @@ func topicFault(name string) string {
 	return ""
 }
 
-// CheckOutput is as the function of that name, and also refuses topics that the session reads. What only the brokers know, Commit finds out. It may be called at any
-// time and by any goroutine.
+// CheckOutput is like the function of that name, and also refuses topics that the session reads. Commit finds the faults that only the
+// brokers know. Any goroutine may call it at any time.
 func (s *Session) CheckOutput(topic string, timestamp time.Time) error {
 	if s.isOutput(topic) && millis.CanWrite(timestamp) {
 		return nil // checked at Open; the rest would cost something for each record
@@ -91,7 +91,7 @@ func (s *Session) CheckOutput(topic string, timestamp time.Time) error {
 
 func (s *Session) isOutput(topic string) bool { return slices.Contains(s.cfg.Outputs, topic) }
 
-// rejected returns the error of a record that was not produced as a RejectedError, if that is due to the record; or else nil.
+// rejected returns the error of a record that was not produced as a RejectedError if the record is the cause, and otherwise nil.
 func (s *Session) rejected(r *kgo.Record, err error) *RejectedError {
 	switch {
 	case actionFor(err, actReplay) == actRejected:
@@ -105,19 +105,19 @@ func (s *Session) rejected(r *kgo.Record, err error) *RejectedError {
 	return nil
 }
 
-// isDestination says whether err is an answer of a broker about the topic that a record is for.
+// isDestination reports whether err is a broker's answer about the topic of a record.
 func isDestination(err error) bool {
 	return errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.TopicAuthorizationFailed) || errors.Is(err, kerr.InvalidTopicException)
 }
 
-// isMisdirected says whether err is that of a record that cannot go where it says: those that go elsewhere have nothing to do with it.
+// isMisdirected reports whether err is that of a record with a wrong destination: records for other destinations are not affected.
 func isMisdirected(err error) bool {
 	_, ok := errors.AsType[*DestinationError](err)
 	return ok
 }
 
-// isThere asks a broker whether a partition that a record was refused for is there all the same: it may have been added just
-// before.
+// isThere asks a broker, and not the client's cache, whether the partition for which a record was refused exists nevertheless: it may have
+// been added just before.
 func (s *Session) isThere(ctx context.Context, refused error) bool {
 	d, ok := errors.AsType[*DestinationError](refused)
 	if !ok || d.Partition < 0 {

@@ -11,26 +11,26 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// This file chooses the partitions of outputs, and looks that their number stays what it was. When partitions are added, keys move: the
-// records of one key would stand in two partitions, and nobody could tell their order.
+// This file chooses the partitions of outputs, and checks that their number does not change. When partitions are added, keys move: the
+// records of one key would be in two partitions, and no reader could tell their order.
 
 // PartitionsChangedError is the cause when partitions were added to an output topic while the session ran. The transaction that met them was
-// aborted: no record has been written by the new number. It is not looked for where Config.Client sets a partitioner of its own.
+// aborted: no record has been written by the new number. The session does not check it if Config.Client sets a partitioner.
 type PartitionsChangedError struct {
 	Topic    string
 	Was, Now int // how many partitions the topic had when the session began, and has
 }
 
-// Error says what would have happened.
+// Error returns what would have happened to the order of records.
 func (e *PartitionsChangedError) Error() string {
 	return fmt.Sprintf("output topic %s had %d partitions when the session began and has %d now: records of a key would go to another partition "+
 		"than those before them, and lose their order; nothing has been written since to the partitions that they would go to", e.Topic, e.Was, e.Now)
 }
 
 // partitioner sends a record with a key where every Kafka client by default sends it (murmur2 of the key), and one
-// without a key to the partition of Record.Partition, modulo the number of partitions: so the order of an input
-// partition is kept when its records are handed on. Where the number is not the expected one it sends a record nowhere,
-// and the client fails it. A record for a topic of Config.Placed goes to Record.Partition, or nowhere if that is not there.
+// without a key to the partition of Record.Partition, modulo the number of partitions: so records of an input partition keep
+// their order. If the number is not the expected one, it returns no partition, and the client fails the record. A record for a
+// topic of Config.Placed goes to Record.Partition, or to no partition if that does not exist.
 type partitioner struct{ counts *partitionCounts }
 
 // ForTopic implements kgo.Partitioner.
@@ -43,7 +43,7 @@ type topicPartitioner struct {
 	count *partitionCount
 }
 
-// RequiresConsistency says that a record waits for its partition rather than going to another one.
+// RequiresConsistency returns true: a record waits for its partition rather than going to another one.
 func (topicPartitioner) RequiresConsistency(*kgo.Record) bool { return true }
 
 // Partition implements kgo.TopicPartitioner.
@@ -59,7 +59,7 @@ func (p topicPartitioner) Partition(r *kgo.Record, n int) int {
 	return int(uint32(r.Partition)) % n
 }
 
-// partitionCounts are how many partitions each output topic has. They belong to a session, and are used by its clients' goroutines too.
+// partitionCounts are how many partitions each output topic has. The session and its clients' goroutines use them at once.
 type partitionCounts struct {
 	mu     sync.Mutex
 	topics map[string]*partitionCount
@@ -92,17 +92,17 @@ func (s *Session) expectPartitions(found kadm.TopicDetails) {
 	}
 }
 
-// partitionCount is how many partitions a topic has. It is used by many goroutines; anyNumber, placed and id are set before.
+// partitionCount is how many partitions a topic has. Many goroutines use it at once; anyNumber, placed and id are set before they do.
 type partitionCount struct {
 	anyNumber bool
-	placed    bool         // records say themselves where they go
+	placed    bool         // a record goes to Record.Partition
 	id        kadm.TopicID // all zero: not known
 
 	mu       sync.Mutex
 	expected int       // 0: not known yet
-	at       time.Time // when it was asked for
-	used     bool      // records went to their partition by it
-	met      int       // another number, by which a record would have gone; 0: none
+	at       time.Time // when the session asked for it
+	used     bool      // records went to their partition by this number
+	met      int       // another number that the client had for a record; 0: none
 }
 
 func (c *partitionCount) expect(n int, id kadm.TopicID) {
@@ -111,18 +111,18 @@ func (c *partitionCount) expect(n int, id kadm.TopicID) {
 	c.expected, c.at, c.id = n, time.Now(), id
 }
 
-// partitionsSettle is for how long a broker may have told the old number of partitions, at most: a number that was asked for at Open, and by
-// which no record has gone, gives way to one that the client is told so soon after.
-const partitionsSettle = 5 * time.Second
+// oldCountFor is the longest time for which a broker may return the old number of partitions after some were added. So a number from Open
+// that no record has used yet is replaced by a larger one that the client learns of within this time.
+const oldCountFor = 5 * time.Second
 
-// admits says whether a record may go to its partition by n. The number is fixed with the first record.
+// admits reports whether a record may go to its partition by n. The first record fixes the number.
 func (c *partitionCount) admits(n int) bool {
 	if c.anyNumber {
 		return true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.expected == 0 || n > c.expected && !c.used && time.Since(c.at) < partitionsSettle {
+	if c.expected == 0 || n > c.expected && !c.used && time.Since(c.at) < oldCountFor {
 		c.expected = n
 	}
 	if n != c.expected {
@@ -144,14 +144,14 @@ func (c *partitionCount) place(partition int32, n int) int {
 	return -1
 }
 
-// misses says whether place has refused that partition, and of how many.
+// misses reports whether place has refused that partition, and how many partitions there were.
 func (c *partitionCount) misses(partition int32) (n int, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.expected, c.placed && c.expected > 0 && (partition < 0 || int(partition) >= c.expected)
 }
 
-// other returns the number that was met and is not the expected one.
+// other returns the expected number and the other one that was met; 0: none was.
 func (c *partitionCount) other() (expected, met int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -164,7 +164,7 @@ func (c *partitionCount) forget() {
 	c.met = 0
 }
 
-// refusal returns why the partitioner has refused a record for topic, or nil if it has not.
+// mismatch returns why the partitioner has refused a record for topic, or nil if it has not.
 func (c *partitionCounts) mismatch(topic string) error {
 	if was, now := c.of(topic).other(); now > 0 {
 		return &PartitionsChangedError{Topic: topic, Was: was, Now: now}
@@ -172,11 +172,11 @@ func (c *partitionCounts) mismatch(topic string) error {
 	return nil
 }
 
-// errOldMetadata is the cause when a broker told of another number of partitions than the others.
-var errOldMetadata = errors.New("the brokers do not agree how many partitions an output topic has; they are asked again")
+// errOldMetadata is the cause when a broker returned another number of partitions than the others.
+var errOldMetadata = errors.New("the brokers do not agree how many partitions an output topic has; the session asks them again")
 
-// confirm asks a broker whether a topic's partitions have really changed, and returns the cause of what is to happen. stop is false if they
-// have not, or it is not known: the client's metadata is old, or newer than that of the broker that was asked. Then the batch comes again.
+// confirm asks the brokers whether a topic's partitions have really changed, and returns the cause of the abort. stop is false if they have
+// not, or if it is not known: the client's metadata is old, or newer than that of the broker that was asked. Then the batch comes again.
 func (s *Session) confirm(ctx context.Context, met *PartitionsChangedError) (stop bool, cause error) {
 	count := s.counts.of(met.Topic)
 	count.forget()

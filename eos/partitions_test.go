@@ -204,7 +204,7 @@ func TestOldMetadataOfTheOutput(t *testing.T) {
 		failures := copied(b, s)
 		require.Equal(t, 1, *told)
 		require.NotEmpty(t, failures)
-		require.ErrorContains(t, failures[0], "do not agree how many partitions an output topic has; they are asked again (out: 6 or 3)")
+		require.ErrorContains(t, failures[0], "do not agree how many partitions an output topic has; the session asks them again (out: 6 or 3)")
 		b.produceFrom(30, 1)
 		batch, err := s.Poll(t.Context())
 		require.NoError(t, err)
@@ -231,7 +231,7 @@ func TestOldMetadataAboutAChange(t *testing.T) {
 	cfg := b.config()
 	cfg.Observer.Transition = func(e eos.Transition) { aborting.Store(e.To == eos.Aborting) }
 	_, err := b.repartition(cfg)
-	require.ErrorContains(t, err, "do not agree how many partitions an output topic has; they are asked again (out: 3 or 6)")
+	require.ErrorContains(t, err, "do not agree how many partitions an output topic has; the session asks them again (out: 3 or 6)")
 	require.Equal(t, eos.PollAgain, nextOf(err))
 	require.Positive(t, *told)
 	require.Zero(t, b.inAdded())

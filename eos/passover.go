@@ -16,29 +16,30 @@ import (
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// This file is about batches that are too large when decompressed, with Config.PassOver: in the place of such a batch the client hands out
-// one record, which stands at the batch's last offset. It is made by the session's decompressor, once a fetch beside the client has said which
-// offsets the batch has, by its header. So nothing else of what a session does knows of it.
+// This file handles batches that are too large when decompressed, with Config.PassOver: instead of such a batch the client hands out
+// one placeholder record at the batch's last offset. The session's decompressor makes the record, once a fetch beside the client has
+// found which offsets the batch has, from its header. The rest of the session treats it like any other record.
 //
-// kgo itself would say which offsets it has, if it was told that a batch is too large (kgo.ErrMaxDecompress). But then it never fetches that
-// partition again, and says so once; and what it says is lost when the partition is paused, or when what was fetched is thrown away: each time
-// that another partition is set back or taken away, or a leader moves. So it is told of another error, for which it fetches the batch again.
+// kgo itself would report the offsets if the decompressor returned that a batch is too large (kgo.ErrMaxDecompress). But then kgo
+// never fetches that partition again, and reports it once. The report is lost when the partition is paused, or when kgo drops what
+// it has fetched: whenever another partition is rewound or taken away, or a leader moves. So the decompressor returns another error,
+// after which kgo fetches the batch again.
 
-// PassedOverError is what PassedOver returns for a record that stands for a batch that was not read.
+// PassedOverError is what PassedOver returns for a placeholder record of a batch that was not read.
 type PassedOverError struct {
 	Partition offsets.Partition
 	From, To  int64 // the offsets of the batch, both included
 	Bytes     int   // of the batch as it was fetched
 }
 
-// Error names the batch.
+// Error returns the offsets and the size of the batch.
 func (e *PassedOverError) Error() string {
 	return fmt.Sprintf("the batch at %s@%d..%d (%d bytes) grows beyond the bound when it is decompressed; what its records are is not known", e.Partition, e.From, e.To, e.Bytes)
 }
 
 type passedOverKey struct{}
 
-// PassedOver returns for which batch r stands if it is no record of the input; otherwise nil. See Config.PassOver.
+// PassedOver returns the batch whose placeholder r is, or nil if r is a record of the input. See Config.PassOver.
 func PassedOver(r *kgo.Record) *PassedOverError {
 	if r.Context == nil {
 		return nil
@@ -47,12 +48,12 @@ func PassedOver(r *kgo.Record) *PassedOverError {
 	return e
 }
 
-// refusals are the batches that the decompressor has found too large, and what it gives for those of them that are passed over.
+// oversized are the batches that the decompressor has found too large, and the placeholder for the one that is passed over.
 type oversized struct {
 	mu     sync.Mutex
 	newest map[int]uint64                       // by its size, the hash of a batch that was refused
 	of     map[offsets.Partition]oversizedBatch // the batch that was refused in each partition
-	stand  []byte                               // the record that stands for the batch of hash, once
+	stand  []byte                               // the placeholder for the batch with this hash; used once
 	hash   uint64
 }
 
@@ -63,10 +64,10 @@ type oversizedBatch struct {
 
 var batchHashSeed = maphash.MakeSeed()
 
-// placeholderHeader is the header of a record that stands for a batch, until it is handed out: nobody else can know it.
+// placeholderHeader is the header key of a placeholder record until it is handed out. It is random: no record of the input has it.
 var placeholderHeader = rand.Text()
 
-// refused returns what stands for src, or notes that it was refused.
+// replacement returns the placeholder for src, or notes that src was refused.
 func (x *oversized) replacement(src []byte) ([]byte, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -82,7 +83,7 @@ func (x *oversized) replacement(src []byte) ([]byte, error) {
 	return nil, errTooLarge
 }
 
-// OnFetchBatchRead implements kgo.HookFetchBatchRead: it is called after each batch, and tells in which partition the one stands that was refused.
+// OnFetchBatchRead implements kgo.HookFetchBatchRead: kgo calls it after each batch, with the partition of the one that was refused.
 func (x *oversized) OnFetchBatchRead(_ kgo.BrokerMetadata, topic string, partition int32, m kgo.FetchBatchMetrics) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -92,7 +93,7 @@ func (x *oversized) OnFetchBatchRead(_ kgo.BrokerMetadata, topic string, partiti
 	}
 }
 
-// passOver has a record stand for a batch the next time that it comes, in the place of its refusal.
+// passOver makes a placeholder, which replacement returns the next time that the batch comes.
 func (x *oversized) passOver(batch *kgo.ErrDecompressTooLarge) (*PassedOverError, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -112,13 +113,13 @@ func (x *oversized) passOver(batch *kgo.ErrDecompressTooLarge) (*PassedOverError
 	return &PassedOverError{Partition: p, From: batch.Offset, To: batch.NextOffset - 1, Bytes: r.size}, true
 }
 
-// isPassedOver says that what cannot be read is a batch that is too large, and that is to be passed over.
+// isPassedOver reports whether f is about a batch that is too large, and such batches are passed over.
 func (s *Session) isPassedOver(f *fetchError) bool {
 	return s.cfg.PassOver && errors.Is(f.err, errTooLarge)
 }
 
-// passOver finds out which offsets the batch has for which a partition was refused, and has the next client get a record in its place. If
-// that cannot be found out just now, the batch is refused again.
+// passOver finds the offsets of the batch that was refused in a partition, and makes the next client return a placeholder instead of
+// it. If the offsets cannot be found just now, the batch is refused again.
 func (s *Session) passOver(ctx context.Context, p offsets.Partition) {
 	s.over = nil
 	batch, err := s.measure(ctx, p)
@@ -130,7 +131,8 @@ func (s *Session) passOver(ctx context.Context, p offsets.Partition) {
 	s.over, _ = s.decompressor.passOver(batch)
 }
 
-// measure returns which offsets the batch has that was refused in a partition. It stands behind what is held of it, or what is committed.
+// measure returns the offsets of the batch that was refused in a partition. The batch follows the records that are held of the
+// partition, or what is committed if none are held.
 func (s *Session) measure(ctx context.Context, p offsets.Partition) (*kgo.ErrDecompressTooLarge, error) {
 	from := int64(0)
 	if q := s.held[p]; q != nil {
@@ -161,7 +163,7 @@ func (s *Session) measure(ctx context.Context, p offsets.Partition) (*kgo.ErrDec
 	}
 }
 
-// tells is the decompressor for a fetch beside the client: of the batch with this hash, it says that it is too large as kgo wants to be told.
+// tells is the decompressor for a fetch beside the client: for the batch with this hash it returns kgo.ErrMaxDecompress.
 type tells struct {
 	*decompressor
 	hash uint64
@@ -178,15 +180,15 @@ func (t tells) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, e
 	return t.decompress(src, codec)
 }
 
-// tellsOf returns a decompressor that tells of the batch that was refused in p.
+// tellsOf returns the decompressor for the batch that was refused in p.
 func (d *decompressor) tellsOf(p offsets.Partition) tells {
 	d.oversized.mu.Lock()
 	defer d.oversized.mu.Unlock()
 	return tells{d, d.of[p].hash}
 }
 
-// onlyOver has a new client fetch nothing but the partition of the batch that is passed over, until that has come: in another one there may
-// be a batch of the same bytes, which is to be refused first, too. It is called before the client can fetch anything.
+// onlyOver makes a new client fetch nothing but the partition of the batch that is passed over, until its placeholder has come:
+// another partition may have a batch of the same bytes, which must be refused first, too. It is called before the client can fetch.
 func (s *Session) onlyOver(cl *kgo.Client) {
 	if s.over == nil {
 		return
@@ -207,20 +209,22 @@ func (s *Session) onlyOver(cl *kgo.Client) {
 	}
 }
 
-// somePartitions is how many partitions a topic is taken to have at least: of one that was found later the session does not know it.
+// somePartitions is how many partitions a topic is assumed to have at least: the session does not know it for a topic that was found
+// later.
 const somePartitions = 1000
 
 // onlyOverTime is how long the other partitions wait for a batch that is passed over.
 const onlyOverTime = 5 * time.Second
 
-// standsFor notes in r for which batch it stands, if it does. One of another batch than the session knows is an error: it is read again.
+// standsFor notes in r which batch it is the placeholder of, if it is one. A placeholder of a batch that the session does not expect
+// is an error, and read again.
 func (s *Session) standsFor(p offsets.Partition, r *kgo.Record) error {
 	if len(r.Headers) != 1 || r.Headers[0].Key != placeholderHeader {
 		return nil
 	}
 	over := s.over
 	if over == nil || p != over.Partition || r.Offset != over.To {
-		return fmt.Errorf("%w: what stands for a batch is at offset %d of %s", errOrder, r.Offset, p)
+		return fmt.Errorf("%w: a placeholder for a batch is at offset %d of %s", errOrder, r.Offset, p)
 	}
 	r.Headers, s.over = nil, nil
 	if s.resume != nil {

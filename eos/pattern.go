@@ -16,10 +16,10 @@ import (
 
 // This file finds the topics that match Config.TopicPattern: those that are there at Open, and those that are created later.
 //
-// kgo.ConsumeRegex is not used for it: with it the client joins the group when it is made, before it has a producer id (see connect), and a
-// record that goes to a matching topic could not be refused before the client has seen the topic.
+// It does not use kgo.ConsumeRegex: with that option the client joins the group when it is made, before it has a producer id (see connect),
+// and a record for a matching topic could not be refused before the client has seen the topic.
 
-// compilePattern returns the expression that a topic's whole name must match, as Kafka's own consumers take it.
+// compilePattern returns the expression that a topic's whole name must match, as Kafka's own consumers match it.
 func compilePattern(pattern string) (*regexp.Regexp, error) {
 	if pattern == "" {
 		return nil, nil
@@ -86,12 +86,12 @@ func (s *Session) listMatches(ctx context.Context) (all kadm.TopicDetails, found
 	return all, found, err
 }
 
-// patternInterval is how often new topics, and new partitions of those that are read, are looked for, where the client's metadata is not to be newer
-// than that (kgo.MetadataMaxAge).
+// patternInterval is how often the session looks for new topics, and for new partitions of its topics, unless the user's kgo.MetadataMaxAge
+// is shorter.
 const patternInterval = 30 * time.Second
 
-// watchTopics has the client read new topics that match the pattern, until it is closed. Other members find them by themselves: until they
-// do, the group gives them none of these. It says which topics are gone.
+// watchTopics makes the client read new topics that match the pattern, until the client is closed. Other members find them by themselves:
+// until then the group assigns them none of these. It logs which topics are gone.
 func (c *client) watchTopics() {
 	interval := patternInterval
 	if age, ok := c.gts.Client().OptValue(kgo.MetadataMaxAge).(time.Duration); ok {
@@ -128,7 +128,7 @@ func (s *Session) addFound(all kadm.TopicDetails, found []string) (added []strin
 	return added
 }
 
-// sayGone warns, once, of inputs that are no longer there. said holds those of which it has.
+// sayGone logs a warning, once, about inputs that no longer exist. said holds those that it has logged.
 func (s *Session) sayGone(all kadm.TopicDetails, said map[string]bool) {
 	var gone []string
 	for name := range s.inputs.all() {

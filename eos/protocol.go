@@ -16,16 +16,16 @@ import (
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// GroupProtocol is how a session is a member of its group: Kafka's group.protocol. Members with either may be in one group, so a
-// group can be moved from one to the other by restarting its members one after the other.
+// GroupProtocol is how a session is a member of its group: Kafka's group.protocol. One group may have members of both, so a group
+// can be moved from one to the other by restarting its members one after the other.
 type GroupProtocol int
 
 const (
-	// ClassicProtocol has a member assign the partitions. A rebalance waits until the batch that is out is committed.
+	// ClassicProtocol: a member assigns the partitions. A rebalance waits until the batch that is out is committed.
 	ClassicProtocol GroupProtocol = iota
-	// ConsumerProtocol has the brokers assign them (KIP-848): one member's coming or going does not stop the others, and the session
-	// timeout is the brokers' (group.consumer.session.timeout.ms). It needs Kafka 4.0. A rebalance does not wait: a batch of which a
-	// partition is taken away is polled again by its new owner.
+	// ConsumerProtocol: the brokers assign the partitions (KIP-848). A member that comes or goes does not stop the others, and the
+	// session timeout is the brokers' (group.consumer.session.timeout.ms). It needs Kafka 4.0. A rebalance does not wait: if a
+	// partition of a batch is taken away, its new owner polls those records again.
 	ConsumerProtocol
 )
 
@@ -58,8 +58,8 @@ func (s *Session) protocol(c *client) []kgo.Opt {
 	}
 }
 
-// assignor returns what kgo takes for the name of the brokers' assignor: range if the user's first balancer is that, else uniform; nil
-// where the brokers know no such assignor, and kgo would go back to the classic protocol without a word.
+// assignor returns the balancer by which kgo names the brokers' assignor: range if the user's first balancer is range, uniform if it
+// is a sticky one. It returns nil if the brokers know no such assignor: kgo would then silently use the classic protocol.
 func assignor(cl *kgo.Client) kgo.GroupBalancer {
 	switch chosen, _ := cl.OptValue(kgo.Balancers).([]kgo.GroupBalancer); chosen[0].ProtocolName() {
 	case "range":
@@ -70,7 +70,7 @@ func assignor(cl *kgo.Client) kgo.GroupBalancer {
 	return nil
 }
 
-// checkProtocol refuses brokers that do not know the consumer protocol: kgo would go back to the classic one without a word.
+// checkProtocol refuses brokers that do not know the consumer protocol: kgo would silently use the classic one.
 func (s *Session) checkProtocol(broker kadm.BrokerApiVersions) error {
 	if s.cfg.GroupProtocol != ConsumerProtocol {
 		return nil
@@ -86,18 +86,18 @@ func (s *Session) describeGroup(ctx context.Context) ([]cluster.Member, error) {
 	return s.ask.Members(ctx, s.cfg.Group, s.consumers)
 }
 
-// otherGroup finds out what GROUP_ID_NOT_FOUND means to a member that joins or sends a heartbeat: that its group is gone, which is made again when
-// it joins; or that a share group, or a group of Kafka Streams, has the id, for which the error then is ErrOtherGroup.
+// otherGroup finds out what GROUP_ID_NOT_FOUND means to a member that joins or sends a heartbeat. Either its group is gone, and is
+// created again when the member joins; or a share group, or a group of Kafka Streams, has the id, and the error is ErrOtherGroup.
 func (s *Session) otherGroup(ctx context.Context, err error) error {
 	if other, _ := s.ask.OtherType(ctx, s.cfg.Group); other != "" {
 		return fmt.Errorf("%w: %s is a %s group: %w", ErrOtherGroup, s.cfg.Group, other, err)
 	}
-	return err // also where it could not be asked: it comes again with the next try to join
+	return err // also if the brokers could not be asked: the error comes again with the next try to join
 }
 
-// evict takes out of the group whoever is in it under this session's instance id: a predecessor that has died, or is fenced. In the classic
-// protocol a member that joins does that by itself; in the consumer protocol it is refused (UNRELEASED_INSTANCE_ID) until the predecessor's
-// session ends. What was assigned stays so for the one that comes next.
+// evict removes the member with this session's instance id from the group: a predecessor that has died, or is fenced. In the classic
+// protocol a member that joins replaces it. In the consumer protocol the new member is refused (UNRELEASED_INSTANCE_ID) until the
+// predecessor's session ends. The predecessor's partitions stay assigned to the instance id.
 func (s *Session) evict(ctx context.Context) error {
 	return s.retry("take the predecessor out of the group").Until(ctx, s.evictOnce)
 }
@@ -121,9 +121,10 @@ func (s *Session) evictOnce(ctx context.Context) error {
 	return nil
 }
 
-// holdings are the partitions that a client of the consumer protocol has, for the Observer. It has them while kgo has an offset of them: one that it
-// has fetched or committed (CommittedOffsets), or one that it was set to and would commit (UncommittedOffsets). kgo does not count the offsets that
-// startOffsets puts in the place of missing ones among the committed, so it is set to these.
+// holdings are the partitions that a client of the consumer protocol has, for the Observer. The client has a partition while kgo has
+// an offset of it: one that it has fetched or committed (CommittedOffsets), or one that it was set to and would commit
+// (UncommittedOffsets). kgo does not count the offsets that startOffsets puts where none was committed among the committed ones, so
+// it is set to them.
 type holdings struct {
 	c      *client
 	mu     sync.Mutex
@@ -131,7 +132,8 @@ type holdings struct {
 	starts map[offsets.Partition]int64 // what kgo was set to
 }
 
-// assigned is called by kgo after each change, with what is new, before the offsets of that are fetched. What is gone it does not always say.
+// assigned is called by kgo after each change with the added partitions, before their offsets are fetched. kgo does not always
+// report removed partitions, so they are inferred from its committed offsets.
 func (h *holdings) assigned(_ context.Context, cl *kgo.Client, added map[string][]int32) {
 	has := map[offsets.Partition]bool{}
 	for _, known := range []map[string]map[int32]kgo.EpochOffset{cl.CommittedOffsets(), cl.UncommittedOffsets()} {
@@ -150,8 +152,8 @@ func (h *holdings) assigned(_ context.Context, cl *kgo.Client, added map[string]
 	h.c.tellAssigned(slices.Collect(maps.Keys(has)))
 }
 
-// fetched notes that kgo has offsets of partitions, and where those start that had none. A fetch that was cut short by a change is taken up
-// again without a word.
+// fetched notes the partitions whose offsets kgo has fetched, and where those start that had none. When a change of the assignment
+// interrupts the fetch of offsets, kgo repeats the fetch without calling assigned.
 func (h *holdings) fetched(cl *kgo.Client, fetched map[string]map[int32]kgo.Offset, started offsets.Set) {
 	if h.c.s.cfg.GroupProtocol != ConsumerProtocol {
 		return

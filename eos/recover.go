@@ -14,16 +14,16 @@ import (
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// A session makes at most this many new clients for fences that were its own doing (a transaction that timed out)
-// within this time; one more, and somebody else must hold the same transactional id.
+// A session makes at most fenceBudget new clients within fenceWindow for fences that it has caused itself (a transaction
+// that timed out). One more, and another instance must have the same transactional id.
 const (
 	fenceBudget = 3
 	fenceWindow = time.Minute
 )
 
-// replace discards the client and makes another with the same ids, as often as it takes, until ctx ends. It refuses,
-// and stops the session, when another instance holds the ids by now: to take them back would start a war of fences.
-// If t is not nil, it is the transaction in which the client has failed.
+// replace discards the client and makes another with the same ids. It tries until it succeeds or ctx ends. If another
+// instance has the ids by now, it stops the session: the two would fence each other without end. If t is not nil, it is the
+// transaction in which the client has failed.
 func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Error {
 	s.to(Replacing, cause)
 	s.cfg.Logger.Warn("making a new client with the same ids", "transactional_id", s.cfg.TransactionalID, "txn", s.txn, "err", cause)
@@ -70,7 +70,7 @@ func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Err
 // isFinal reports whether an error of a question stops the session.
 func (s *Session) isFinal(err error) bool { return s.act(err, actReplay) == actStop }
 
-// renew makes the new client, after all that was begun with the old one is over and its markers are there.
+// renew makes the new client after every transaction of the old one is over and its markers are there.
 func (s *Session) renew(ctx context.Context, cause error, t *transaction) (*client, error) {
 	if t != nil || s.due.any() {
 		if err := s.windUp(ctx, cause, t); err != nil {
@@ -80,13 +80,13 @@ func (s *Session) renew(ctx context.Context, cause error, t *transaction) (*clie
 	return s.connect(ctx)
 }
 
-// windUp has the coordinator end the old client's transaction, finds out how it ended, and sees to its markers and those
-// of the transactions before.
+// windUp makes the coordinator end the old client's transaction, finds out how it ended, and waits for its markers and those
+// of the transactions before, or writes them again.
 func (s *Session) windUp(ctx context.Context, cause error, t *transaction) error {
 	patience := markersPatience
 	if open := t != nil && !t.phase.isOver(); !open {
 		if t == nil && errors.Is(cause, errMarkers) {
-			patience = 0 // they have been waited for
+			patience = 0 // they were waited for already
 		}
 		if s.awaitMarkers(ctx, patience) == nil {
 			return nil
@@ -116,7 +116,7 @@ func (s *Session) windUp(ctx context.Context, cause error, t *transaction) error
 	return s.repeatMarkers(ctx, cl, id, epoch)
 }
 
-// allowFence counts fences of the session's own doing against the budget.
+// allowFence counts a fence that the session has caused itself, and reports whether it is within the budget.
 func (s *Session) allowFence() bool {
 	now := time.Now()
 	kept := s.fences[:0]
@@ -129,11 +129,11 @@ func (s *Session) allowFence() bool {
 	return len(s.fences) <= fenceBudget
 }
 
-// takenOver asks the brokers whether another process has taken the ids of the client last, which was a member of the group under its
-// own ids: whether it has joined the group as this static member, and has had a producer id for this transactional id. A fence alone
-// does not say so: a transaction that timed out, or an operator's abort, looks the same. Nor does another member id alone: it may
-// come of a JoinGroup of our own whose answer was lost. The other one joins only after it has fenced us, so where that may
-// be the cause (joinsLater) we wait a little for it. (A request that was under way then is refused with INVALID_TXN_STATE.)
+// takenOver asks the brokers whether another process has taken the ids of the client last, whose member ids in the group were own:
+// whether it has joined the group as this static member, and has a producer id for this transactional id. A fence alone does not prove
+// it: a transaction that timed out, or an operator's abort, looks the same. Neither does another member id alone: it may come from a
+// JoinGroup of our own whose answer was lost. The other process joins only after it has fenced this one. So if that may be the cause
+// (joinsLater), takenOver waits a little for it. (A request that was on its way then is refused with INVALID_TXN_STATE.)
 func (s *Session) takenOver(ctx context.Context, last *client, own []string, joinsLater bool) (bool, error) {
 	const interval = 100 * time.Millisecond
 	patience := time.Now()
@@ -168,17 +168,17 @@ func (s *Session) takenOver(ctx context.Context, last *client, own []string, joi
 	}
 }
 
-// isOther reports whether a member of the group is none of a client's, which had these ids, "" where it had none. A client that never had
-// one does not know.
+// isOther reports whether a member of the group is not the client that had these ids there; "" means that it had none. A client that
+// never had an id cannot tell.
 func isOther(member string, own []string) bool {
 	own = slices.DeleteFunc(slices.Clone(own), func(id string) bool { return id == "" })
 	return len(own) > 0 && !slices.Contains(own, member)
 }
 
-// isReplaced says whether another instance has taken the place of this static member, which was in the group under this id, in the consumer
-// protocol. There a commit of the one that is replaced is answered with UNKNOWN_MEMBER_ID, as after a rebalance that it has missed; and
-// to join again would take the other one out of the group. A member of that protocol chooses its ids itself, so an id that the client
-// does not know is another instance's. Where it cannot be asked, it says no: the next commit asks again.
+// isReplaced reports whether, in the consumer protocol, another instance has replaced this static member, whose id in the group was
+// member. There the broker answers a commit of the replaced member with UNKNOWN_MEMBER_ID, as after a rebalance that it has missed; and
+// if it joined again, it would remove the other instance from the group. A member of that protocol chooses its ids itself, so an id that
+// the client does not know is another instance's. If the brokers cannot be asked, it returns false: the next commit asks again.
 func (s *Session) isReplaced(ctx context.Context, member string) bool {
 	if s.cfg.GroupProtocol != ConsumerProtocol {
 		return false
@@ -191,8 +191,8 @@ func (s *Session) isReplaced(ctx context.Context, member string) bool {
 	})
 }
 
-// isProducerElse says whether the transactional id has another producer id or epoch than the client last knew, or may have: where
-// that cannot be asked, or an answer to the client was lost, it says yes.
+// isProducerElse reports whether the transactional id has, or may have, another producer id or epoch than the client last knew. It
+// returns true if the coordinator cannot be asked, or if an answer to the client was lost.
 func (s *Session) isProducerElse(ctx context.Context, last *client) bool {
 	bounded, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -200,7 +200,7 @@ func (s *Session) isProducerElse(ctx context.Context, last *client) bool {
 	return err != nil || d.ProducerID != last.producerID || d.ProducerEpoch != last.producerEpoch
 }
 
-// holder says which producer has the transactional id now, if the coordinator tells.
+// holder returns, for an error, which producer has the transactional id now, if the coordinator can be asked.
 func (s *Session) holder(ctx context.Context) string {
 	bounded, cancel := context.WithTimeout(ctx, firstAsk)
 	defer cancel()
@@ -225,7 +225,7 @@ type groupOffset struct {
 	tag string
 }
 
-// Covers says whether each partition of want is committed at or past its offset.
+// Covers reports whether each partition of want is committed at its offset or a later one.
 func (g groupOffsets) Covers(want offsets.Set) bool {
 	for p, pos := range want {
 		if g[p].Offset < pos.Offset {
@@ -251,7 +251,7 @@ type askGroup func(ctx context.Context, group string) (cluster.Offsets, error)
 func (s *Session) untilOffsets(ctx context.Context, ask askGroup, want offsets.Set) (got groupOffsets, err error) {
 	each := cluster.Retry{First: 10 * time.Millisecond, Longest: unstableWait, IsFinal: s.isFinal}
 	each.Again = func(err error, wait time.Duration) {
-		if !errors.Is(err, kerr.UnstableOffsetCommit) || wait == unstableWait { // unstable they are after every transaction
+		if !errors.Is(err, kerr.UnstableOffsetCommit) || wait == unstableWait { // they are unstable after every transaction
 			s.retrying("fetch the group's offsets", err)
 		}
 	}

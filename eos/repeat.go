@@ -12,8 +12,8 @@ import (
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// repeatMarkers writes the due markers again, by transactions without records. cl has the producer id, so all that the
-// producer had begun is over; every leader has just answered.
+// repeatMarkers writes the due markers again, by transactions without records. cl has the producer id, so every transaction of
+// the producer is over; every leader has just answered.
 func (s *Session) repeatMarkers(ctx context.Context, cl *kgo.Client, id int64, epoch int16) error {
 	due := s.due.snapshot()
 	for _, verdict := range []bool{true, false} {
@@ -43,13 +43,13 @@ type emptyTransaction struct {
 	cl         *kgo.Client
 	producerID int64
 	epoch      int16
-	outputs    []offsets.Partition // partitions that get one
-	inputs     bool                // whether the group's offsets get one
+	outputs    []offsets.Partition // partitions that get a marker
+	inputs     bool                // whether the group's offsets get a marker
 }
 
-// run goes through the transaction and leaves producer id and epoch as they are for the next one. Once something has been
-// added, only the right end will do: left open, the next producer id would abort it, and with it what hangs. So every step
-// is tried again until it is answered, and some time longer than the caller's context.
+// run runs the transaction and sets producer id and epoch for the next one. Once a partition has been added, the transaction
+// must get its end: if it stayed open, the next producer id would abort it, together with the records that hang. So run tries
+// every step again until it is answered, for endGrace longer than the caller's context.
 func (e *emptyTransaction) run(caller context.Context, commit bool) error {
 	ctx, cancel := e.s.graceful(caller, context.Background())
 	defer cancel()
@@ -116,7 +116,7 @@ func (e *emptyTransaction) addOffsets(ctx context.Context) error {
 	return kerr.ErrorForCode(resp.ErrorCode)
 }
 
-// end ends the transaction. Sent again after its answer was lost, it is answered the same.
+// end ends the transaction. If it is sent again after its answer was lost, the broker gives the same answer.
 func (e *emptyTransaction) end(ctx context.Context, commit bool) error {
 	req := kmsg.NewPtrEndTxnRequest()
 	req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Commit = e.s.cfg.TransactionalID, e.producerID, e.epoch, commit

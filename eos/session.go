@@ -20,8 +20,8 @@ import (
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// Session is a consumer group member and a transactional producer in one: what Poll hands out and what Commit produces
-// for it become visible together, or not at all.
+// Session is a consumer group member and a transactional producer in one: the input that Poll hands out is marked as processed
+// together with the outputs that Commit produces for it, or not at all.
 //
 // One goroutine at a time may call a Session; a second call that overlaps is refused with ErrMisuse.
 type Session struct {
@@ -46,7 +46,6 @@ type Session struct {
 	fetch        *fetchSize
 	throttles    *throttles
 	watch        watchdog
-	askAllowed   atomic.Int64 // how long the next question may take, in ns; see asking
 	saidRetry    limiter
 
 	busy atomic.Bool // a method is running
@@ -57,12 +56,12 @@ type Session struct {
 	state           State
 	stopped         *Error                                 // why the session will not work again
 	txn             uint64                                 // transactions begun
-	polled          uint64                                 // batches handed out; the id of the newest
+	polled          uint64                                 // batches handed out, which is also the id of the newest
 	pending         bool                                   // the newest batch is neither committed nor given back
-	tracker         offsets.Tracker                        // what of the input has been handed out
+	tracker         offsets.Tracker                        // the offsets of the input that were handed out
 	held            map[offsets.Partition]*isolation.Queue // records that are fetched and not handed out; see held.go. No queue is empty
 	lastEnd         time.Time                              // when the last transaction ended
-	fences          []time.Time                            // when a fence was found to be our own doing
+	fences          []time.Time                            // when the session found that it had caused a fence itself
 	authFailedSince time.Time                              // since when the brokers refuse the credentials; zero: they do not. See act
 	flushEvery      int                                    // bytes that are produced before their answers are awaited; 0: all
 	pace            batchPace                              // the batch size that quotas and the transaction timeout allow
@@ -71,13 +70,13 @@ type Session struct {
 	resume          func()                         // makes the client fetch all partitions again
 	failing         int                            // polls in a row that ended with an error of a partition
 	bufferFullSince time.Time                      // since when no input has come because the InputBuffer is full; zero: it has
-	troubles        map[offsets.Partition]*trouble // what cannot be read; see unreadable.go
-	unheard         error                          // what the client said to a Poll whose context had ended
+	troubles        map[offsets.Partition]*trouble // partitions that cannot be read; see unreadable.go
+	unheard         error                          // what the client returned to a Poll whose context had ended
 	reread          error                          // why the next Poll reads with a new client
 }
 
-// Open makes a session: it checks the configuration, the brokers' versions and the topics, fences a predecessor with the same
-// transactional id and waits until its transaction is over, and joins the group. It returns within
+// Open makes a session. It checks the configuration, the brokers' versions and the topics, fences a predecessor with the same
+// transactional id, waits until the predecessor's transaction is over, and joins the group. It returns within
 // Config.ConnectTimeout if no broker answers, and when ctx ends. On an error nothing is left open.
 func Open(ctx context.Context, cfg Config) (*Session, error) {
 	s := &Session{cfg: cfg.withDefaults(), state: Starting, troubles: map[offsets.Partition]*trouble{}, held: map[offsets.Partition]*isolation.Queue{}}
@@ -104,7 +103,7 @@ func (s *Session) open(ctx context.Context) (err error) {
 	s.hooks, _ = s.plain.OptValue(kgo.WithHooks).([]kgo.Hook)
 	s.throttles = newThrottles(s)
 	if id, ok := s.plain.OptValue(kgo.ClientID).(string); ok {
-		s.cfg.ClientID = id // the user's options go before
+		s.cfg.ClientID = id // the user's options override it
 	}
 	most, _ := s.plain.OptValue(kgo.MaxDecompressBatchBytes).(int)
 	if s.decompressor, err = newDecompressor(most, s.cfg.InputBuffer); err != nil {
@@ -113,7 +112,7 @@ func (s *Session) open(ctx context.Context) (err error) {
 	if err := s.preflight(ctx); err != nil {
 		return err
 	}
-	asked := cluster.LogSlow(s.cfg.Logger, "the coordinators of the group and of the transactional id; a new cluster has none before somebody asks", nil)
+	asked := cluster.LogSlow(s.cfg.Logger, "the coordinators of the group and of the transactional id; a new cluster has none before the first request for them", nil)
 	defer asked()
 	if err := s.checkCommitted(ctx); err != nil {
 		return err
@@ -127,7 +126,7 @@ func (s *Session) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// openError says of an error of Open whether it is worth a second try.
+// openError returns the error of Open, with whether a second try is worth it.
 func (s *Session) openError(err error) *Error {
 	next := Reopen
 	if actionFor(err, actReplace) == actStop || errors.Is(err, ErrNoTopic) || errors.Is(err, ErrNoOffset) || errors.Is(err, ErrUnsupported) {
@@ -136,7 +135,7 @@ func (s *Session) openError(err error) *Error {
 	return &Error{Op: "open", Outcome: NotAttempted, Next: next, Err: explain(err)}
 }
 
-// preflight finds out what would go wrong later: no broker, brokers before 2.5, a topic that is not there.
+// preflight finds what would fail later: no broker, brokers before 2.5, a topic that does not exist.
 func (s *Session) preflight(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
 	defer cancel()
@@ -150,7 +149,7 @@ func (s *Session) preflight(ctx context.Context) error {
 	s.fetch = newFetchSize(max(s.cfg.MaxBytes, 1<<20), s.cfg.InputBuffer, len(versions))
 	for _, v := range versions {
 		if v.Err != nil {
-			continue // a broker that is down just now is not one that is too old
+			continue // a broker that is down now need not be too old
 		}
 		for _, f := range v.Raw().FinalizedFeatures {
 			s.epochs = s.epochs || f.Name == "transaction.version" && f.MaxVersionLevel >= 2
@@ -198,8 +197,8 @@ func (s *Session) checkTopics(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// listTopics asks for topics, and again for a while if some do not exist: they may have been created a moment ago. Those that still do not are
-// in the answer.
+// listTopics asks for topics, and asks again for a while if some do not exist: they may have been created a moment ago. Those that still
+// do not exist are in the answer with that error.
 func (s *Session) listTopics(ctx context.Context, names []string) (topics kadm.TopicDetails, err error) {
 	missing := func(t kadm.TopicDetail) bool { return errors.Is(t.Err, kerr.UnknownTopicOrPartition) }
 	err = cluster.Await(ctx, s.cfg.ConnectTimeout, s.cfg.Logger, "the topics", func(ctx context.Context) (err error) {
@@ -215,7 +214,8 @@ func (s *Session) listTopics(ctx context.Context, names []string) (topics kadm.T
 	return topics, err
 }
 
-// refusedTopics says which topics the client may not even see. kadm names none of them when it asks for several.
+// refusedTopics returns an error that names the topics that the client may not even see. The brokers' answer for several topics names
+// none of them.
 func (s *Session) refusedTopics(ctx context.Context, names []string) error {
 	var faults []error
 	for _, name := range names {
@@ -227,7 +227,7 @@ func (s *Session) refusedTopics(ctx context.Context, names []string) error {
 }
 
 // readLimits asks for max.message.bytes of the topics, so that records above the client's own limit of 1 MB can be
-// produced where the topic takes them. Who may not ask (DESCRIBE_CONFIGS) goes on with 1 MB.
+// produced to topics that accept them. A client that may not ask (DESCRIBE_CONFIGS) keeps the limit of 1 MB.
 func (s *Session) readLimits(ctx context.Context) {
 	s.limits = map[string]int32{}
 	if len(s.cfg.Outputs) == 0 {
@@ -248,18 +248,18 @@ func (s *Session) readLimits(ctx context.Context) {
 	}
 }
 
-// MaxMessageBytes returns max.message.bytes of a topic of Config.Topics or Config.Outputs, as it was at Open. ok is false where it is not known: the client may not
-// ask for it (DESCRIBE_CONFIGS). It may be called at any time and by any goroutine.
+// MaxMessageBytes returns max.message.bytes of a topic of Config.Topics or Config.Outputs, as it was at Open. ok is false if it is not
+// known: the client may not ask for it (DESCRIBE_CONFIGS). Any goroutine may call it at any time.
 func (s *Session) MaxMessageBytes(topic string) (n int, ok bool) {
 	limit, ok := s.limits[topic]
 	return int(limit), ok
 }
 
-// maxBatch is the size of the largest batch that the client produces to topic. Where the topic takes less than the
+// maxBatch is the size of the largest batch that the client produces to topic. If the topic's limit is below the
 // client's default, the records may still fit when they are compressed: the broker decides, see narrow.
 func (s *Session) maxBatch(topic string) int32 { return max(defaultMaxBatch, s.limits[topic]) }
 
-// largestBatch is the size of the largest batch that any of the outputs may take.
+// largestBatch is the size of the largest batch that any of the outputs accepts.
 func (s *Session) largestBatch() int {
 	largest := int32(defaultMaxBatch)
 	for _, topic := range s.cfg.Outputs {
@@ -271,10 +271,10 @@ func (s *Session) largestBatch() int {
 // defaultMaxBatch is kgo's default: max.message.bytes of a topic that sets none.
 const defaultMaxBatch = 1000012
 
-// Close ends the session: it gives back what was polled and not committed, closes the client and leaves the group, so
-// that other members take the partitions over at once. No transaction is open afterwards. Close after Close does
-// nothing. If ctx ends first, Close still waits for the client's goroutines, but not for the group to be left; the
-// partitions then move after Config.SessionTimeout.
+// Close ends the session. A batch that was polled and not committed is given back: other members, or the next session, poll its
+// records again. Close closes the client and leaves the group, so that other members take the partitions over at once. No transaction
+// is open afterwards. Close after Close does nothing. If ctx ends first, Close still waits for the client's goroutines, but not until it
+// has left the group; the partitions then move after Config.SessionTimeout.
 func (s *Session) Close(ctx context.Context) error {
 	if !s.busy.CompareAndSwap(false, true) {
 		return overlaps("close")
@@ -296,12 +296,12 @@ func (s *Session) Close(ctx context.Context) error {
 			err = s.leave(ctx, member, outcome)
 		}
 	}
-	_ = s.stop("close", outcome, ErrClosed) // what every later call returns
+	_ = s.stop("close", outcome, ErrClosed) // every later call returns this
 	s.plain.Close()
 	return err
 }
 
-// leave takes the static member out of the group, so that its partitions go to others now and not after the session timeout.
+// leave removes the static member from the group, so that its partitions go to others now and not after the session timeout.
 // outcome is that of the batch that was out, for the error.
 func (s *Session) leave(ctx context.Context, member string, outcome Outcome) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
@@ -338,7 +338,7 @@ func overlaps(op string) *Error {
 	return &Error{Op: op, Outcome: NotAttempted, Next: PollAgain, Err: fmt.Errorf("%w: another call is running", ErrMisuse)}
 }
 
-// isOut says whether b was handed out and neither committed nor given back.
+// isOut reports whether b was handed out and is neither committed nor given back.
 func (s *Session) isOut(b Batch) bool { return s.pending && b.id == s.polled }
 
 // stop ends the session for good; every later call returns the error.
@@ -352,7 +352,7 @@ func (s *Session) stop(op string, outcome Outcome, cause error) *Error {
 	return s.stopped
 }
 
-// to goes to another state and says so.
+// to changes the state and tells the Observer.
 func (s *Session) to(next State, why error) {
 	if s.cfg.Observer.Transition != nil {
 		t := Transition{
@@ -367,7 +367,7 @@ func (s *Session) to(next State, why error) {
 	s.state = next
 }
 
-// retrying says, at most every five seconds, that something is being tried again.
+// retrying logs, at most every five seconds, that something is being tried again.
 func (s *Session) retrying(what string, err error) {
 	if s.saidRetry.allow(5 * time.Second) {
 		attrs := []any{"transactional_id", s.cfg.TransactionalID, "err", err}

@@ -6,16 +6,17 @@ import (
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// This file finds partitions that stand still: the client has them and does not fetch them, and says nothing. None should; but a client that
-// has lost track of one would leave it so until it ends, with no other sign than a lag. It is a pure value: what comes, and when the client
-// had nothing more to give, goes in; which partitions are worth a question to the brokers comes out. See watchdog.go.
+// This file finds partitions that stand still: the client has them, does not fetch them, and reports nothing. That should not happen; but a
+// client that has lost track of a partition would leave it so until the client is closed, and a lag would be the only sign. It is a pure
+// value: its input is which records come, and when the client had no more of them; its output is which partitions the brokers should be
+// asked about. See watchdog.go.
 
 // lookInterval is the length of a round.
 const lookInterval = 5 * time.Second
 
-// A partition of which nothing comes is suspected after so many points. A round gives it hungryRound where the client had nothing more to
-// give, so that nothing else can have kept this partition back; busyRound where it was asked; and none where it was not, as while a
-// handler works. So it takes half a minute, or ten minutes beside partitions that keep the session busy.
+// A partition from which no records come is suspected after firstPatience points. A round gives it hungryRound if the client had no more
+// records, so that no other partition can have kept this one back; busyRound if the client was asked for records; and none if it was not,
+// as while a handler works. So suspicion takes half a minute, or ten minutes beside partitions that keep the session busy.
 const (
 	hungryRound   = 20
 	busyRound     = 1
@@ -28,26 +29,26 @@ type standstill struct {
 	parts map[offsets.Partition]*standing
 	found map[offsets.Partition]convicted
 	asked bool // since the last round
-	empty bool // the client had nothing more to give
+	empty bool // the client had no more records
 }
 
 // standing is one partition that the client has.
 type standing struct {
-	at        int64 // behind all that has come of it
-	committed int64 // where it goes on after an abort
-	known     bool  // to kgo, as one of which the group has a committed offset
+	at        int64 // the offset after the last record that has come
+	committed int64 // where reading continues after an abort
+	known     bool  // kgo has a committed offset of it
 	silent    int   // points
 	patience  int
 }
 
-// convicted is where a partition has stood still, and how many points it gets before it is suspected there again: if a new client makes no
-// difference, the next one comes later.
+// convicted is the offset where a partition has stood still, and how many points it takes to suspect it there again: if a new client
+// makes no difference, the next one comes later.
 type convicted struct {
 	at       int64
 	patience int
 }
 
-// assigned notes that the client has p, and begins at an offset, which kgo knows to be committed or not.
+// assigned notes that the client has p and begins at an offset; known says whether kgo knows that offset as committed.
 func (x *standstill) assigned(p offsets.Partition, at int64, known bool) {
 	if x.parts == nil {
 		x.parts, x.found = map[offsets.Partition]*standing{}, map[offsets.Partition]convicted{}
@@ -70,14 +71,14 @@ func (x *standstill) came(p offsets.Partition, next int64) {
 	}
 }
 
-// excuse begins the patience for p anew: an error came of it, or there is nothing more to read, or that cannot be known.
+// excuse resets the points of p: it returned an error, or there is nothing more to read, or that cannot be known.
 func (x *standstill) excuse(p offsets.Partition) {
 	if s := x.parts[p]; s != nil {
 		s.silent = 0
 	}
 }
 
-// committed notes where the partitions of a transaction go on from now on.
+// committed notes the offsets from which the partitions of a transaction continue.
 func (x *standstill) committed(done offsets.Set) {
 	for p, pos := range done {
 		if s := x.parts[p]; s != nil {
@@ -86,20 +87,20 @@ func (x *standstill) committed(done offsets.Set) {
 	}
 }
 
-// back notes that the client goes back to what is committed.
+// rewound notes that the client is rewound to the committed offsets.
 func (x *standstill) rewound() {
 	for _, s := range x.parts {
 		s.at = s.committed
 	}
 }
 
-// polled notes that the client was asked, and whether it had nothing more to give.
+// polled notes that the client was asked for records, and whether it had no more of them.
 func (x *standstill) polled(empty bool) {
 	x.asked = true
 	x.empty = x.empty || empty
 }
 
-// look ends a round, and returns the partitions that are suspected, with the offsets at which they stand.
+// look ends a round, and returns the suspected partitions with the offsets they are at.
 func (x *standstill) look() offsets.Set {
 	points := 0
 	switch {
@@ -121,7 +122,7 @@ func (x *standstill) look() offsets.Set {
 // isKnown says whether kgo has p among the partitions with committed offsets, while the client has it.
 func (x *standstill) isKnown(p offsets.Partition) bool { return x.parts[p] != nil && x.parts[p].known }
 
-// convict says whether p has stood still at an offset until now, of which it is known that there is more to read.
+// convict reports whether p has stood still at an offset until now; the caller knows that there is more to read from it.
 func (x *standstill) convict(p offsets.Partition, at int64) bool {
 	s := x.parts[p]
 	if s == nil || s.at != at || s.silent < s.patience {

@@ -17,11 +17,11 @@ import (
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// This file says where the group goes on, and where a partition begins for which it has committed nothing yet.
+// This file finds where the group continues, and where a partition begins for which it has committed nothing yet.
 
 // startOffsets is called by kgo with the group's offsets of partitions just assigned, before anything of them is
-// fetched. A partition without a committed offset gets one now: otherwise an abort before its first commit would go
-// back to the log's start wherever it began, and nobody could tell later where the group started.
+// fetched. A partition without a committed offset gets one now. Otherwise an abort before its first commit would rewind
+// to the log's start wherever the partition began, and it could not be told later where the group started.
 func (c *client) startOffsets(ctx context.Context, fetched map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	if err := c.s.checkAssigned(ctx, fetched); err != nil {
 		if errors.Is(err, ErrTopicChanged) {
@@ -65,7 +65,7 @@ func (c *client) start(ctx context.Context, missing offsets.Set, as membership) 
 	return nil
 }
 
-// watchFrom tells the watchdog where partitions just assigned begin. Of those that have started now kgo does not know a committed offset.
+// watchFrom tells the watchdog where partitions just assigned begin. kgo knows no committed offset for those in started.
 func (c *client) watchFrom(fetched map[string]map[int32]kgo.Offset, started offsets.Set) {
 	for topic, parts := range fetched {
 		for number, o := range parts {
@@ -79,16 +79,16 @@ func (c *client) watchFrom(fetched map[string]map[int32]kgo.Offset, started offs
 // errStart is the cause when a client is discarded because it is not known whether the group's start was committed.
 var errStart = fmt.Errorf("%w: the commit of where the group starts was not answered; it is looked up again", errDiscarded)
 
-// startTag is the metadata of offsets that say where the group starts; those of a transaction carry its own, see tag.
+// startTag is the metadata of offsets that say where the group starts; those of a transaction carry its own, see newTag.
 const startTag = "eos-pipe start"
 
-// commitStarts commits starts as the member that has found them missing (only a member may while the group has any), in its generation,
-// so that nobody has committed more meanwhile.
+// commitStarts commits starts as the member that found them missing (while the group has members, only a member may commit) and in
+// its generation, so that no other member has committed more meanwhile.
 //
-// The request is sent once. One that was held up on its way and sent again would be taken when it arrives at last, by the
-// same member in the same generation, and take the group back behind what was committed since. So when it is not
-// answered the client is discarded: with the next one, this static member has another member id, and the group refuses
-// whatever comes under the old one. A rebalance does not end the wait for the answer; askTimeout does.
+// The request is sent once. If it were sent again and the first one was only delayed, the broker would accept the late one, as it is
+// by the same member in the same generation, and reset the group to before what was committed since. So if the request is not
+// answered, the client is discarded: with the next client this static member has another member id, and the group refuses requests
+// under the old one. A rebalance does not end the wait for the answer; askTimeout does.
 func (c *client) commitStarts(ctx context.Context, starts offsets.Set, as membership) error {
 	req := c.s.startsRequest(starts)
 	req.MemberID, req.Generation = as.member, as.generation
@@ -112,7 +112,8 @@ func (c *client) commitStarts(ctx context.Context, starts offsets.Set, as member
 	return fmt.Errorf("commit start offsets %s: %w", starts, err)
 }
 
-// sendStarts sends the request once to the group's coordinator. isSent says that it was, or may have been, and was not answered.
+// sendStarts sends the request once to the group's coordinator. isSent reports that it was sent, or may have been, and was not
+// answered.
 func (c *client) sendStarts(ctx context.Context, req *kmsg.OffsetCommitRequest) (isSent bool, err error) {
 	coordinator, err := c.s.ask.Coordinator(ctx, req.Group)
 	if err != nil {
@@ -130,7 +131,7 @@ func (c *client) sendStarts(ctx context.Context, req *kmsg.OffsetCommitRequest) 
 	return false, err
 }
 
-// isNotSent says that a request without an answer was never sent: there was no connection to send it on.
+// isNotSent reports whether a request without an answer was never sent: there was no connection to send it on.
 func isNotSent(err error) bool {
 	dial, ok := errors.AsType[*net.OpError](err)
 	if ok && dial.Op == "dial" {
@@ -140,7 +141,7 @@ func isNotSent(err error) bool {
 	return ok
 }
 
-// startsRequest makes the request that commits starts, but for the member.
+// startsRequest returns the request that commits starts, without its member id and generation.
 func (s *Session) startsRequest(starts offsets.Set) *kmsg.OffsetCommitRequest {
 	req := kmsg.NewPtrOffsetCommitRequest()
 	req.Group, req.InstanceID = s.cfg.Group, &s.cfg.InstanceID
@@ -170,11 +171,11 @@ func topicsOf(set offsets.Set) []string {
 	return slices.Compact(names)
 }
 
-// mark is the form of what sessions write to the metadata of a committed offset. Its group is the topic's id, if there is one.
+// offsetTag matches the metadata that sessions write beside a committed offset. Its submatch is the topic's id, if there is one.
 var offsetTag = regexp.MustCompile(`^(?:` + startTag + `|.+/[0-9]+/[0-9]+/[0-9]+)(?:/([A-Za-z0-9_-]{22}))?$`)
 
 // checkCommitted looks at what the group has committed before this session joins it. With StartNone a partition without an
-// offset is refused. Offsets that no session has committed are said: somebody has set them, and with them what is processed.
+// offset is refused. Offsets not committed by a session are logged: they were set by hand and decide where processing starts.
 func (s *Session) checkCommitted(ctx context.Context) error {
 	want := offsets.Set{}
 	for topic, in := range s.inputs.all() {
@@ -182,7 +183,7 @@ func (s *Session) checkCommitted(ctx context.Context) error {
 			want[offsets.Partition{Topic: topic, Number: number}] = offsets.NewPosition(-1)
 		}
 	}
-	look := s.fetchOffsets // once: what is said is not worth a wait
+	look := s.fetchOffsets // ask once: a warning is not worth retrying for
 	if s.cfg.Start == StartNone {
 		look = s.untilOffsets
 	}
@@ -212,7 +213,7 @@ func (s *Session) refuseMissing(got groupOffsets) error {
 	return fmt.Errorf("%w: group %s has none for %s", ErrNoOffset, s.cfg.Group, strings.Join(missing, ", "))
 }
 
-// sayForeign warns of offsets that no session has committed.
+// sayForeign logs a warning about offsets that no session has committed.
 func (s *Session) sayForeign(got groupOffsets) {
 	foreign := offsets.Set{}
 	for p, o := range got {

@@ -6,13 +6,14 @@ import (
 	"sync"
 )
 
-// testedClient is the franz-go that this source was tested with; go.mod has the same. A program that imports eos may be built with a newer one.
+// testedClient is the franz-go version that this source was tested with; go.mod has the same. A program that imports eos may be built with
+// a newer one.
 const testedClient = "v1.22.3"
 
 const clientModule = "github.com/twmb/franz-go"
 
-// untestedClient returns which franz-go a binary was built with, if that is another than the tested one: a version, or what takes the module's place. It
-// returns "" for the tested one, and where the build does not say.
+// untestedClient returns which franz-go a binary was built with, if it is not the tested one: a version, or what replaces the module. It
+// returns "" for the tested one, and if the build does not record it.
 func untestedClient(info *debug.BuildInfo) string {
 	for _, m := range info.Deps {
 		if m.Path != clientModule {

@@ -9,13 +9,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// This file is told when brokers throttle the session's client, says so, and has it do less at once. (KIP-219: a broker answers at once, says how
-// long the client is to wait, and reads nothing more of that connection meanwhile.)
+// This file hears when brokers throttle the session's client, logs it, and makes the client do less at once. (KIP-219: a broker answers
+// at once, states how long the client must wait, and reads nothing more from that connection meanwhile.)
 //
-// kgo writes all requests to a broker in one goroutine, and that waits when the connection of the next one is throttled: behind a fetch that
-// is throttled for a minute wait heartbeats, produces and commits. So throttled fetches wait in their connection (throttledConn), and kgo
-// is told nothing of it. Between two transactions nothing is produced before the time is over; a transaction that would have to wait for
-// long is aborted, and its batch comes again in smaller ones.
+// kgo writes all requests to a broker in one goroutine, which waits when the connection of the next request is throttled: heartbeats,
+// produces and commits would wait for a fetch that is throttled for a minute. So throttled fetches wait in their connection
+// (throttledConn), and kgo does not learn of it. Between two transactions nothing is produced before the time is over; a transaction that
+// would have to wait long is aborted, and its batch comes again in smaller ones.
 
 // The names of the quotas, as kafka-configs.sh has them.
 const (
@@ -27,35 +27,35 @@ const (
 // longestRequestThrottle is the longest that a broker throttles for request_percentage, with its default window.
 const longestRequestThrottle = time.Second
 
-// throttles knows by how much the brokers throttle a session. It is a hook of the session's clients.
+// throttles knows how long the brokers throttle a session. It is a hook of the session's clients.
 type throttles struct {
 	s    *Session
 	said map[string]*limiter // by quota; does not change
 
 	mu       sync.Mutex
-	answered map[int32]int16     // by broker, to what the answer was that came last
-	produce  time.Time           // until when no more is to be produced
-	open     func(time.Duration) // told when what is produced is throttled, while a transaction is open
-	empty    time.Time           // since when every fetch is throttled, and brings nothing
+	answered map[int32]int16     // by broker, the key of the request that was answered last
+	produce  time.Time           // until when no more may be produced
+	open     func(time.Duration) // called when produces are throttled, while a transaction is open
+	empty    time.Time           // since when every fetch is throttled and returns nothing
 }
 
 func newThrottles(s *Session) *throttles {
 	return &throttles{s: s, answered: map[int32]int16{}, said: map[string]*limiter{quotaFetch: {}, quotaProduce: {}, quotaRequest: {}, neverFetched: {}}}
 }
 
-// longest is how long a request may be made to wait without danger for the membership or the transaction.
+// longest returns how long a request may wait without danger for the membership or the transaction.
 func (t *throttles) longest() time.Duration {
 	return min(t.s.cfg.SessionTimeout, t.s.cfg.TransactionTimeout) / 4
 }
 
-// OnBrokerRead implements kgo.HookBrokerRead: kgo does not say what was throttled, but calls OnBrokerThrottle right after this.
+// OnBrokerRead implements kgo.HookBrokerRead: kgo does not pass what was throttled to OnBrokerThrottle, but calls it right after this.
 func (t *throttles) OnBrokerRead(meta kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, _ error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.answered[meta.NodeID] = key
 }
 
-// OnBrokerThrottle implements kgo.HookBrokerThrottle. Of fetches it is not told.
+// OnBrokerThrottle implements kgo.HookBrokerThrottle. It is not called for fetches.
 func (t *throttles) OnBrokerThrottle(meta kgo.BrokerMetadata, d time.Duration, _ bool) {
 	t.mu.Lock()
 	produced := t.answered[meta.NodeID] == kmsg.Produce.Int16()
@@ -77,10 +77,10 @@ func (t *throttles) OnBrokerThrottle(meta kgo.BrokerMetadata, d time.Duration, _
 // neverFetched is the key of the second warning about fetches.
 const neverFetched = "never"
 
-// patienceEmpty is how long all fetches may be throttled and bring nothing before that is said.
+// patienceEmpty is how long all fetches may be throttled and return nothing before a warning is logged.
 const patienceEmpty = time.Minute
 
-// fetched is told of every answer to a fetch, how many bytes it has and for how long the client is throttled: 0 where it is not.
+// fetched is called for every answer to a fetch, with its size and for how long the client is throttled: 0 if it is not.
 func (t *throttles) fetched(meta kgo.BrokerMetadata, bytes int64, d time.Duration) {
 	t.s.fetch.answered(bytes, d)
 	if d == 0 {
@@ -89,7 +89,7 @@ func (t *throttles) fetched(meta kgo.BrokerMetadata, bytes int64, d time.Duratio
 		t.mu.Unlock()
 		return
 	}
-	for _, hook := range t.s.hooks { // since kgo does not
+	for _, hook := range t.s.hooks { // kgo does not call them
 		if h, ok := hook.(kgo.HookBrokerThrottle); ok {
 			h.OnBrokerThrottle(meta, d, true)
 		}
@@ -109,10 +109,10 @@ func (t *throttles) fetched(meta kgo.BrokerMetadata, bytes int64, d time.Duratio
 	}
 }
 
-// saidThrottle is the shortest throttle that is said.
+// saidThrottle is the shortest throttle that is logged.
 const saidThrottle = 100 * time.Millisecond
 
-// say warns of a quota, at most once a minute.
+// say logs a warning about a quota, at most once a minute.
 func (t *throttles) say(quota string, meta kgo.BrokerMetadata, d time.Duration) {
 	if d < saidThrottle || !t.said[quota].allow(time.Minute) {
 		return
@@ -126,14 +126,14 @@ func (t *throttles) say(quota string, meta kgo.BrokerMetadata, d time.Duration) 
 
 func addressOf(meta kgo.BrokerMetadata) string { return fmt.Sprintf("%s:%d", meta.Host, meta.Port) }
 
-// produceLeft is how long no more is to be produced.
+// produceLeft returns for how long no more may be produced.
 func (t *throttles) produceLeft() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return max(time.Until(t.produce), 0)
 }
 
-// reconnected is called when the client connects anew: the broker throttles what it remembers, and that is no more than its window.
+// reconnected is called when the client connects again. A broker throttles by what it remembers, which is at most quotaWindow.
 func (t *throttles) reconnected() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -142,7 +142,7 @@ func (t *throttles) reconnected() {
 	}
 }
 
-// during has told called with each throttle of what is produced, until the function that it returns is called.
+// during makes told be called with each throttle of a produce, until the function that it returns is called.
 func (t *throttles) during(told func(time.Duration)) (over func()) {
 	set := func(f func(time.Duration)) {
 		t.mu.Lock()

@@ -17,7 +17,7 @@ import (
 // dialFunc is kgo's Dialer.
 type dialFunc = func(ctx context.Context, network, host string) (net.Conn, error)
 
-// throttled returns a dialer whose connections hold throttled fetches back.
+// throttled returns a dialer whose connections hold back the answers to throttled fetches.
 func (t *throttles) throttled(dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, host string) (net.Conn, error) {
 		conn, err := dial(ctx, network, host)
@@ -28,30 +28,30 @@ func (t *throttles) throttled(dial dialFunc) dialFunc {
 	}
 }
 
-// OnBrokerConnect implements kgo.HookBrokerConnect: it tells the connection whose it is, before it is used.
+// OnBrokerConnect implements kgo.HookBrokerConnect: it tells the connection which broker it leads to, before the connection is used.
 func (t *throttles) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, conn net.Conn, _ error) {
 	if c, ok := conn.(*throttledConn); ok {
 		c.meta = meta
 	}
 }
 
-// throttledConn is a connection to a broker. An answer to Fetch that says for how long the client is throttled is held back for that time, and
-// says nothing then. All else goes through as it is. Like any net.Conn it is read by one goroutine and written by one other.
+// throttledConn is a connection to a broker. If an answer to Fetch says that the client is throttled, the connection holds it back for that
+// time and sets its throttle to 0. All other bytes pass unchanged. Like any net.Conn it is read by one goroutine and written by another.
 type throttledConn struct {
 	net.Conn
 	meta kgo.BrokerMetadata
 	told func(meta kgo.BrokerMetadata, bytes int64, throttle time.Duration)
 
-	request atomic.Int32 // the key and the version of the last request, which is the one that is answered next: fetches come one at a time
+	request atomic.Int32 // key and version of the last request, which is answered next: fetches are sent one at a time
 
 	head []byte // of the answer, not read yet
-	left int64  // of the answer, behind the head
+	left int64  // bytes of the answer after the head
 
 	closed chan struct{}
 	once   sync.Once
 
 	mu      sync.Mutex
-	expired chan struct{} // closed when the deadline for reading has passed by somebody's will
+	expired chan struct{} // closed when kgo sets a deadline for reading that has passed
 }
 
 func newThrottledConn(conn net.Conn, told func(kgo.BrokerMetadata, int64, time.Duration)) *throttledConn {
@@ -91,7 +91,8 @@ func (c *throttledConn) Read(b []byte) (int, error) {
 // flexibleFetch is the first version of Fetch whose answer has tagged fields in its header.
 const flexibleFetch = 12
 
-// next looks at the head of an answer to Fetch: size int32 | correlation id int32 | [no tagged fields: 0] | throttle int32. Other answers are not looked at.
+// next reads the head of an answer to Fetch: size int32 | correlation id int32 | [no tagged fields: 0] | throttle int32. It leaves other
+// answers alone.
 func (c *throttledConn) next() error {
 	request := c.request.Load()
 	key, version := int16(request>>16), int16(request)
@@ -104,7 +105,7 @@ func (c *throttledConn) next() error {
 	}
 	head := make([]byte, at+4)
 	if _, err := io.ReadFull(c.Conn, head); err != nil {
-		return err // kgo gives the connection up
+		return err // kgo closes the connection
 	}
 	size := int64(int32(binary.BigEndian.Uint32(head)))
 	c.head, c.left = head, max(size+4-int64(len(head)), 0)
@@ -121,7 +122,7 @@ func (c *throttledConn) next() error {
 	return c.hold(throttle)
 }
 
-// hold waits, or returns an error when the connection is closed or whoever reads gives up.
+// hold waits for d, or returns an error when the connection is closed or its reader gives up.
 func (c *throttledConn) hold(d time.Duration) error {
 	if d == 0 {
 		return nil
@@ -148,10 +149,10 @@ func (c *throttledConn) hold(d time.Duration) error {
 	}
 }
 
-// restOfAnswer is how long the rest of an answer may take that was held back.
+// restOfAnswer is how long the rest of an answer that was held back may take.
 const restOfAnswer = 10 * time.Second
 
-// SetReadDeadline implements net.Conn. One that has passed is how kgo gives a request up.
+// SetReadDeadline implements net.Conn. kgo sets a deadline that has passed to give a request up.
 func (c *throttledConn) SetReadDeadline(t time.Time) error {
 	c.deadline(t)
 	return c.Conn.SetReadDeadline(t)

@@ -13,27 +13,28 @@ import (
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// This file is about records that arrive and cannot be read: a batch whose checksum does not fit, whose form is wrong, or that
-// cannot be decompressed. On its way damaged, it is whole the next time; in the broker's log, it never is. What stands before it,
-// and in other partitions, is processed; then it is asked for some times more, and then the session stops. A batch
-// that is too large may be passed over (passover.go), nothing else ever is.
+// This file handles records that arrive and cannot be read: a batch whose checksum does not fit, whose form is wrong, or that cannot
+// be decompressed. If it was damaged on its way, it is whole the next time; if it is damaged in the broker's log, it never is. The
+// records before it, and those of other partitions, are processed. Then it is fetched a few times more, and then the session stops. A
+// batch that is too large may be passed over (passover.go); no other batch ever is.
 
-// A partition that cannot be read at one place so often, and for so long, is given up.
+// A partition that cannot be read at one offset this many times, and for this long, is given up.
 const (
 	unreadableTimes = 5
 	unreadableFor   = 2 * time.Second
 )
 
-// UnreadableError is the cause when what the broker gives for an offset is damaged, again and again: in its log, most likely; or when a batch
-// is larger when decompressed than the client may let it be (64 MiB; kgo.MaxDecompressBatchBytes in Config.Client sets another bound).
-// Offset is the first that cannot be read; all before it is committed, and it and all behind it is not.
+// UnreadableError is the cause when the records that the broker returns for an offset are damaged, again and again: in its log, most
+// likely. It is also the cause when a batch is larger when decompressed than the client allows (64 MiB; kgo.MaxDecompressBatchBytes in
+// Config.Client sets another bound). Offset is the first that cannot be read: all records before it are committed, it and the records
+// after it are not.
 type UnreadableError struct {
 	Partition offsets.Partition
 	Offset    int64
 	Err       error
 }
 
-// Error returns the place and what is wrong there.
+// Error returns the partition and offset, and what is wrong there.
 func (e *UnreadableError) Error() string {
 	if errors.Is(e.Err, kgo.ErrMaxDecompress) {
 		return fmt.Sprintf("%s cannot be read from offset %d on, the batch there grows beyond the bound when it is decompressed: %v", e.Partition, e.Offset, e.Err)
@@ -50,13 +51,13 @@ type trouble struct {
 	times int
 }
 
-// isLasting says that it was tried often enough.
+// isLasting reports whether the partition was tried often enough.
 func (t *trouble) isLasting() bool {
 	return t.times >= unreadableTimes && time.Since(t.since) >= unreadableFor
 }
 
-// unreadable returns the fetch errors in err that are about what was fetched: no answers of a broker, and nothing of the network.
-// only says that err consists of nothing else.
+// unreadable returns the fetch errors in err that are about the bytes that were fetched, not errors of a broker or of the network.
+// only reports that err consists of nothing else.
 func unreadable(err error) (failed []*fetchError, only bool) {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok { // as take joins them
 		only = true
@@ -71,7 +72,7 @@ func unreadable(err error) (failed []*fetchError, only bool) {
 		return nil, false
 	}
 	if f.fetched == nil || f.fetched.HighWatermark <= 0 {
-		return nil, false // nothing was fetched: kgo tells so of a leader that it cannot ask, as for want of a certificate
+		return nil, false // nothing was fetched: kgo returns such an error if it cannot reach the leader, as for want of a certificate
 	}
 	if _, ok := errors.AsType[*kerr.Error](err); ok && !errors.Is(err, kerr.CorruptMessage) {
 		return nil, false
@@ -82,8 +83,8 @@ func unreadable(err error) (failed []*fetchError, only bool) {
 	return []*fetchError{f}, true
 }
 
-// readable deals with partitions that cannot be read: what of b could be read is a batch of its own. Without anything it waits a
-// moment.
+// readable handles partitions that cannot be read: the records of b that could be read are a batch of their own. If there are none, it
+// waits a moment.
 func (s *Session) readable(ctx context.Context, b gathering, failed []*fetchError) (gathering, error) {
 	longest := 0
 	for _, f := range failed {
@@ -108,8 +109,8 @@ func (s *Session) readable(ctx context.Context, b gathering, failed []*fetchErro
 	return b, nil
 }
 
-// readAgain makes a new client if the old one may have passed over what it could not read: behind a batch of an unknown form kgo
-// goes on at the next offset, and to go back is nothing to it while it has handed out nothing since.
+// readAgain makes a new client if the old one may have passed over what it could not read: after a batch of an unknown form kgo
+// continues at the next offset, and kgo ignores a seek until it has returned a record.
 func (s *Session) readAgain(ctx context.Context) error {
 	if s.reread == nil || ctx.Err() != nil {
 		return ctx.Err()
@@ -123,7 +124,7 @@ func (s *Session) readAgain(ctx context.Context) error {
 	return nil
 }
 
-// corrupt returns the error with which a session stops at what cannot be read.
+// corrupt returns the error with which a session stops at records that cannot be read.
 func (s *Session) corrupt(ctx context.Context, failed *fetchError) error {
 	committed, err := s.stableOffsets(ctx, offsets.Set{failed.partition: offsets.NewPosition(0)})
 	if err != nil {

@@ -14,22 +14,22 @@ import (
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// This file asks the brokers about partitions that are suspected to stand still (standstill.go), and has a client discarded that does not fetch
-// one. Such a partition has committed records (its last stable offset is ahead), and a fetch beside the client gets some of them, or an error
-// of which the client has said nothing. Neither an end that is ahead of the last record (what a compacted log has), nor an open transaction,
-// nor a broker that is down or throttles, is anything of the kind.
+// This file asks the brokers about partitions that are suspected to stand still (standstill.go), and discards a client that does not fetch
+// one. Such a partition has committed records (its last stable offset is ahead), and a fetch beside the client returns some of them, or an
+// error that the client has not reported. A log end ahead of the last record (as in a compacted log), an open transaction, or a broker that
+// is down or throttles do not count.
 
-// errStandsStill is the cause when a client is discarded because it has stopped to fetch a partition.
-var errStandsStill = fmt.Errorf("%w: it does not fetch a partition that it has, and has said nothing; a new one goes on from what is committed", errDiscarded)
+// errStandsStill is the cause when a client is discarded because it has stopped fetching a partition.
+var errStandsStill = fmt.Errorf("%w: it does not fetch a partition that it has, and has reported no error; a new one continues from the committed offsets", errDiscarded)
 
 // watchdog is that of one session. It is a hook of its clients.
 type watchdog struct {
 	mu sync.Mutex
 	standstill
-	waiting time.Time // since when the client is waited for, while it is
-	quiet   time.Time // until then the brokers have the client wait
-	limit   int64     // a fetch of half of these bytes or more may have left something out
-	largest int64     // fetch since the last round
+	waiting time.Time // since when the session waits for the client; zero: it does not
+	quiet   time.Time // until then the brokers make the client wait
+	limit   int64     // a fetch of half of these bytes or more may have left out records
+	largest int64     // the bytes of the largest fetch since the last round
 }
 
 // do calls f under the lock.
@@ -39,14 +39,14 @@ func (w *watchdog) do(f func(*standstill)) {
 	f(&w.standstill)
 }
 
-// asks notes that the client is asked for records, and waited for.
+// asks notes that the session asks the client for records, and waits.
 func (w *watchdog) asks(limit int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.waiting, w.limit = time.Now(), limit
 }
 
-// gets notes that it has answered: with less than it was asked for, if it is drained.
+// gets notes that the client has answered; drained says that it returned fewer records than it was asked for.
 func (w *watchdog) gets(drained bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -61,7 +61,7 @@ func (w *watchdog) isWaiting() bool {
 	return !w.waiting.IsZero()
 }
 
-// waitingFor is how long a client that has something takes to give it, at most.
+// waitingFor is how long a client that has records takes to return them, at most.
 const waitingFor = time.Second
 
 // suspects ends a round.
@@ -96,7 +96,7 @@ func (w *watchdog) OnBrokerThrottle(_ kgo.BrokerMetadata, interval time.Duration
 	}
 }
 
-// watchStandstill looks after the partitions of the client until it is closed.
+// watchStandstill watches the partitions of the client until it is closed.
 func (c *client) watchStandstill() {
 	for cluster.Sleep(c.life, lookInterval) {
 		if suspects := c.s.watch.suspects(time.Now()); len(suspects) > 0 {
@@ -105,7 +105,7 @@ func (c *client) watchStandstill() {
 	}
 }
 
-// inspect asks the brokers about partitions that are suspected, and gives the client up if one of them stands still.
+// inspect asks the brokers about suspected partitions, and gives the client up if one of them stands still.
 func (c *client) inspect(suspects offsets.Set) {
 	excuse := func(p offsets.Partition) { c.s.watch.do(func(x *standstill) { x.excuse(p) }) }
 	has := c.gts.Client().CommittedOffsets()
@@ -142,7 +142,7 @@ func (c *client) inspect(suspects offsets.Set) {
 	}
 }
 
-// giveUp has the client discarded, when the session asks it next if a batch is out.
+// giveUp discards the client: at once if the session waits for it, otherwise at the next poll.
 func (c *client) giveUp(p offsets.Partition, at, end int64) {
 	why := fmt.Errorf("%w (%s at offset %d, which ends at %d)", errStandsStill, p, at, end)
 	if c.standsStill.CompareAndSwap(nil, &why) {
@@ -154,7 +154,7 @@ func (c *client) giveUp(p offsets.Partition, at, end int64) {
 	}
 }
 
-// hasMore says whether a fetch beside the client gets something from an offset on.
+// hasMore reports whether a fetch beside the client returns records from an offset on, or an error that does not pass.
 func (s *Session) hasMore(ctx context.Context, p offsets.Partition, from int64) (bool, error) {
 	for {
 		fetched, next, err := s.ask.Fetch(ctx, p, from, blind{})
