@@ -33,6 +33,7 @@ var rules = []rule{
 	{pkg: "internal/sim", required: true, isPure: true, light: true, module: []string{"internal/broker/model", "trace"}},
 	{pkg: "validator", required: true, light: true, module: []string{"internal/broker/model", "internal/sim", "trace"}},
 	{pkg: "eos/eostest", required: true, light: true, module: []string{"validator", "trace", "internal/broker/batches", "internal/broker/frames"}},
+	{pkg: "internal/logtrace", required: true, module: []string{"eos", "internal/broker/batches", "internal/cluster", "trace", "validator"}},
 	{pkg: "internal/broker/batches", required: true, light: true},
 	{pkg: "internal/broker/frames", required: true, isPure: true, light: true},
 	{pkg: "internal/broker/wire", required: true, module: []string{"internal/broker/model", "trace", "internal/broker/script"}},
@@ -50,11 +51,21 @@ var rules = []rule{
 	{pkg: "codec/jsonschema", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
 	{pkg: "internal/replay", required: true, light: true, module: []string{"eos", "processor"}},
 	{pkg: "internal/jq", required: true, module: []string{"internal/millis", "processor"}},
+	{
+		pkg: "internal/audit", required: true,
+		module: []string{"eos", "internal/checker", "internal/cluster", "internal/isolation", "internal/jq", "internal/millis", "offsets", "processor"},
+	},
 	{pkg: "security", required: true, light: true, module: []string{"internal/warnings"}},
 	{
 		pkg: "monitor", required: true, light: true, module: []string{"processor", "eos", "internal/cluster", "internal/warnings", "offsets", "security"},
 		brings: []string{"github.com/prometheus/client_golang", "github.com/twmb/franz-go/plugin", "go.opentelemetry.io"},
 	},
+}
+
+// faced are packages that only the listed ones, and those below them, may import: everything else uses the face that they have.
+var faced = map[string][]string{
+	"internal/broker/model": {"integration", "internal/broker", "internal/sim", "validator"},
+	"internal/sim":          {"validator"},
 }
 
 // leaves are the folders whose packages nobody imports; they may import everything.
