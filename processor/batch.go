@@ -15,7 +15,8 @@ type unit[In any] struct {
 	in  Record[In]
 }
 
-// batch takes records through the stages with the batch handler. Records that cannot be decoded are given up before it is called.
+// batch takes records through the stages with the batch handler. Records that cannot be decoded are given up before it
+// is called.
 func (w *passage[In, Out]) batch(ctx context.Context, in []*kgo.Record) (made, error) {
 	m := newMade(len(in))
 	units := make([]unit[In], 0, len(in))

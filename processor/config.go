@@ -33,8 +33,8 @@ type Config struct {
 	// ApplicationID names the application; all its instances share it. Required, unless Group and TransactionalID are
 	// given.
 	ApplicationID string
-	// InstanceID names this instance among them. It must be stable over restarts: only then does an instance that
-	// comes back end its dead predecessor's transaction at once. Default: $EOS_PIPE_INSTANCE_ID, then the host name, which
+	// InstanceID names this instance among them. It must be stable over restarts: only then does an instance that comes
+	// back end its dead predecessor's transaction at once. Default: $EOS_PIPE_INSTANCE_ID, then the host name, which
 	// two processes of one host must not share: the newer one fences the older.
 	InstanceID string
 	// Group is the consumer group. Default: ApplicationID.
@@ -72,8 +72,8 @@ type Config struct {
 	// UntilEnd stops Run when the group has committed all that the input held when Run began. Run does not wait for
 	// records of transactions that were open at that time.
 	UntilEnd bool
-	// DrainTimeout is how long Run continues after its context ends, to finish the batches under way. A batch that is not
-	// committed by then is aborted and processed at the next start. Default: DefaultDrainTimeout.
+	// DrainTimeout is how long Run continues after its context ends, to finish the batches under way. A batch that is
+	// not committed by then is aborted and processed at the next start. Default: DefaultDrainTimeout.
 	DrainTimeout time.Duration
 	// Observer is told what the lanes do. Optional.
 	Observer Observer
@@ -123,8 +123,9 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// DefaultBatch returns the default bounds of a batch, in records and bytes, in each of that many lanes: with one or two lanes
-// eos.DefaultMaxRecords and eos.DefaultMaxBytes, and with more as much less that all lanes together stay within twice that.
+// DefaultBatch returns the default bounds of a batch, in records and bytes, in each of that many lanes: with one or two
+// lanes eos.DefaultMaxRecords and eos.DefaultMaxBytes, and with more as much less that all lanes together stay within
+// twice that.
 func DefaultBatch(lanes int) (records, bytes int) {
 	c := Config{Lanes: lanes}
 	return min(eos.DefaultMaxRecords, c.share(2*eos.DefaultMaxRecords)), min(eos.DefaultMaxBytes, c.share(2*eos.DefaultMaxBytes))
@@ -133,7 +134,8 @@ func DefaultBatch(lanes int) (records, bytes int) {
 // share returns the part of n that each lane has.
 func (c Config) share(n int) int { return max(n/max(c.Lanes, 1), 1) }
 
-// validate reports every fault of c, whose defaults are filled in, for a pipe from topics, and those that match pattern, to outputs.
+// validate reports every fault of c, whose defaults are filled in, for a pipe from topics, and those that match
+// pattern, to outputs.
 func (c Config) validate(topics []string, pattern string, outputs []string) error {
 	var faults []error
 	if err := c.Errors.validate(c.DeadLetterTopic); err != nil {

@@ -6,16 +6,17 @@ import (
 	"time"
 )
 
-// callContext is the context of one call of a handler: what context.WithTimeout returns, for a fraction of its cost where the handler does
-// not wait for it. Only Done, and an end, make such a context; most handlers ask for neither.
+// callContext is the context of one call of a handler. It acts as that of context.WithTimeout, for a fraction of the cost if
+// the handler does not wait for it: only Done, and the end of the time, make a real one.
 //
-// It is one call's only, and not used again: a handler that keeps it finds it canceled, and never sees the time of a later record.
+// It belongs to one call and is not used again: a handler that keeps it finds it canceled, and never sees the time of a
+// later record.
 type callContext struct {
 	parent context.Context //nolint:containedctx // it is a context itself
 	until  time.Time
 
 	mu     sync.Mutex
-	real   context.Context //nolint:containedctx // nil until somebody needs it
+	real   context.Context //nolint:containedctx // nil until it is needed
 	cancel context.CancelFunc
 	over   bool
 }
@@ -59,12 +60,12 @@ func (c *callContext) Deadline() (time.Time, bool) { return c.until, true }
 // Done implements context.Context.
 func (c *callContext) Done() <-chan struct{} { return c.made().Done() }
 
-// Err implements context.Context. What has ended stays as it has ended: from then on the context that is made says it.
+// Err implements context.Context. Once it has ended, the real context gives the reason.
 func (c *callContext) Err() error {
 	c.mu.Lock()
-	goesOn := c.real == nil && !c.over && c.parent.Err() == nil && time.Now().Before(c.until)
+	lasts := c.real == nil && !c.over && c.parent.Err() == nil && time.Now().Before(c.until)
 	c.mu.Unlock()
-	if goesOn {
+	if lasts {
 		return nil
 	}
 	return c.made().Err()

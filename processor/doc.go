@@ -1,8 +1,8 @@
 // Package processor is a framework for stream processing with exactly-once results: consume, transform, produce, with
 // the input's offsets in the same Kafka transaction as the output.
 //
-// A [Pipe] is read from left to right: a [Source], a handler ([Step]), a [Sink]. [New] checks it together with a [Config], and
-// [Processor.Run] runs it until its context ends:
+// A [Pipe] is read from left to right: a [Source], a handler ([Step]), a [Sink]. [New] checks it together with a
+// [Config], and [Processor.Run] runs it until its context ends:
 //
 //	p, err := processor.New(
 //		processor.Config{BootstrapServers: []string{"localhost:9092"}, ApplicationID: "billing"},
@@ -16,9 +16,9 @@
 //
 //	source topic → Poll → decode → handle → encode → Commit → sink topic
 //
-// decode.go, handle.go and encode.go are the three stages, process.go takes a batch through them, and lane.go is the loop
-// around that: one batch is one transaction. Run has as many lanes as configured. Each is an [eos.Session] of its own, a
-// member of the group that owns whole partitions, so that the order of a partition is kept.
+// decode.go, handle.go and encode.go are the three stages, process.go takes a batch through them, and lane.go is the
+// loop around that: one batch is one transaction. Run has as many lanes as configured. Each is an [eos.Session] of its
+// own, a member of the group that owns whole partitions, so that the order of a partition is kept.
 //
 // # Handlers
 //
@@ -29,16 +29,16 @@
 //   - a [BatchHandler], called with many records at once. [Batches] makes one of a function;
 //   - nil: records are copied.
 //
-// [Many] and [Put] are for handlers that write to several topics. With [Config.Parallel] a lane handles several records at
-// once, those of one key in their order.
+// [Many] and [Put] are for handlers that write to several topics. With [Config.Parallel] a lane handles several records
+// at once, those of one key in their order.
 //
 // # When a record cannot be processed
 //
 // [Config.Errors] says how often a handler is retried, how long a call may take, and what happens to a record that has
-// failed for good. Either the processor stops before anything of its batch is committed ([StopOnError], the default), or the
-// record goes to [Config.DeadLetterTopic] as it came ([DeadLetterOnError]), or it is left out ([SkipOnError]), in the same
-// transaction as its offset. A handler may decide that itself, by [DeadLetter] and [Skip]. It returns [Transient] for a
-// failure that is not the record's fault: then the batch waits for as long as it takes.
+// failed for good. Either the processor stops before anything of its batch is committed ([StopOnError], the default),
+// or the record goes to [Config.DeadLetterTopic] as it came ([DeadLetterOnError]), or it is left out ([SkipOnError]),
+// in the same transaction as its offset. A handler may decide that itself, by [DeadLetter] and [Skip]. It returns
+// [Transient] for a failure that is not the record's fault: then the batch waits for as long as it takes.
 //
 // # What to rely on
 //

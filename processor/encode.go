@@ -11,10 +11,10 @@ import (
 	"github.com/eos-pipe/eos-pipe/internal/millis"
 )
 
-// encode is the third stage: it appends the typed outputs of one input record to made, as records to produce. The fetched
-// record itself is used again for the first output made of it, which saves the client much work. If one output cannot be
-// encoded or produced, or there is no room for all, encode appends none and leaves the fetched record as it was. All
-// outputs get the context that a hook of the client has put into the fetched record, with a trace.
+// encode is the third stage: it appends the typed outputs of one input record to made, as records to produce. The
+// fetched record itself is used again for the first output made of it, which saves the client much work. If one output
+// cannot be encoded or produced, or there is no room for all, encode appends none and leaves the fetched record as it
+// was. All outputs get the context that a hook of the client has put into the fetched record, with a trace.
 func (w *passage[In, Out]) encode(source *kgo.Record, outs []Record[Out], made []*kgo.Record) ([]*kgo.Record, error) {
 	var few [4][]byte
 	values, size := few[:0], int64(0)

@@ -2,8 +2,8 @@ package processor
 
 import "context"
 
-// handle is the second stage: the handler's records, or its error once it has failed for good, and how often the handler
-// was called. A panic of the handler is an error of the record.
+// handle is the second stage: the handler's records, or its error once it has failed for good, and how often the
+// handler was called. A panic of the handler is an error of the record.
 func (w *passage[In, Out]) handle(ctx context.Context, in Record[In]) (outs []Record[Out], calls int, err error) {
 	e := w.cfg.Errors
 	if e.Retries == 0 && e.HandlerTimeout == 0 { // the usual case, without the allocations of the other one

@@ -6,8 +6,9 @@ import (
 	"slices"
 )
 
-// Handler makes output records of one input record: none, one or many. It is called before the transaction opens, record
-// by record in the order of a partition. As many goroutines call it at once as there are lanes, times Config.Parallel.
+// Handler makes output records of one input record: none, one or many. It is called before the transaction opens,
+// record by record in the order of a partition. As many goroutines call it at once as there are lanes, times
+// Config.Parallel.
 //
 // A handler returns its records instead of sending them: when it fails it has sent nothing. It may be called again for
 // the same record, after a transaction was aborted or the process has restarted. What it does outside Kafka is not
@@ -20,15 +21,16 @@ import (
 type Handler[In, Out any] func(ctx context.Context, in Record[In]) ([]Record[Out], error)
 
 // BatchHandler makes output records of several input records at once: the records of one batch, or a part of it, in
-// order. The contract of Handler holds, except that Config.Parallel does not apply. The Topic, Partition and Offset of an
-// output say which input it was made of; With sets them. An output without them belongs to the last input.
+// order. The contract of Handler holds, except that Config.Parallel does not apply. The Topic, Partition and Offset of
+// an output say which input it was made of; With sets them. An output without them belongs to the last input.
 //
-// When it fails, the batch is divided, and it is called for each half, until the records that fail are found. Config.Errors
-// decides about these, as for a Handler. So it is called more than once for a record, and with parts of the batch that
-// differ from call to call.
+// When it fails, the batch is divided, and it is called for each half, until the records that fail are found.
+// Config.Errors decides about these, as for a Handler. So it is called more than once for a record, and with parts of
+// the batch that differ from call to call.
 type BatchHandler[In, Out any] func(ctx context.Context, in []Record[In]) ([]Record[Out], error)
 
-// Middleware wraps a handler into one that does something before, after or instead of it: logging, tracing, a rate limit.
+// Middleware wraps a handler into one that does something before, after or instead of it: logging, tracing, a rate
+// limit.
 type Middleware[In, Out any] func(next Handler[In, Out]) Handler[In, Out]
 
 // Wrap returns h inside the middleware. The first one is outermost.
@@ -44,7 +46,8 @@ func Wrap[In, Out any](h Handler[In, Out], outermost ...Middleware[In, Out]) Han
 func Skip(err error) error { return &verdict{SkipOnError, orUnknown(err)} }
 
 // DeadLetter returns an error by which a handler sends a record, as it came, to Config.DeadLetterTopic, in the same
-// transaction. err is the reason, which a header of the dead letter holds. Without a dead-letter topic the processor stops.
+// transaction. err is the reason, which a header of the dead letter holds. Without a dead-letter topic the processor
+// stops.
 func DeadLetter(err error) error { return &verdict{DeadLetterOnError, orUnknown(err)} }
 
 // verdict is a handler's decision about one record.

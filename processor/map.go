@@ -2,8 +2,8 @@ package processor
 
 import "context"
 
-// Map returns a Handler that makes one output of each input by f. The output has the input's key, headers and timestamp.
-// An error of f is an error of the record, as for any Handler.
+// Map returns a Handler that makes one output of each input by f. The output has the input's key, headers and
+// timestamp. An error of f is an error of the record, as for any Handler.
 func Map[In, Out any](f func(In) (Out, error)) Handler[In, Out] {
 	return func(_ context.Context, in Record[In]) ([]Record[Out], error) {
 		v, err := f(in.Value)
@@ -14,8 +14,8 @@ func Map[In, Out any](f func(In) (Out, error)) Handler[In, Out] {
 	}
 }
 
-// MapRecord is Map for a function that needs more than the value: the context of the call, and the record's key, headers,
-// timestamp and coordinates. The output has the input's key, headers and timestamp.
+// MapRecord is Map for a function that needs more than the value: the context of the call, and the record's key,
+// headers, timestamp and coordinates. The output has the input's key, headers and timestamp.
 func MapRecord[In, Out any](f func(ctx context.Context, in Record[In]) (Out, error)) Handler[In, Out] {
 	return func(ctx context.Context, in Record[In]) ([]Record[Out], error) {
 		v, err := f(ctx, in)
@@ -26,8 +26,9 @@ func MapRecord[In, Out any](f func(ctx context.Context, in Record[In]) (Out, err
 	}
 }
 
-// MapKey returns a Handler that gives each record the key that f makes of its value; nil means no key. The record goes to
-// the partition of its new key, so records of one new key that come from several partitions have no order among them.
+// MapKey returns a Handler that gives each record the key that f makes of its value; nil means no key. The record goes
+// to the partition of its new key, so records of one new key that come from several partitions have no order among
+// them.
 func MapKey[T any](f func(T) ([]byte, error)) Handler[T, T] {
 	return func(_ context.Context, in Record[T]) ([]Record[T], error) {
 		key, err := f(in.Value)
@@ -52,8 +53,8 @@ func Filter[T any](keep func(T) (bool, error)) Handler[T, T] {
 	}
 }
 
-// FlatMap returns a Handler that makes any number of outputs of each input: one for each value that f returns, in order.
-// Each has the input's key, headers and timestamp.
+// FlatMap returns a Handler that makes any number of outputs of each input: one for each value that f returns, in
+// order. Each has the input's key, headers and timestamp.
 func FlatMap[In, Out any](f func(In) ([]Out, error)) Handler[In, Out] {
 	return func(_ context.Context, in Record[In]) ([]Record[Out], error) {
 		values, err := f(in.Value)
@@ -68,9 +69,9 @@ func FlatMap[In, Out any](f func(In) ([]Out, error)) Handler[In, Out] {
 	}
 }
 
-// Then returns a Handler that hands each output of f to g and returns what g makes of them, in order. An error of either
-// is an error of the input record, and then there is no output at all. Note that g gets the coordinates (Topic, Partition,
-// Offset) of the input record.
+// Then returns a Handler that hands each output of f to g and returns what g makes of them, in order. An error of
+// either is an error of the input record, and then there is no output at all. Note that g gets the coordinates (Topic,
+// Partition, Offset) of the input record.
 func Then[A, B, C any](f Handler[A, B], g Handler[B, C]) Handler[A, C] {
 	return func(ctx context.Context, in Record[A]) ([]Record[C], error) {
 		between, err := f(ctx, in)

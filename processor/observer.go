@@ -6,9 +6,9 @@ import (
 	"github.com/eos-pipe/eos-pipe/eos"
 )
 
-// Observer is told what a processor does. Every field may be nil. The functions are called by the lanes' goroutines, and so
-// by several at once, and hold the lane up: they must return soon. With combines observers; a Counter and package monitor's
-// Monitor are made of one.
+// Observer is told what a processor does. Every field may be nil. The functions are called by the lanes' goroutines,
+// and so by several at once, and hold the lane up: they must return soon. With combines observers; a Counter and
+// package monitor's Monitor are made of one.
 type Observer struct {
 	// Session is told of the states, transactions and assignments of the lanes' sessions; see eos.Observer.
 	Session eos.Observer
@@ -76,7 +76,8 @@ type Stats struct {
 	Retries      int64 `json:"retries"`      // calls of the handler that repeated one, in batches that are committed
 }
 
-// Counter is an Observer that counts. The zero value is ready, and its methods may be called at any time by any goroutine:
+// Counter is an Observer that counts. The zero value is ready, and its methods may be called at any time by any
+// goroutine:
 //
 //	var count processor.Counter
 //	cfg.Observer = cfg.Observer.With(count.Observer())

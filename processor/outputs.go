@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// Output is what a handler makes that writes to several sinks: a value for one of them. Put makes the records, Many the sink.
+// Output is the output of a handler that writes to several sinks: a value for one of them. Put makes the records, Many
+// the sink.
 //
 //	invoices := processor.To(processor.JSON[Invoice](), "invoices")
 //	audit := processor.To(processor.String(), "audit")
@@ -22,11 +23,11 @@ type Output struct {
 	encode func() ([]byte, error)
 }
 
-// Topic is the topic of the sink that it is for.
+// Topic returns the topic of the sink that o is for.
 func (o Output) Topic() string { return o.topic }
 
-// Put returns an output of the input in with value v for sink, and with the input's key, headers and timestamp. v is encoded later, with
-// the other outputs of the batch: what cannot be encoded is an error of the input record.
+// Put returns an output of the input in, with value v for sink and with the input's key, headers and timestamp. v is
+// encoded later, with the other outputs of the batch. If that fails, it is an error of the input record.
 func Put[T, In any](sink Sink[T], in Record[In], v T) Record[Output] {
 	out := With(in, Output{topic: sink.Topic, encode: func() ([]byte, error) { return sink.Value.Encode(v) }})
 	out.To = sink.Topic
@@ -38,7 +39,7 @@ type Destination interface{ destination() string }
 
 func (s Sink[Out]) destination() string { return s.Topic }
 
-// Many returns the sink of a pipe that writes to several: each record goes to the sink that Put was called with.
+// Many returns the sink of a pipe that writes to several. Each record goes to the sink that Put was called with.
 func Many(sinks ...Destination) Sink[Output] {
 	var topics []string
 	for _, s := range sinks {

@@ -21,7 +21,8 @@ type Pipe[In, Out any] struct {
 // Source says where records come from and what their values mean.
 type Source[In any] struct {
 	Topics []string
-	// Pattern is a regular expression for the whole name of further topics, as eos.Config.TopicPattern: those that are created later, too.
+	// Pattern is a regular expression for the whole name of further topics, including those that are created later; see
+	// eos.Config.TopicPattern.
 	Pattern string
 	Value   Codec[In]
 }
@@ -35,7 +36,7 @@ type Sink[Out any] struct {
 	more []string // further topics: see Many
 }
 
-// Topics are all topics that the sink is for: more than one where it is of Many.
+// Topics returns all topics of the sink: several if Many made it.
 func (s Sink[Out]) Topics() []string { return append([]string{s.Topic}, s.more...) }
 
 // From returns a Source that reads topics with codec.
@@ -43,8 +44,8 @@ func From[In any](codec Codec[In], topics ...string) Source[In] {
 	return Source[In]{Topics: topics, Value: codec}
 }
 
-// FromPattern returns a Source that reads with codec the topics whose whole name matches the regular expression pattern, also those that are created
-// while the processor runs. What the pipe writes to is not among them.
+// FromPattern returns a Source that reads with codec the topics whose whole name matches the regular expression
+// pattern, including those that are created while the processor runs. The topics that the pipe writes to are left out.
 func FromPattern[In any](codec Codec[In], pattern string) Source[In] {
 	return Source[In]{Pattern: pattern, Value: codec}
 }
@@ -57,14 +58,15 @@ func To[Out any](codec Codec[Out], topic string) Sink[Out] {
 // Header is one of a record's headers.
 type Header = kgo.RecordHeader
 
-// Record is a Kafka record with a typed value. As an input, Topic, Partition and Offset say where it stands. As an
-// output, To names its topic (empty: the sink's), and Topic, Partition and Offset are those of the input it was made of, as With leaves them:
-// a record with a key goes where Kafka's clients send that key, one without a key to Partition, modulo the number of the topic's
-// partitions, or where Topic is empty to the partition of the input. To a topic of Config.Placed every record goes to Partition.
+// Record is a Kafka record with a typed value. In an input, Topic, Partition and Offset are its coordinates. In an
+// output, To names its topic (empty: the sink's), and Topic, Partition and Offset are those of the input it was made
+// of; With keeps them. A record with a key goes to the partition that Kafka's clients choose for that key. A record
+// without a key goes to Partition, modulo the number of the topic's partitions, or to the partition of its input if
+// Topic is empty. In a topic of Config.Placed every record goes to Partition.
 //
-// Timestamp is time.UnixMilli(-1) for an input that has none, because of its old format (v0) or since its producer has set it so; an output with that time has none
-// either. An output with the zero time gets the time at which it is produced. One before September 1677 or after April 2262 the client cannot write: the
-// output is refused.
+// Timestamp is time.UnixMilli(-1) for an input that has none, because of its old format (v0) or because its producer
+// set it so; an output with that time has none either. An output with the zero time gets the time at which it is
+// produced. The client cannot write a time before September 1677 or after April 2262: such an output is refused.
 type Record[T any] struct {
 	Key       []byte
 	Value     T
@@ -79,7 +81,7 @@ type Record[T any] struct {
 	raw *kgo.Record // what was fetched; used again for the output where it can be
 }
 
-// With returns r with another value, and everything else as it is: the usual way to make an output of an input.
+// With returns r with another value and everything else unchanged: the usual way to make an output of an input.
 func With[T, U any](r Record[T], v U) Record[U] {
 	return Record[U]{
 		Key: r.Key, Value: v, Headers: r.Headers, Timestamp: r.Timestamp, To: r.To,

@@ -7,15 +7,16 @@ import (
 	"time"
 )
 
-// Policy says what becomes of an input record that cannot be processed: it cannot be decoded, its handler fails again and again or
-// runs out of time, its output cannot be encoded or takes too much memory, or the broker refuses its output for what it is. A batch that is too
-// large when it is decompressed counts as one record.
+// Policy says what happens to an input record that cannot be processed: it cannot be decoded, its handler keeps failing
+// or runs out of time, its output cannot be encoded or takes too much memory, or the broker refuses its output for what
+// it is. A batch that is too large when decompressed counts as one record.
 type Policy int
 
 const (
 	// StopOnError stops the processor. Nothing of the record's batch is committed, and the next start begins with it.
 	StopOnError Policy = iota
-	// DeadLetterOnError puts the record, as it came, into Config.DeadLetterTopic, in the same transaction as its offset.
+	// DeadLetterOnError puts the record, as it came, into Config.DeadLetterTopic, in the same transaction as its
+	// offset.
 	DeadLetterOnError
 	// SkipOnError leaves the record out. It is counted and logged, and its offset is committed with the batch.
 	SkipOnError
@@ -43,19 +44,19 @@ func ParsePolicy(name string) (Policy, error) {
 	return Policy(i), nil
 }
 
-// Errors says what is done about records that cannot be processed. The zero value stops at the first one.
+// Errors says what happens to records that cannot be processed. The zero value stops at the first one.
 type Errors struct {
-	// Policy is for a record that has failed for good. What a handler decides by Skip or DeadLetter goes before it.
+	// Policy is for a record that has failed for good. A handler's own Skip or DeadLetter overrides it.
 	Policy Policy
-	// Retries is how often a handler is called again for a record, in place, after an error or a panic, before the record has
-	// failed for good. No transaction is open meanwhile, but the batch waits, and with it the group, if it wants to rebalance.
-	// Default: 0. Skip and DeadLetter are decisions, and not retried.
+	// Retries is how often a handler is called again for a record after an error or a panic, before the record has
+	// failed for good. No transaction is open meanwhile, but the batch waits, and with it the group, if it wants to
+	// rebalance. Skip and DeadLetter are decisions, and not retried. Default: 0.
 	Retries int
-	// Backoff is the pause before the first retry; it doubles from one to the next, up to MaxBackoff, and half of it is drawn at random,
-	// so that instances do not retry in step. Defaults: DefaultBackoff, DefaultMaxBackoff.
+	// Backoff is the pause before the first retry. The pause doubles from retry to retry, up to MaxBackoff, and half of
+	// it is random, so that instances do not retry in step. Defaults: DefaultBackoff, DefaultMaxBackoff.
 	Backoff, MaxBackoff time.Duration
-	// HandlerTimeout bounds one call of a handler: its context ends then, and the call counts as failed if it returns an error.
-	// A handler that does not look at its context is waited for. Default: none.
+	// HandlerTimeout bounds one call of a handler: then its context ends, and the call has failed if it returns an
+	// error. A handler that ignores its context is waited for. Default: none.
 	HandlerTimeout time.Duration
 }
 

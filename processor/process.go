@@ -33,9 +33,9 @@ type passage[In, Out any] struct {
 
 // process takes input records through decode, handle and encode. The records in become the outputs where they can.
 //
-// A *RecordError names a record that failed and that Config.Errors does not give up: the first one, or with Parallel the
-// one that failed first. Nothing is returned then: a batch is committed whole or not at all. The same holds if ctx ends,
-// if an error is Transient, and if the outputs of several records exceed Config.BufferMemory (*noRoomError).
+// A *RecordError names a record that failed and that Config.Errors does not give up: the first one, or with Parallel
+// the one that failed first. Nothing is returned then: a batch is committed whole or not at all. The same holds if ctx
+// ends, if an error is Transient, and if the outputs of several records exceed Config.BufferMemory (*noRoomError).
 func (s *stages[In, Out]) process(ctx context.Context, in []*kgo.Record, check outputCheck) (*made, error) {
 	w := &passage[In, Out]{
 		stages: s, check: check, alone: len(in) == 1,
@@ -120,8 +120,8 @@ func (w *passage[In, Out]) one(ctx context.Context, r *kgo.Record, m *made) erro
 	return nil
 }
 
-// enter decodes a record for the handler, unless it is known to fail: the client passed over its batch, or the broker has
-// rejected its output before.
+// enter decodes a record for the handler, unless it is known to fail: the client passed over its batch, or the broker
+// has rejected its output before.
 func (w *passage[In, Out]) enter(r *kgo.Record, at place) (in Record[In], failed *RecordError) {
 	if err := w.refused.records[at]; err != nil {
 		return in, at.fail("produce", err)

@@ -13,8 +13,8 @@ import (
 	"github.com/eos-pipe/eos-pipe/security"
 )
 
-// Config.Security is how the lanes log in, and how the end of the input is looked for. Its faults, and those of its files, are
-// reported by New together with the others.
+// Config.Security is how the lanes log in, and how the end of the input is looked for. Its faults, and those of its
+// files, are reported by New together with the others.
 func TestConfigSecurity(t *testing.T) {
 	t.Setenv("EOS_TEST_PASSWORD", "secret")
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(4, "in", "out"), kfake.EnableSASL(), kfake.Superuser("PLAIN", "user", "secret"),

@@ -19,7 +19,8 @@ func Each[In, Out any](f func(ctx context.Context, in Record[In]) ([]Record[Out]
 	return f
 }
 
-// Batches returns f as a BatchHandler. It is needed where a bare function becomes Pipe.Handle, and infers the types from f.
+// Batches returns f as a BatchHandler. It is needed where a bare function becomes Pipe.Handle, and infers the types
+// from f.
 func Batches[In, Out any](f func(ctx context.Context, in []Record[In]) ([]Record[Out], error)) BatchHandler[In, Out] {
 	return f
 }

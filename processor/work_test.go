@@ -13,9 +13,9 @@ import (
 	"github.com/eos-pipe/eos-pipe/processor"
 )
 
-// What a lane tells its work, while one transaction is aborted and the answer to a commit is lost: a partition is assigned
-// before its records are processed and revoked at the latest at the end, each batch is committed or aborted, and an abort
-// is followed by the same records.
+// What a lane tells its work, while one transaction is aborted and the answer to a commit is lost: a partition is
+// assigned before its records are processed and revoked at the latest at the end, each batch is committed or aborted,
+// and an abort is followed by the same records.
 func TestLaneTellsItsWork(t *testing.T) {
 	b := setup(t)
 	b.produce(200)

@@ -1,5 +1,5 @@
-// Package processortest runs a handler or a whole pipe on records in a test: Handle and Run without a broker, Replay on an embedded one
-// while records come again, as they do when processes die and transactions are aborted.
+// Package processortest runs a handler or a whole pipe on records in a test: Handle and Run without a broker, Replay on
+// an embedded one while records come again, as they do when processes die and transactions are aborted.
 package processortest
 
 import (
@@ -66,14 +66,14 @@ func sourceTopics[In, Out any](pipe processor.Pipe[In, Out]) []string {
 	return pipe.Source.Topics
 }
 
-// Run takes raw input records through the pipe's stages, as one batch: bytes in, bytes out, as with a broker. cfg decides
-// what a processor's Config does about records: Errors, Parallel, Provenance, BufferMemory and the dead letters; servers and
-// ids may be missing. A record without a topic gets the pipe's first source topic (SourceTopic if it has only a pattern),
-// and its index as offset. The pipe may use the records again for its outputs.
+// Run takes raw input records through the pipe's stages, as one batch: bytes in, bytes out, as with a broker. cfg
+// decides what a processor's Config does about records: Errors, Parallel, Provenance, BufferMemory and the dead
+// letters; servers and ids may be missing. A record without a topic gets the pipe's first source topic (SourceTopic if
+// it has only a pattern), and its index as offset. The pipe may use the records again for its outputs.
 //
-// An error is what would stop the processor, a *processor.RecordError, or the faults that processor.New reports. Nothing
-// of the batch is committed then, so the Result is empty. If the outputs do not fit into BufferMemory, a processor polls the
-// batch again with fewer records; Run returns an error.
+// An error is what would stop the processor, a *processor.RecordError, or the faults that processor.New reports.
+// Nothing of the batch is committed then, so the Result is empty. If the outputs do not fit into BufferMemory, a
+// processor polls the batch again with fewer records; Run returns an error.
 func Run[In, Out any](ctx context.Context, cfg processor.Config, pipe processor.Pipe[In, Out], records ...*kgo.Record) (Result[Out], error) {
 	for i, r := range records {
 		if r.Topic == "" {

@@ -17,15 +17,15 @@ import (
 	"github.com/eos-pipe/eos-pipe/processor"
 )
 
-// Replay runs the pipe on an embedded broker through faults that make records come again: the process dies in the middle
-// of a transaction and restarts, a transaction is aborted, the answer to a commit is lost. It fails the test if a
-// read_committed reader does not see the outputs of every record once, as many as the handler made when it was first called,
-// and returns what such a reader sees. So it shows that the handler may be called again for a record, as it will be. The
-// test itself must look at what the handler does or keeps besides. The pipe must have a Handler, or none.
+// Replay runs the pipe on an embedded broker through faults that make records come again: the process dies in the
+// middle of a transaction and restarts, a transaction is aborted, the answer to a commit is lost. It fails the test if
+// a read_committed reader does not see the outputs of every record once, as many as the handler made when it was first
+// called, and returns what such a reader sees. So it shows that the handler may be called again for a record, as it
+// will be. The test itself must look at what the handler does or keeps besides. The pipe must have a Handler, or none.
 //
-// Records go to the pipe's first source topic, to their Partition modulo 3, and get offsets in their order. onError says
-// what happens to records that cannot be processed: with the zero value such a record fails the test. The outputs are in
-// the order of each of their partitions.
+// Records go to the pipe's first source topic, to their Partition modulo 3, and get offsets in their order. onError
+// says what happens to records that cannot be processed: with the zero value such a record fails the test. The outputs
+// are in the order of each of their partitions.
 func Replay[In, Out any](t testing.TB, pipe processor.Pipe[In, Out], onError processor.Errors, records ...*kgo.Record) Result[Out] {
 	t.Helper()
 	pipe.Source.Topics, pipe.Source.Pattern = sourceTopics(pipe), ""
@@ -44,7 +44,8 @@ func Replay[In, Out any](t testing.TB, pipe processor.Pipe[In, Out], onError pro
 	return result(t, pipe, outs, dead, skipped)
 }
 
-// dieInTransaction runs the pipe until the brokers have records of an open transaction, and leaves it there, as a process does that is killed.
+// dieInTransaction runs the pipe until the brokers have records of an open transaction, and leaves it there, as a
+// process does that is killed.
 func dieInTransaction[In, Out any](t testing.TB, cfg processor.Config, pipe processor.Pipe[In, Out]) {
 	t.Helper()
 	tap := wiretap.New()
@@ -67,8 +68,8 @@ func dieInTransaction[In, Out any](t testing.TB, cfg processor.Config, pipe proc
 	}
 }
 
-// finish runs the pipe to the end, with a transaction that is aborted and one whose commit is not answered. It returns how many records
-// were left out.
+// finish runs the pipe to the end, with a transaction that is aborted and one whose commit is not answered. It returns
+// how many records were left out.
 func finish[In, Out any](t testing.TB, cfg processor.Config, pipe processor.Pipe[In, Out]) (skipped int) {
 	t.Helper()
 	tap := wiretap.New()

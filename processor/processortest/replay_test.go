@@ -40,8 +40,8 @@ func lines(n int) (rs []*kgo.Record) {
 	return rs
 }
 
-// A handler that depends on nothing but its record survives: its outputs are there once, in the order of each partition, and the record that
-// it cannot do is among the dead letters.
+// A handler that depends on nothing but its record survives: its outputs are there once, in the order of each
+// partition, and the record that it cannot do is among the dead letters.
 func TestReplay(t *testing.T) {
 	input := lines(40)
 	input[7].Value = []byte("! 7")
@@ -86,8 +86,8 @@ func (r *recorder) Errorf(format string, args ...any) {
 	r.failed = append(r.failed, fmt.Sprintf(format, args...))
 }
 
-// A handler that remembers what it has seen, to drop duplicates by itself, loses records: it is called again for those of a transaction that
-// was aborted, and drops them. Replay finds that.
+// A handler that remembers what it has seen, to drop duplicates by itself, loses records: it is called again for those
+// of a transaction that was aborted, and drops them. Replay finds that.
 func TestReplayFindsHandlersThatRemember(t *testing.T) {
 	var mu sync.Mutex
 	var seen []string
