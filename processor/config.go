@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"time"
 
@@ -86,21 +85,9 @@ type LaneEvent struct {
 
 // withDefaults returns c with its defaults filled in.
 func (c Config) withDefaults() (Config, error) {
-	if c.InstanceID == "" {
-		c.InstanceID = os.Getenv(InstanceIDEnv)
-	}
-	if c.InstanceID == "" && c.TransactionalID == "" {
-		host, err := os.Hostname()
-		if err != nil {
-			return c, fmt.Errorf("the host has no name to take for the instance id (%w): set InstanceID or $%s", err, InstanceIDEnv)
-		}
-		c.InstanceID = host
-	}
-	if c.Group == "" {
-		c.Group = c.ApplicationID
-	}
-	if c.TransactionalID == "" && c.ApplicationID != "" {
-		c.TransactionalID = c.ApplicationID + "-" + c.InstanceID
+	c, err := c.withIDs()
+	if err != nil {
+		return c, err
 	}
 	if c.Lanes == 0 {
 		c.Lanes = 1
@@ -169,7 +156,7 @@ func (c Config) lane(i int, topics []string, pattern string, outputs []string) e
 	s := c.Session
 	s.BootstrapServers, s.Group, s.Logger = c.BootstrapServers, c.Group, c.Logger
 	if c.TransactionalID != "" {
-		s.TransactionalID = fmt.Sprintf("%s-%d", c.TransactionalID, i)
+		s.TransactionalID = c.laneID(i)
 	}
 	s.Topics, s.TopicPattern = slices.Clone(topics), pattern
 	s.Outputs = slices.Clone(outputs)
