@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"time"
 
@@ -85,21 +84,9 @@ type Config struct {
 
 // withDefaults returns c with its defaults filled in.
 func (c Config) withDefaults() (Config, error) {
-	if c.InstanceID == "" {
-		c.InstanceID = os.Getenv(InstanceIDEnv)
-	}
-	if c.InstanceID == "" && c.TransactionalID == "" {
-		host, err := os.Hostname()
-		if err != nil {
-			return c, fmt.Errorf("the host has no name to take for the instance id (%w): set InstanceID or $%s", err, InstanceIDEnv)
-		}
-		c.InstanceID = host
-	}
-	if c.Group == "" {
-		c.Group = c.ApplicationID
-	}
-	if c.TransactionalID == "" && c.ApplicationID != "" {
-		c.TransactionalID = c.ApplicationID + "-" + c.InstanceID
+	c, err := c.withIDs()
+	if err != nil {
+		return c, err
 	}
 	if c.Lanes == 0 {
 		c.Lanes = 1
@@ -188,7 +175,7 @@ func (c Config) lane(i int, topics []string, pattern string, outputs []string) e
 		PassOver: c.Errors.Policy != StopOnError, BufferMemory: c.share(c.BufferMemory), Observer: c.Observer.Session, Logger: c.Logger,
 	}
 	if c.TransactionalID != "" {
-		s.TransactionalID = fmt.Sprintf("%s-%d", c.TransactionalID, i)
+		s.TransactionalID = c.laneID(i)
 	}
 	if c.DeadLetterTopic != "" {
 		s.Outputs = append(s.Outputs, c.DeadLetterTopic)

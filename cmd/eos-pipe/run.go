@@ -23,7 +23,7 @@ type runOptions struct {
 	FromPattern        string   // of further topics; "": none
 	To                 string
 	Group              string
-	TransactionalID    string // prefix; see laneID
+	TransactionalID    string // prefix; see processor.Config.TransactionalIDs
 	InstanceID         string
 	ByHost             bool        // the transactional id is made of the host's name, for want of another; see hold
 	Lanes              int         // at least 1
@@ -47,10 +47,6 @@ type runOptions struct {
 	Parallel           int    // at least 1
 	HTTP               string // where to serve metrics and health; "": nowhere
 }
-
-// laneID is the transactional id of one lane, counted from 0. A lane keeps its id over restarts: by it a new process
-// fences its dead predecessor at once.
-func (o runOptions) laneID(lane int) string { return fmt.Sprintf("%s-%d", o.TransactionalID, lane) }
 
 const runLong = `Read the records of one or more topics, filter and change them, and write them to another
 topic, exactly once. Output records and the group's offsets are committed in one

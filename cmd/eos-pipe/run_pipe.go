@@ -56,7 +56,11 @@ func runPipe(ctx context.Context, s streams, opts runOptions) error {
 		}
 		defer release()
 	}
-	s.Log.Info("starting", "from", opts.From, "pattern", opts.FromPattern, "to", opts.To, "group", opts.Group, "transactional_id", opts.laneID(0), "lanes", opts.Lanes)
+	ids, err := cfg.TransactionalIDs()
+	if err != nil {
+		return usageError(err.Error(), "see eos-pipe run --help")
+	}
+	s.Log.Info("starting", "from", opts.From, "pattern", opts.FromPattern, "to", opts.To, "group", opts.Group, "transactional_id", ids[0], "lanes", opts.Lanes)
 	began := time.Now()
 	var reporting func()
 	if !opts.UntilEnd {
