@@ -161,7 +161,7 @@ func atLeastOnce(b *testing.B, c *kafkatest.Cluster, j job) {
 func session(b *testing.B, c *kafkatest.Cluster, j job) {
 	s, err := eos.Open(b.Context(), eos.Config{
 		BootstrapServers: c.Bootstrap(), Group: j.group, TransactionalID: j.group, Topics: []string{j.in}, Outputs: []string{j.out},
-		CommitInterval: j.interval, Client: []kgo.Opt{kgo.ProducerBatchCompression(kgo.NoCompression())},
+		Tuning: eos.Tuning{CommitInterval: j.interval, Client: []kgo.Opt{kgo.ProducerBatchCompression(kgo.NoCompression())}},
 	})
 	require.NoError(b, err)
 	defer func() { _ = s.Close(context.Background()) }()

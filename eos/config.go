@@ -43,7 +43,7 @@ func (s Start) String() string {
 	}
 }
 
-// Defaults of Config. They hold where a field is zero.
+// Defaults of Config and Tuning. They hold where a field is zero.
 const (
 	DefaultMaxRecords         = 100_000
 	DefaultMaxBytes           = 8 << 20
@@ -58,84 +58,92 @@ const (
 // DefaultClientID is the client id where Config.ClientID is empty.
 const DefaultClientID = "eos-pipe"
 
-// Config is what a Session needs to know. The zero value of a field is its documented default; Validate reports
-// every fault at once.
-type Config struct {
-	// BootstrapServers are the host:port pairs the client first connects to. Required.
-	BootstrapServers []string
-	// Group is the consumer group (group.id) whose committed offsets say what has been processed. Required.
-	Group string
-	// TransactionalID is the transactional.id. Required, and stable: the same instance must come back with the same
-	// id after a restart, for only then does it fence its dead predecessor and go on at once. No two running sessions
-	// may share one.
-	TransactionalID string
-	// InstanceID is the static group member's group.instance.id. Default: TransactionalID.
-	InstanceID string
-	// ClientID is client.id, by which the brokers' quotas, metrics and request logs know the clients. Default: DefaultClientID.
-	ClientID string
-	// GroupProtocol is group.protocol. Default: ClassicProtocol.
-	GroupProtocol GroupProtocol
-	// Topics are the input topics. Required, here or by TopicPattern; they must exist.
-	Topics []string
-	// TopicPattern is a regular expression (Go's) for the whole name of input topics, besides Topics. Topics that are created later and match are
-	// found within 30 s, or kgo.MetadataMaxAge in Client if that is less, and read from their first record. The session's Outputs and Kafka's
-	// internal topics are never read for it; a record for a topic that matches and is not in Outputs is refused. Open fails with ErrNoTopic
-	// where no topic matches.
-	TopicPattern string
-	// Outputs are the topics the application means to write to. Open checks that they exist and that none of them is
-	// an input. Optional: a Commit may name others.
-	Outputs []string
-	// Unordered are outputs in which the order of the records of a key is of no matter. The session goes on when partitions are added to
-	// them, and stops with a PartitionsChangedError when they are added to others. Default: none.
-	Unordered []string
-	// Placed are topics to which a record goes to the partition that Record.Partition says, with a key or without. One that is not there is
-	// an error of the record (DestinationError). The session goes on when partitions are added. They need not be among Outputs. Default: none.
-	Placed []string
-
-	// PassOver is for batches of the input that are larger when decompressed than they may be. With it such a batch, whose records are not
-	// known but whose offsets are, is handed out as one record without key and value, for which PassedOver returns the batch. It stands
-	// at the batch's last offset, and is committed like any other. Without it, Poll stops with an UnreadableError.
-	PassOver bool
-
-	// Start says where a partition without a committed offset begins. Default: StartEarliest.
-	Start Start
+// Tuning is the part of a Config that has a good default in every field: how large and how old a batch may be, how long
+// to wait, and options of the client. processor.Config has it too. The zero value of a field is its documented default.
+type Tuning struct {
 	// MaxRecords bounds a batch, and so a transaction, in records. Default: DefaultMaxRecords.
 	MaxRecords int
-	// MaxBytes bounds a batch, and so a transaction, in bytes of keys, values and headers, up to one record more. A header counts for 40 bytes
-	// more, which is what it takes in memory.
-	// Default: DefaultMaxBytes.
+	// MaxBytes bounds a batch, and so a transaction, in bytes of keys, values and headers; the last record may exceed it.
+	// A header counts 40 bytes extra, its cost in memory. Default: DefaultMaxBytes.
 	MaxBytes int
-	// InputBuffer bounds the memory of what is fetched, in this session and in others that are given the same one. A transaction of the input that is
-	// larger than half of it is handed out before its end is seen.
-	// Default: one of DefaultInputBufferMaxBytes for this session.
-	InputBuffer *InputBuffer
-	// BufferMemory is how many bytes of outputs the client holds before Commit waits for their answers (buffer.memory). A record that is
-	// larger is produced all the same where its topic takes it. Default: DefaultBufferMemory.
-	BufferMemory int
-	// MaxAge is how long Poll goes on to gather after the first record, so long as the other bounds are not reached.
-	// Default: 0, which takes what is there already: while a transaction commits, the next batch gathers by itself.
+	// MaxAge is how long Poll gathers after the first record, unless another bound is reached sooner. Default: 0, which
+	// takes what has already arrived: while a transaction commits, the next batch gathers by itself.
 	MaxAge time.Duration
-	// CommitInterval is how long a batch gathers after the transaction before it has ended, unless it is full sooner:
-	// it paces the commits of little load. Brokers with transaction.version 2 make a transactional id wait some 20 ms
-	// when it goes on at once. Default: DefaultCommitInterval; negative: none.
+	// CommitInterval is how long a batch gathers after the previous transaction has ended, unless it is full sooner. It
+	// paces the commits under little load. Brokers with transaction.version 2 make a transactional id wait some 20 ms if it
+	// continues at once. Default: DefaultCommitInterval; negative: none.
 	CommitInterval time.Duration
 	// SessionTimeout is session.timeout.ms: how long after a crash the group waits before it gives the partitions to
-	// another member. Default: DefaultSessionTimeout. With ConsumerProtocol it is the brokers' group.consumer.session.timeout.ms.
+	// another member. Default: DefaultSessionTimeout. With ConsumerProtocol the brokers' group.consumer.session.timeout.ms
+	// applies instead.
 	SessionTimeout time.Duration
 	// TransactionTimeout is transaction.timeout.ms: how long a transaction may stay open before the broker aborts it.
 	// At most the broker's transaction.max.timeout.ms. Default: DefaultTransactionTimeout.
 	TransactionTimeout time.Duration
 	// ConnectTimeout is how long Open tries to reach a broker before it gives up. Default: DefaultConnectTimeout.
 	ConnectTimeout time.Duration
+	// GroupProtocol is group.protocol. Default: ClassicProtocol.
+	GroupProtocol GroupProtocol
+	// ClientID is client.id, by which the brokers' quotas, metrics and request logs know the clients.
+	// Default: DefaultClientID.
+	ClientID string
+	// Client are further options for the franz-go client: TLS, SASL, a dialer, buffer sizes. Open refuses options that
+	// would break the guarantee, and overrides those that the session itself sets. With a custom RecordPartitioner,
+	// per-key order is the caller's responsibility: the number of partitions that it is called with may change.
+	Client []kgo.Opt
+}
+
+// Config is what a Session needs to know. The zero value of a field is its documented default; Validate reports
+// every fault at once.
+type Config struct {
+	// Tuning may be left out.
+	Tuning
+	// BootstrapServers are the host:port pairs the client first connects to. Required.
+	BootstrapServers []string
+	// Group is the consumer group (group.id) whose committed offsets say what has been processed. Required.
+	Group string
+	// TransactionalID is the transactional.id. Required, and stable: an instance must keep its id over restarts, because
+	// only then it fences its dead predecessor and continues at once. No two running sessions may share one.
+	TransactionalID string
+	// InstanceID is the static group member's group.instance.id. Default: TransactionalID.
+	InstanceID string
+	// Topics are the input topics. Required, here or by TopicPattern; they must exist.
+	Topics []string
+	// TopicPattern is a regular expression (Go's) for the whole name of input topics, in addition to Topics. Topics that
+	// are created later and match are found within 30 s, or kgo.MetadataMaxAge in Client if that is less, and read from
+	// their first record. The session's Outputs and Kafka's internal topics never count as matches; a record for a
+	// matching topic that is not in Outputs is refused. Open fails with ErrNoTopic if no topic matches.
+	TopicPattern string
+	// Outputs are the topics that the application writes to. Open checks that they exist and that none of them is an
+	// input. Optional: a Commit may name others.
+	Outputs []string
+	// Unordered are output topics for which per-key order does not matter. The session continues when partitions are
+	// added to them, and stops with a PartitionsChangedError when they are added to others. Default: none.
+	Unordered []string
+	// Placed are topics for which Record.Partition names the partition of a record, with a key or without. A partition
+	// that does not exist is an error of the record (DestinationError). The session continues when partitions are added.
+	// They need not be among Outputs. Default: none.
+	Placed []string
+
+	// PassOver replaces an input batch that exceeds the decompression limit by one placeholder record at its last offset,
+	// without key and value, and committed like any other (see PassedOver). Without it, Poll stops with an
+	// UnreadableError.
+	PassOver bool
+
+	// Start says where a partition without a committed offset begins. Default: StartEarliest.
+	Start Start
+	// InputBuffer bounds the memory of what is fetched, in this session and in others that are given the same one. A
+	// transaction of the input that is larger than half of it is handed out before its end is seen.
+	// Default: one of DefaultInputBufferMaxBytes for this session.
+	InputBuffer *InputBuffer
+	// BufferMemory is how many bytes of outputs the client holds before Commit waits for their answers (buffer.memory). A
+	// larger record is produced all the same if its topic takes it. Default: DefaultBufferMemory.
+	BufferMemory int
 
 	// Observer is told of every state and every transaction. Optional.
 	Observer Observer
 	// Logger takes the log. Default: warnings and errors go to slog.Default().
 	Logger *slog.Logger
-	// Client are further options for the franz-go client: TLS, SASL, a dialer, buffer sizes. Options that would break
-	// the guarantee are refused by Open; those the session itself sets are overridden. Who sets a RecordPartitioner keeps the order of
-	// keys himself: the number of partitions that it is called with may change.
-	Client []kgo.Opt
 }
 
 // Validate returns nil if Open can work with c, or every fault joined into one error.

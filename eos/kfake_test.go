@@ -47,7 +47,7 @@ func (b *testBench) config() eos.Config {
 	return eos.Config{
 		BootstrapServers: b.ListenAddrs(), Group: "g", TransactionalID: "g-a-0",
 		Topics: []string{"in"}, Outputs: []string{"out"},
-		CommitInterval: -1, SessionTimeout: 6 * time.Second, TransactionTimeout: 10 * time.Second,
+		Tuning: eos.Tuning{CommitInterval: -1, SessionTimeout: 6 * time.Second, TransactionTimeout: 10 * time.Second},
 	}
 }
 

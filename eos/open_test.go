@@ -17,7 +17,7 @@ import (
 
 // A configuration reports all its faults at once, before anything is connected.
 func TestConfigReportsAllFaults(t *testing.T) {
-	err := eos.Config{TransactionTimeout: time.Millisecond, SessionTimeout: time.Millisecond, MaxRecords: -1}.Validate()
+	err := eos.Config{Tuning: eos.Tuning{TransactionTimeout: time.Millisecond, SessionTimeout: time.Millisecond, MaxRecords: -1}}.Validate()
 	for _, fault := range []string{"bootstrap server", "consumer group", "transactional id", "input topic", "transaction timeout", "session timeout", "must not be negative"} {
 		require.ErrorContains(t, err, fault)
 	}
@@ -86,7 +86,8 @@ func TestTopicJustCreated(t *testing.T) {
 
 // No broker: an error within Config.ConnectTimeout that names the servers.
 func TestUnreachableBroker(t *testing.T) {
-	cfg := eos.Config{BootstrapServers: []string{"127.0.0.1:1"}, Group: "g", TransactionalID: "t", Topics: []string{"in"}, ConnectTimeout: 300 * time.Millisecond}
+	cfg := eos.Config{BootstrapServers: []string{"127.0.0.1:1"}, Group: "g", TransactionalID: "t", Topics: []string{"in"}}
+	cfg.ConnectTimeout = 300 * time.Millisecond
 	_, err := eos.Open(t.Context(), cfg)
 	require.ErrorIs(t, err, eos.ErrUnreachable)
 	require.ErrorContains(t, err, "127.0.0.1:1")

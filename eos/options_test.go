@@ -12,7 +12,7 @@ import (
 // clientOf returns a client with the options of a session that has these, and is not connected.
 func clientOf(t *testing.T, more ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	cfg := Config{BootstrapServers: []string{"127.0.0.1:1"}, Group: "g", TransactionalID: "t", Topics: []string{"in"}, Client: more}.withDefaults()
+	cfg := Config{BootstrapServers: []string{"127.0.0.1:1"}, Group: "g", TransactionalID: "t", Topics: []string{"in"}, Tuning: Tuning{Client: more}}.withDefaults()
 	d, err := newDecompressor(1<<20, cfg.InputBuffer)
 	require.NoError(t, err)
 	s := &Session{cfg: cfg, decompressor: d, fetch: newFetchSize(1<<20, cfg.InputBuffer, 1), dial: new(net.Dialer).DialContext}

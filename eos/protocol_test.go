@@ -185,5 +185,5 @@ func TestConsumerProtocolIsRefused(t *testing.T) {
 	group, err := b.adm.DescribeConsumerGroups(t.Context(), "g")
 	require.NoError(t, err)
 	require.Equal(t, "range", fmt.Sprint(group["g"].AssignorName))
-	require.ErrorContains(t, eos.Config{GroupProtocol: 7}.Validate(), "GroupProtocol(7)")
+	require.ErrorContains(t, eos.Config{Tuning: eos.Tuning{GroupProtocol: 7}}.Validate(), "GroupProtocol(7)")
 }

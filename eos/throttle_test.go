@@ -18,7 +18,7 @@ func TestThrottledFetchesThatBringNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		s := &Session{cfg: Config{TransactionalID: "t", ClientID: "mine", Logger: slog.New(slog.NewTextHandler(&log, nil))}, fetch: newFetchSize(1<<20, NewInputBuffer(1<<20, 1), 1)}
+		s := &Session{cfg: Config{TransactionalID: "t", Tuning: Tuning{ClientID: "mine"}, Logger: slog.New(slog.NewTextHandler(&log, nil))}, fetch: newFetchSize(1<<20, NewInputBuffer(1<<20, 1), 1)}
 		s.throttles = newThrottles(s)
 		broker := kgo.BrokerMetadata{NodeID: 1, Host: "broker", Port: 9092}
 		warnings := func() int { return strings.Count(log.String(), "nothing can be fetched") }

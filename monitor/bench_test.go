@@ -56,7 +56,7 @@ func (b *testBench) produce(n int) {
 func (b *testBench) config() processor.Config {
 	return processor.Config{
 		BootstrapServers: b.servers, ApplicationID: "app", InstanceID: "i", DeadLetterTopic: "dead",
-		Session: eos.Config{SessionTimeout: 6 * time.Second, TransactionTimeout: 10 * time.Second, MaxRecords: 50, CommitInterval: -1},
+		Session: eos.Tuning{SessionTimeout: 6 * time.Second, TransactionTimeout: 10 * time.Second, MaxRecords: 50, CommitInterval: -1},
 	}
 }
 
@@ -80,6 +80,7 @@ type work struct {
 	*monitor.Monitor
 	t     *testing.T
 	p     *processor.Processor
+	count processor.Counter
 	drain context.CancelFunc
 	done  chan error
 }
@@ -87,11 +88,13 @@ type work struct {
 // run starts a processor with a monitor that looks often.
 func (b *testBench) run(m *monitor.Monitor, cfg processor.Config, pipe processor.Pipe[string, string]) *work {
 	b.t.Helper()
+	w := &work{Monitor: m, t: b.t, done: make(chan error, 1)}
+	cfg.Observer = cfg.Observer.With(w.count.Observer())
 	p, err := processor.New(m.Observe(cfg), pipe)
 	require.NoError(b.t, err)
-	require.NoError(b.t, m.Start(p.Stats))
+	require.NoError(b.t, m.Start())
 	ctx, cancel := context.WithCancel(b.t.Context())
-	w := &work{Monitor: m, t: b.t, p: p, drain: cancel, done: make(chan error, 1)}
+	w.p, w.drain = p, cancel
 	go func() { w.done <- p.Run(ctx) }()
 	b.t.Cleanup(func() {
 		cancel()

@@ -4,21 +4,21 @@
 //	m := monitor.New(monitor.Config{Address: "127.0.0.1:9404"})
 //	p, err := processor.New(m.Observe(cfg), pipe)
 //	...
-//	if err := m.Start(p.Stats); err != nil { ... }
+//	if err := m.Start(); err != nil { ... }
 //	defer m.Close()
 //	err = p.Run(ctx)
 //
-// It is told by [eos.Observer], [processor.LaneEvent] and [processor.Stats] what the lanes do, and asks the brokers itself how far
-// the group is behind: so the lag is right also when the lanes stand still. It changes nothing of what a pipe does.
+// A [processor.Observer] tells it what the lanes do, and it asks the brokers itself how far the group lags: so the lag is
+// right also while the lanes stand still. It changes nothing of what a pipe does.
 //
 // At the address are /metrics, /healthz, /readyz, the page at /, and /api/status, the JSON behind the page. All are read-only, and none
 // shows a record's key, value or headers. docs/monitoring.md is their contract: every metric, every reason, every field.
 //
 // # The way of a figure
 //
-//	observers ─→ state ─→ Status ─→ page, /api/status
-//	brokers ─→ lag ─┘ └─→ Collect ─→ /metrics
-//	                  └─→ health ─→ /healthz, /readyz
+//	observer ─→ state ─→ Status ─→ page, /api/status
+//	brokers ─→ lag ─┘└─→ Collect ─→ /metrics
+//	                 └─→ health ─→ /healthz, /readyz
 //
 // Start reading at Monitor (monitor.go), then state (state.go).
 package monitor

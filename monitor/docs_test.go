@@ -183,7 +183,7 @@ func expressions(t *testing.T, text []byte) []string {
 func TestLogKeysAreDocumented(t *testing.T) {
 	t.Parallel()
 	used := map[string]string{}
-	for _, dir := range []string{"../eos", "../processor", "../security", ".", "../cmd/eos-pipe"} {
+	for _, dir := range []string{"../eos", "../processor", "../security", "../internal/replay", ".", "../cmd/eos-pipe"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		require.NoError(t, err)
 		require.NotEmpty(t, files)

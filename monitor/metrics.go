@@ -115,8 +115,8 @@ func (m *Monitor) Collect(ch chan<- prometheus.Metric) {
 		e.lane(l)
 	}
 	e.lag(m.state.lag.at, m.state.owned())
-	if m.stats != nil {
-		s := m.stats()
+	if m.given != nil {
+		s := m.given.Stats()
 		e("eos_pipe_records_skipped_total", float64(s.Skipped))
 		e("eos_pipe_records_dead_lettered_total", float64(s.DeadLetters))
 	}

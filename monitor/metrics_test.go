@@ -28,7 +28,7 @@ func TestMetricsOfARun(t *testing.T) {
 		require.Contains(t, families(t, w.Monitor), name)
 		require.InDelta(t, want, figure(t, w.Monitor, name, labels...), 0, "%s %v", name, labels)
 	}
-	stats := w.p.Stats()
+	stats := w.count.Stats()
 	is(180, "eos_pipe_records_out_total")
 	is(20, "eos_pipe_records_skipped_total")
 	is(20, "eos_pipe_records_dead_lettered_total")

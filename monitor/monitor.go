@@ -1,9 +1,11 @@
 package monitor
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/internal/warnings"
 	"github.com/eos-pipe/eos-pipe/processor"
+	"github.com/eos-pipe/eos-pipe/security"
 )
 
 // Defaults of Config. They hold where a field is zero.
@@ -49,12 +52,13 @@ type Monitor struct {
 	hooks    kgo.Hook // what the clients of the sessions tell
 	spans    *spans   // nil: nothing is traced
 
-	mu      sync.Mutex
-	state   state
-	servers []string // of the cluster, once something is observed
-	client  []kgo.Opt
-	stats   func() processor.Stats
-	running *running // between Start and Close
+	mu       sync.Mutex
+	state    state
+	servers  []string // of the cluster, once something is observed
+	client   []kgo.Opt
+	security security.Config    // of the processor that is observed, if one is
+	given    *processor.Counter // of the same; nil: no processor is observed
+	running  *running           // between Start and Close
 }
 
 // running is what Start has started.
@@ -82,45 +86,46 @@ func New(cfg Config) *Monitor {
 // Registry is what /metrics shows. An application may register metrics of its own with it.
 func (m *Monitor) Registry() *prometheus.Registry { return m.registry }
 
-// Observe returns cfg with the monitor added to its observers and to its client's hooks, beside those that are there already. It is to be
-// called before Start, with what processor.New is then given. One monitor observes one process.
+// Observe returns cfg with the monitor added to its Observer and to its client's hooks, beside those that are there
+// already. Call it before Start, and give its result to processor.New. One monitor observes one process.
 func (m *Monitor) Observe(cfg processor.Config) processor.Config {
-	group := cfg.Group
-	if group == "" {
-		group = cfg.ApplicationID
-	}
-	cfg.Session = m.observe(cfg.Session, group, cfg.BootstrapServers)
-	if first := cfg.Observe; first != nil {
-		cfg.Observe = func(e processor.LaneEvent) { first(e); m.laneEvent(e) }
-	} else {
-		cfg.Observe = m.laneEvent
-	}
+	group := cmp.Or(cfg.Group, cfg.ApplicationID)
+	tuning, session := m.observe(cfg.Session, group, cfg.BootstrapServers)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.security, m.given = cfg.Security, &processor.Counter{}
+	cfg.Session = tuning
+	cfg.Observer = cfg.Observer.With(processor.Observer{Session: session, Lane: m.laneEvent}).With(m.given.Observer())
 	return cfg
 }
 
 // ObserveSession is Observe for a session that is used without a processor.
 func (m *Monitor) ObserveSession(cfg eos.Config) eos.Config {
-	return m.observe(cfg, cfg.Group, cfg.BootstrapServers)
+	var observer eos.Observer
+	cfg.Tuning, observer = m.observe(cfg.Tuning, cfg.Group, cfg.BootstrapServers)
+	cfg.Observer = cfg.Observer.With(observer)
+	return cfg
 }
 
-func (m *Monitor) observe(cfg eos.Config, group string, servers []string) eos.Config {
+// observe returns the tuning with the monitor's hooks, and what the sessions must report to.
+func (m *Monitor) observe(tuning eos.Tuning, group string, servers []string) (eos.Tuning, eos.Observer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.state.group, m.servers, m.client = group, servers, cfg.Client
+	m.state.group, m.servers, m.client = group, servers, tuning.Client
 	if m.cfg.StuckAfter <= 0 {
-		m.state.stuckAfter = max(m.state.stuckAfter, 2*cfg.TransactionTimeout)
+		m.state.stuckAfter = max(m.state.stuckAfter, 2*tuning.TransactionTimeout)
 	}
+	observer := eos.Observer{Transition: m.transition, Transaction: m.transaction, Assigned: m.assigned}
 	hooks := []kgo.Hook{m.hooks}
 	if m.cfg.TracerProvider != nil {
 		if m.spans == nil {
 			m.spans = newSpans(m.cfg.TracerProvider, group)
 		}
 		hooks = append(hooks, m.spans.records)
-		cfg.Observer = cfg.Observer.With(m.spans.observer())
+		observer = m.spans.observer().With(observer)
 	}
-	cfg.Client = append(append([]kgo.Opt{}, cfg.Client...), kgo.WithHooks(hooks...))
-	cfg.Observer = cfg.Observer.With(eos.Observer{Transition: m.transition, Transaction: m.transaction, Assigned: m.assigned})
-	return cfg
+	tuning.Client = append(slices.Clone(tuning.Client), kgo.WithHooks(hooks...))
+	return tuning, observer
 }
 
 func (m *Monitor) transition(t eos.Transition) {
@@ -158,10 +163,9 @@ func (m *Monitor) Drain() {
 	m.state.draining = true
 }
 
-// Start begins to ask for the lag and to listen at Config.Address. stats tells what has been skipped and dead-lettered, as
-// processor.Processor.Stats does; without a processor it is nil. An error says that nothing was started: the address cannot be
-// listened at, or nothing is observed yet.
-func (m *Monitor) Start(stats func() processor.Stats) error {
+// Start begins to ask for the lag and to listen at Config.Address. After an error nothing was started: the address cannot
+// be listened at, the files of processor.Config.Security cannot be read, or nothing is observed yet.
+func (m *Monitor) Start() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
@@ -177,14 +181,19 @@ func (m *Monitor) Start(stats func() processor.Stats) error {
 			return err
 		}
 	}
-	var err error
-	if r.watcher, err = m.watch(m.servers, m.client); err != nil {
+	quiet := m.security
+	quiet.Logger = slog.New(slog.DiscardHandler) // processor.New logs the same warnings
+	secure, err := quiet.Options()
+	if err == nil {
+		r.watcher, err = m.watch(m.servers, slices.Concat(m.client, secure))
+	}
+	if err != nil {
 		if r.server != nil {
 			r.server.close()
 		}
 		return err
 	}
-	m.stats, m.running = stats, r
+	m.running = r
 	return nil
 }
 

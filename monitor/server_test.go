@@ -22,7 +22,7 @@ func TestServerIsReadOnly(t *testing.T) {
 	b := setup(t)
 	m := monitor.New(monitor.Config{Address: "127.0.0.1:0"})
 	m.Observe(b.config())
-	require.NoError(t, m.Start(nil))
+	require.NoError(t, m.Start())
 	defer m.Close()
 	at := "http://" + m.Addr().String()
 	ask := func(method, path string) (int, http.Header, string) {
@@ -60,20 +60,20 @@ func TestServerAddress(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	m := monitor.New(monitor.Config{Address: ":0"})
-	require.ErrorContains(t, m.Start(nil), "call Observe before Start")
+	require.ErrorContains(t, m.Start(), "call Observe before Start")
 	m.Observe(b.config())
-	require.NoError(t, m.Start(nil))
-	require.ErrorContains(t, m.Start(nil), "started already")
+	require.NoError(t, m.Start())
+	require.ErrorContains(t, m.Start(), "started already")
 	address := m.Addr().(*net.TCPAddr)
 	require.True(t, address.IP.IsLoopback())
 
 	second := monitor.New(monitor.Config{Address: address.String()})
 	second.Observe(b.config())
-	require.ErrorContains(t, second.Start(nil), "cannot serve metrics and health: listen tcp "+address.String())
+	require.ErrorContains(t, second.Start(), "cannot serve metrics and health: listen tcp "+address.String())
 	m.Close()
 	m.Close()
 	require.Nil(t, m.Addr())
-	require.NoError(t, second.Start(nil))
+	require.NoError(t, second.Start())
 	second.Close()
 }
 
@@ -85,7 +85,7 @@ func TestObserveComposes(t *testing.T) {
 	cfg := b.config()
 	cfg.UntilEnd = true
 	var lanes int
-	cfg.Observe = func(processor.LaneEvent) { lanes++ }
+	cfg.Observer.Lane = func(processor.LaneEvent) { lanes++ }
 	m := quick()
 	p, err := processor.New(m.Observe(cfg), pipe)
 	require.NoError(t, err)

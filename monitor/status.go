@@ -8,7 +8,6 @@ import (
 
 	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/offsets"
-	"github.com/eos-pipe/eos-pipe/processor"
 )
 
 // Status is the JSON of /api/status: a contract, to which fields may be added. Counts are since the process started.
@@ -91,8 +90,9 @@ func (m *Monitor) Status() Status {
 	if st.History == nil {
 		st.History = []Sample{}
 	}
-	if m.stats != nil {
-		st.Totals.given(m.stats())
+	if m.given != nil {
+		given := m.given.Stats()
+		st.Totals.Skipped, st.Totals.DeadLettered = given.Skipped, given.DeadLetters
 	}
 	for _, l := range s.sorted() {
 		st.Lanes = append(st.Lanes, l.status())
@@ -111,9 +111,6 @@ func totals(c counts) Totals {
 	}
 	return t
 }
-
-// given adds what only the processor knows.
-func (t *Totals) given(s processor.Stats) { t.Skipped, t.DeadLettered = s.Skipped, s.DeadLetters }
 
 func (l *lane) status() LaneStatus {
 	return LaneStatus{

@@ -2,6 +2,7 @@ package processor
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,8 +10,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/internal/warnings"
+	"github.com/eos-pipe/eos-pipe/security"
 )
 
 // InstanceIDEnv is the environment variable that names this instance where Config.InstanceID does not.
@@ -24,6 +28,8 @@ const DefaultDrainTimeout = 6 * time.Second
 type Config struct {
 	// BootstrapServers are the host:port pairs to connect to first. Required.
 	BootstrapServers []string
+	// Security says how to connect: TLS and SASL. Default: neither. With TLS, Session.Client must hold no kgo.Dialer.
+	Security security.Config
 	// ApplicationID names the application; all its instances share it. Required, unless Group and TransactionalID are
 	// given.
 	ApplicationID string
@@ -36,52 +42,45 @@ type Config struct {
 	// TransactionalID is the prefix of the lanes' transactional ids, to which "-<lane>" is added.
 	// Default: "<application id>-<instance id>".
 	TransactionalID string
-	// Lanes is how many sessions this process runs side by side, each with its own share of the partitions, and of the memory:
-	// where Session does not bound the batches they are smaller if there are more than two. Default: 1.
+	// Lanes is how many sessions this process runs side by side, each with its own share of the partitions and of the
+	// memory. With more than two lanes the default bounds of a batch are smaller (DefaultBatch). Default: 1.
 	Lanes int
-	// InputBufferMaxBytes bounds the memory of the input that is fetched and processed, in all lanes together (input.buffer.max.bytes).
-	// It is waited for. Default: eos.DefaultInputBufferMaxBytes.
+	// Start says where a partition without a committed offset begins. Default: eos.StartEarliest.
+	Start eos.Start
+	// Unordered are output topics for which per-key order does not matter, as in eos.Config. Default: none.
+	Unordered []string
+	// Placed are topics for which Record.Partition names the partition of a record, as in eos.Config. Default: none.
+	Placed []string
+	// InputBufferMaxBytes bounds the memory of the input that is fetched and processed, in all lanes together
+	// (input.buffer.max.bytes). If it is used up, lanes wait. Default: eos.DefaultInputBufferMaxBytes.
 	InputBufferMaxBytes int
-	// BufferMemory bounds the memory of the outputs that are made and produced, in all lanes together, each of which has its share
-	// (buffer.memory). A batch whose outputs are more is divided; a single record whose outputs are more has failed.
-	// What a handler itself takes until it returns, nothing bounds. Default: DefaultBufferMemory.
+	// BufferMemory bounds the memory of the outputs that are made and produced, in all lanes together (buffer.memory).
+	// Each lane has an equal share. A batch whose outputs exceed it is split; a single record whose outputs exceed it
+	// fails. Memory used inside a handler is not bounded. Default: DefaultBufferMemory.
 	BufferMemory int
 	// DeadLetterTopic takes the records that are given up as dead letters. Default: none.
 	DeadLetterTopic string
-	// DeadLetterHeaders says whose headers dead letters have beside those of eos-pipe. Default: OwnHeaders.
+	// DeadLetterHeaders adds another program's headers to dead letters, beside those of eos-pipe. Default: OwnHeaders.
 	DeadLetterHeaders DeadLetterHeaders
-	// Errors says what is done about records that cannot be processed. Default: the processor stops at the first one.
+	// Errors says what happens to records that cannot be processed. Default: the processor stops at the first one.
 	Errors Errors
-	// Parallel is how many records of a lane's batch are handled at once; those of one key, and those of a partition that have no key,
-	// one after the other. Default: 1.
+	// Parallel is how many records of a lane's batch are handled at once. Records of one key are handled one after the
+	// other, and so are records of a partition that have no key. Default: 1.
 	Parallel int
-	// Provenance adds a header to every output that says which input record it was made of; `eos-pipe verify` reads it.
+	// Provenance adds a header to every output that names the input record it was made of; `eos-pipe verify` reads it.
 	Provenance bool
-	// UntilEnd stops Run when the group has committed all that the input held when Run began. Records of transactions
-	// that were open at that time are not waited for.
+	// UntilEnd stops Run when the group has committed all that the input held when Run began. Run does not wait for
+	// records of transactions that were open at that time.
 	UntilEnd bool
-	// DrainTimeout is how long Run goes on after its context ends, to finish the batches under way. What is not
+	// DrainTimeout is how long Run continues after its context ends, to finish the batches under way. A batch that is not
 	// committed by then is aborted and processed at the next start. Default: DefaultDrainTimeout.
 	DrainTimeout time.Duration
-	// Progress is called now and then with what the group has committed of the input that was there when Run began,
-	// in offsets. It is called only with UntilEnd, from one goroutine. Optional.
-	Progress func(done, total int64)
-	// Observe is told when a lane starts and when it ends for good. It is called from several goroutines, and holds its lane up.
-	// What happens in between, Session.Observer is told. Optional.
-	Observe func(LaneEvent)
+	// Observer is told what the lanes do. Optional.
+	Observer Observer
 	// Logger takes the log. Default: warnings and errors go to slog.Default().
 	Logger *slog.Logger
-	// Session tunes the lanes' sessions: bounds of a batch, timeouts, franz-go options. What is set above
-	// (servers, group, ids, topics, buffers, logger) must not be set in it.
-	Session eos.Config
-}
-
-// LaneEvent says that a lane has started or ended. All lanes are said to start before the first of them does anything.
-type LaneEvent struct {
-	Lane            int    // counted from 0
-	TransactionalID string // of its sessions
-	Ended           bool   // for good: no other session is opened
-	Err             error  // why it ended; nil: it has drained
+	// Session tunes the lanes' sessions: bounds of a batch, timeouts, the group protocol, franz-go options.
+	Session eos.Tuning
 }
 
 // withDefaults returns c with its defaults filled in.
@@ -124,14 +123,14 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// DefaultBatch returns the most records, and bytes, that a transaction of each of so many lanes takes where Config.Session does not say it:
-// eos.DefaultMaxRecords and eos.DefaultMaxBytes with one or two lanes, and less with more, so that all lanes together stay within twice that.
+// DefaultBatch returns the default bounds of a batch, in records and bytes, in each of that many lanes: with one or two lanes
+// eos.DefaultMaxRecords and eos.DefaultMaxBytes, and with more as much less that all lanes together stay within twice that.
 func DefaultBatch(lanes int) (records, bytes int) {
 	c := Config{Lanes: lanes}
 	return min(eos.DefaultMaxRecords, c.share(2*eos.DefaultMaxRecords)), min(eos.DefaultMaxBytes, c.share(2*eos.DefaultMaxBytes))
 }
 
-// share is what of n each lane has.
+// share returns the part of n that each lane has.
 func (c Config) share(n int) int { return max(n/max(c.Lanes, 1), 1) }
 
 // validate reports every fault of c, whose defaults are filled in, for a pipe from topics, and those that match pattern, to outputs.
@@ -155,29 +154,43 @@ func (c Config) validate(topics []string, pattern string, outputs []string) erro
 	if c.DrainTimeout < 0 {
 		faults = append(faults, errors.New("the drain timeout must not be negative"))
 	}
-	s := c.Session
-	if s.Group != "" || s.TransactionalID != "" || s.InstanceID != "" || len(s.Topics)+len(s.TopicPattern)+len(s.Outputs)+len(s.BootstrapServers) > 0 ||
-		s.InputBuffer != nil || s.BufferMemory != 0 || s.Logger != nil {
-		faults = append(faults, errors.New("the field Session sets what belongs into the fields beside it: servers, group, ids, topics, buffers, logger"))
-		return errors.Join(faults...)
+	if err := c.Security.Validate(); err != nil {
+		faults = append(faults, err)
 	}
 	return errors.Join(append(faults, c.lane(0, topics, pattern, outputs).Validate())...)
 }
 
+// clientOptions returns the franz-go options of the sessions: the user's, and those that Security makes.
+func (c Config) clientOptions() ([]kgo.Opt, error) {
+	c.Security.Logger = cmp.Or(c.Security.Logger, c.Logger)
+	secure, err := c.Security.Options()
+	if err != nil || len(secure) == 0 {
+		return c.Session.Client, err
+	}
+	if hasTLS := c.Security.Protocol == security.SSL || c.Security.Protocol == security.SASLSSL; hasTLS && hasDialer(c.Session.Client) {
+		return nil, errors.New("Security asks for TLS, and Session.Client holds a kgo.Dialer, which would take its place: give one of them")
+	}
+	return slices.Concat(c.Session.Client, secure), nil
+}
+
+// hasDialer reports whether opts hold a kgo.Dialer. kgo says so only by refusing it beside a TLS configuration.
+func hasDialer(opts []kgo.Opt) bool {
+	return kgo.ValidateOpts(opts...) == nil && kgo.ValidateOpts(append(slices.Clone(opts), kgo.DialTLSConfig(&tls.Config{}))...) != nil
+}
+
 // lane returns the configuration of the session of lane i.
 func (c Config) lane(i int, topics []string, pattern string, outputs []string) eos.Config {
-	s := c.Session
-	s.BootstrapServers, s.Group, s.Logger = c.BootstrapServers, c.Group, c.Logger
+	s := eos.Config{
+		Tuning: c.Session, BootstrapServers: c.BootstrapServers, Group: c.Group, Start: c.Start,
+		Topics: slices.Clone(topics), TopicPattern: pattern, Outputs: slices.Clone(outputs), Unordered: c.Unordered, Placed: c.Placed,
+		PassOver: c.Errors.Policy != StopOnError, BufferMemory: c.share(c.BufferMemory), Observer: c.Observer.Session, Logger: c.Logger,
+	}
 	if c.TransactionalID != "" {
 		s.TransactionalID = fmt.Sprintf("%s-%d", c.TransactionalID, i)
 	}
-	s.Topics, s.TopicPattern = slices.Clone(topics), pattern
-	s.Outputs = slices.Clone(outputs)
-	s.BufferMemory = c.share(c.BufferMemory)
-	s.PassOver = c.Errors.Policy != StopOnError
 	if c.DeadLetterTopic != "" {
 		s.Outputs = append(s.Outputs, c.DeadLetterTopic)
-		s.Unordered = append(slices.Clone(s.Unordered), c.DeadLetterTopic)
+		s.Unordered = append(slices.Clone(c.Unordered), c.DeadLetterTopic)
 	}
 	return s
 }

@@ -19,6 +19,7 @@ const closeTimeout = 5 * time.Second
 type lane struct {
 	p      *Processor
 	number int
+	id     string          // the transactional id of its sessions
 	soft   context.Context // ends when no more batches may begin
 	opened func()          // is called when the first session is open
 	work   work
@@ -114,7 +115,7 @@ func (l *lane) batch(s *eos.Session) (done bool, err error) {
 	err = s.Commit(l.p.hard, batch, slices.Values(res.records))
 	if err == nil {
 		l.work.committed(res)
-		l.count(len(batch.Records), res)
+		l.tell(len(batch.Records), res, nil)
 		l.widen(res.room, len(batch.Records))
 		return false, nil
 	}
@@ -122,7 +123,7 @@ func (l *lane) batch(s *eos.Session) (done bool, err error) {
 	if l.p.hard.Err() != nil {
 		return false, errors.Join(ErrAborted, err)
 	}
-	l.p.stats.aborted.Add(1)
+	l.tell(len(batch.Records), res, err)
 	return false, decided
 }
 
@@ -136,14 +137,17 @@ func (l *lane) widen(m *room, records int) {
 	}
 }
 
-func (l *lane) count(in int, res *made) {
-	c := &l.p.stats
-	c.in.Add(int64(in))
-	c.out.Add(int64(len(res.records)))
-	c.skipped.Add(int64(res.skipped))
-	c.deadLetters.Add(int64(res.letters))
-	c.retries.Add(int64(res.retries))
-	c.transactions.Add(1)
+// tell reports a batch of in records after its Commit returned err, and logs what a committed one has given up.
+func (l *lane) tell(in int, res *made, err error) {
+	if l.p.cfg.Observer.Batch != nil {
+		l.p.cfg.Observer.Batch(BatchEvent{
+			Lane: l.number, TransactionalID: l.id, Err: err, In: in, Out: len(res.records),
+			Skipped: res.skipped, DeadLetters: res.letters, Retries: res.retries, GivenUp: res.givenUp,
+		})
+	}
+	if err != nil {
+		return
+	}
 	for _, g := range res.givenUp {
 		l.logGivenUp(g)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/eos-pipe/eos-pipe/processor"
 )
 
-// Config.Observe is told that each lane starts, all before any ends, and of each lane how it ended: drained, or with its error.
+// Observer.Lane is told that each lane starts, all before any ends, and of each lane how it ended: drained, or with its error.
 func TestRunTellsLanes(t *testing.T) {
 	b := setup(t)
 	b.produce(100)
@@ -20,7 +20,7 @@ func TestRunTellsLanes(t *testing.T) {
 	var events []processor.LaneEvent
 	cfg := b.config()
 	cfg.Lanes = 2
-	cfg.Observe = func(e processor.LaneEvent) {
+	cfg.Observer.Lane = func(e processor.LaneEvent) {
 		mu.Lock()
 		defer mu.Unlock()
 		events = append(events, e)

@@ -37,7 +37,8 @@ func TestBatchThatIsPassedOver(t *testing.T) {
 			cfg.Errors.Policy, cfg.DeadLetterTopic = policy, "dead"
 			cfg.Session.Client = []kgo.Opt{kgo.MaxDecompressBatchBytes(2 << 20)}
 			cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
-			p, err := processor.New(cfg, double)
+			var count processor.Counter
+			p, err := processor.New(counted(cfg, &count), double)
 			require.NoError(t, err)
 			err = p.Run(t.Context())
 			if policy == processor.StopOnError {
@@ -47,12 +48,12 @@ func TestBatchThatIsPassedOver(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			require.Equal(t, []int64{22, out + 1}, []int64{p.Stats().In, p.Stats().Out})
+			require.Equal(t, []int64{22, out + 1}, []int64{count.Stats().In, count.Stats().Out})
 			require.Contains(t, log.String(), `level=ERROR msg="a batch was passed over"`)
 			require.Contains(t, log.String(), "partition=2 offset=7 first_offset=5 bytes=")
 			require.Equal(t, "behindbehind", b.values("out", 21)[2][5])
 			if policy == processor.SkipOnError {
-				require.EqualValues(t, 1, p.Stats().Skipped)
+				require.EqualValues(t, 1, count.Stats().Skipped)
 				return
 			}
 			letter := b.records("dead", 1)[0]

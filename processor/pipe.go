@@ -60,7 +60,7 @@ type Header = kgo.RecordHeader
 // Record is a Kafka record with a typed value. As an input, Topic, Partition and Offset say where it stands. As an
 // output, To names its topic (empty: the sink's), and Topic, Partition and Offset are those of the input it was made of, as With leaves them:
 // a record with a key goes where Kafka's clients send that key, one without a key to Partition, modulo the number of the topic's
-// partitions, or where Topic is empty to the partition of the input. To a topic of Config.Session.Placed every record goes to Partition.
+// partitions, or where Topic is empty to the partition of the input. To a topic of Config.Placed every record goes to Partition.
 //
 // Timestamp is time.UnixMilli(-1) for an input that has none, because of its old format (v0) or since its producer has set it so; an output with that time has none
 // either. An output with the zero time gets the time at which it is produced. One before September 1677 or after April 2262 the client cannot write: the

@@ -81,11 +81,12 @@ func TestDestinationsOfData(t *testing.T) {
 			b.write(values...)
 			cfg := b.config()
 			cfg.DeadLetterTopic, cfg.Errors.Policy = "dead", policy
-			p, err := processor.New(cfg, route)
+			var count processor.Counter
+			p, err := processor.New(counted(cfg, &count), route)
 			require.NoError(t, err)
 			require.NoError(t, p.Run(t.Context()))
-			require.LessOrEqual(t, p.Stats().Aborted, 2*p.Stats().Transactions, "one for each of two topics")
-			check(b, p.Stats())
+			require.LessOrEqual(t, count.Stats().Aborted, 2*count.Stats().Transactions, "one for each of two topics")
+			check(b, count.Stats())
 			got := b.values("out", 2)
 			require.Len(t, got, 2)
 		})
@@ -95,7 +96,8 @@ func TestDestinationsOfData(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			b.write("1", "to "+to)
-			p, err := processor.New(b.config(), route)
+			var count processor.Counter
+			p, err := processor.New(counted(b.config(), &count), route)
 			require.NoError(t, err)
 			err = p.Run(t.Context())
 			var failed *processor.RecordError

@@ -49,13 +49,14 @@ func TestRunBoundsOutputs(t *testing.T) {
 			cfg.DeadLetterTopic, cfg.Errors.Policy = "dead", processor.DeadLetterOnError
 			cfg.BufferMemory = 1 << 20
 			var largest atomic.Int64
-			cfg.Session.Observer = eos.Observer{Transaction: func(txn eos.Transaction) { largest.Store(max(largest.Load(), int64(txn.OutBytes))) }}
-			p, err := processor.New(cfg, c.pipe)
+			cfg.Observer.Session = eos.Observer{Transaction: func(txn eos.Transaction) { largest.Store(max(largest.Load(), int64(txn.OutBytes))) }}
+			var count processor.Counter
+			p, err := processor.New(counted(cfg, &count), c.pipe)
 			require.NoError(t, err)
 			require.NoError(t, p.Run(t.Context()))
 			require.LessOrEqual(t, largest.Load(), int64(1<<20))
-			require.EqualValues(t, 1, p.Stats().DeadLetters)
-			require.EqualValues(t, 79*100+1, p.Stats().Out)
+			require.EqualValues(t, 1, count.Stats().DeadLetters)
+			require.EqualValues(t, 79*100+1, count.Stats().Out)
 			require.Equal(t, map[int32][]string{0: {"7"}}, b.values("dead", 1))
 			seen := map[string]int{}
 			for _, values := range b.values("out", 7900) {

@@ -26,27 +26,12 @@ type Processor struct {
 
 	started atomic.Bool
 	abort   context.CancelFunc
-	hard    context.Context // ends when batches under way are to be left
-	stats   counters
-	limits  sync.Once // compareLimits
+	hard    context.Context // ends when batches under way must be left
+	limits  sync.Once       // compareLimits
 }
 
-// Stats counts what has been committed since Run began. Records of aborted transactions are not in it.
-type Stats struct {
-	In           int64 `json:"in"`           // input records
-	Out          int64 `json:"out"`          // records produced, dead letters included
-	Skipped      int64 `json:"skipped"`      // input records that were left out
-	DeadLetters  int64 `json:"dead_letters"` // input records that went to the dead-letter topic
-	Transactions int64 `json:"transactions"` // committed transactions
-	Aborted      int64 `json:"aborted"`      // transactions that were aborted, and whose input was processed again
-	Retries      int64 `json:"retries"`      // calls of the handler that repeated one, in batches that are committed
-}
-
-type counters struct {
-	in, out, skipped, deadLetters, transactions, aborted, retries atomic.Int64
-}
-
-// New returns a processor of pipe p, or every fault of both joined into one error. Nothing is connected yet.
+// New returns a processor of pipe p, or every fault of both joined into one error. It reads the files that Config.Security
+// names; nothing is connected yet.
 func New[In, Out any](cfg Config, p Pipe[In, Out]) (*Processor, error) {
 	cfg, err := cfg.withDefaults()
 	if err := errors.Join(err, p.validate()); err != nil {
@@ -55,21 +40,15 @@ func New[In, Out any](cfg Config, p Pipe[In, Out]) (*Processor, error) {
 	if err := cfg.validate(p.Source.Topics, p.Source.Pattern, p.Sink.Topics()); err != nil {
 		return nil, err
 	}
+	if cfg.Session.Client, err = cfg.clientOptions(); err != nil {
+		return nil, err
+	}
 	pr := &Processor{
 		cfg: cfg, topics: p.Source.Topics, pattern: p.Source.Pattern, outputs: p.Sink.Topics(), input: eos.NewInputBuffer(cfg.InputBufferMaxBytes, cfg.Lanes),
 	}
 	pr.newWork = func() work { return p.newWork(cfg) }
 	pr.hard, pr.abort = context.WithCancel(context.Background())
 	return pr, nil
-}
-
-// Stats returns the counts so far. It may be called at any time.
-func (p *Processor) Stats() Stats {
-	c := &p.stats
-	return Stats{
-		In: c.in.Load(), Out: c.out.Load(), Skipped: c.skipped.Load(), DeadLetters: c.deadLetters.Load(),
-		Transactions: c.transactions.Load(), Aborted: c.aborted.Load(), Retries: c.retries.Load(),
-	}
 }
 
 // Abort leaves the batches under way at once: Run returns ErrAborted within seconds. It may be called at any time.
@@ -108,7 +87,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	for i := range p.cfg.Lanes {
 		opening.Add(1)
 		wg.Go(func() {
-			l := lane{p: p, number: i, soft: soft, opened: sync.OnceFunc(opening.Done), work: p.newWork()}
+			l := lane{p: p, number: i, id: p.lane(i).TransactionalID, soft: soft, opened: sync.OnceFunc(opening.Done), work: p.newWork()}
 			defer l.opened()
 			if failures[i] = l.run(); failures[i] != nil {
 				stop(errors.New("another lane has failed"))
@@ -134,15 +113,15 @@ func (p *Processor) lane(i int) eos.Config {
 	return cfg
 }
 
-// tell tells Config.Observe.
+// tell reports a lane's start or end.
 func (p *Processor) tell(e LaneEvent) {
-	if p.cfg.Observe != nil {
+	if p.cfg.Observer.Lane != nil {
 		e.TransactionalID = p.lane(e.Lane).TransactionalID
-		p.cfg.Observe(e)
+		p.cfg.Observer.Lane(e)
 	}
 }
 
-// limitDrain is called when a drain begins: it may last so long.
+// limitDrain is called when a drain begins, and ends it after Config.DrainTimeout.
 func (p *Processor) limitDrain() {
 	timer := time.NewTimer(p.cfg.DrainTimeout)
 	defer timer.Stop()

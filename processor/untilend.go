@@ -189,7 +189,7 @@ func (w *endWatch) isWithinLogs(ctx context.Context, committed offsets.Set) bool
 }
 
 func (w *endWatch) progress(committed offsets.Set) {
-	if w.p.cfg.Progress == nil {
+	if w.p.cfg.Observer.Progress == nil {
 		return
 	}
 	var done, total int64
@@ -200,7 +200,7 @@ func (w *endWatch) progress(committed offsets.Set) {
 			done += max(min(c.Offset, end.Offset)-from, 0)
 		}
 	}
-	w.p.cfg.Progress(done, total)
+	w.p.cfg.Observer.Progress(Progress{done, total})
 }
 
 func (w *endWatch) close() { w.cl.Close() }

@@ -37,10 +37,11 @@ func TestUntilEndAsksAgain(t *testing.T) {
 	} {
 		faults = append(faults, b.fake.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: err, Count: 4}))
 	}
-	p, err := processor.New(b.config(), double)
+	var count processor.Counter
+	p, err := processor.New(counted(b.config(), &count), double)
 	require.NoError(t, err)
 	require.NoError(t, p.Run(t.Context()))
-	require.EqualValues(t, 20, p.Stats().In)
+	require.EqualValues(t, 20, count.Stats().In)
 	for _, f := range faults {
 		require.EqualValues(t, 4, f.Hits())
 	}

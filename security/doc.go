@@ -9,7 +9,9 @@
 //		},
 //	}
 //	opts, err := sec.Options()
-//	eos.Open(ctx, eos.Config{…, Client: opts})
+//	eos.Open(ctx, eos.Config{…, Tuning: eos.Tuning{Client: opts}})
+//
+// processor.Config.Security takes the Config itself.
 //
 // What holds:
 //

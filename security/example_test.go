@@ -24,7 +24,7 @@ func ExampleConfig_Options() {
 		log.Fatal(err)
 	}
 	s, err := eos.Open(context.Background(), eos.Config{
-		BootstrapServers: []string{"kafka:9093"}, Group: "billing", TransactionalID: "billing-a", Topics: []string{"orders"}, Client: opts,
+		BootstrapServers: []string{"kafka:9093"}, Group: "billing", TransactionalID: "billing-a", Topics: []string{"orders"}, Tuning: eos.Tuning{Client: opts},
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -42,5 +42,5 @@ func ExampleFromFile() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	_ = eos.Config{BootstrapServers: p.BootstrapServers, Client: opts}
+	_ = eos.Config{BootstrapServers: p.BootstrapServers, Tuning: eos.Tuning{Client: opts}}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/eos-pipe/eos-pipe/internal/warnings"
 )
 
-// Options returns the options of a client that connects to the brokers as c says; they go into eos.Config.Client. All
+// Options returns the options of a client that connects to the brokers as c says; they go into eos.Tuning.Client. All
 // files and secrets are read once, so that what is missing or does not fit is an error now, and warnings are logged. The
 // options hold a kgo.Dialer, and do not go together with another one.
 func (c Config) Options() ([]kgo.Opt, error) {

@@ -73,13 +73,14 @@ func runReplay(ctx context.Context, s streams, o replayOptions) error {
 		return err
 	}
 	host := faults{}
+	var count processor.Counter
 	id := o.Group + "-" + hostName(&host)
 	if err := host.err(); err != nil {
 		return err
 	}
 	p, err := replay.New(replay.Config{
 		BootstrapServers: o.BootstrapServers, From: o.From, To: o.To, Group: o.Group, TransactionalID: id, Follow: o.Follow,
-		Client: client, Logger: s.Log,
+		Observer: count.Observer(), Client: client, Logger: s.Log,
 	})
 	if err != nil {
 		return usageError(err.Error(), "see eos-pipe dlq replay --help")
@@ -95,7 +96,7 @@ func runReplay(ctx context.Context, s streams, o replayOptions) error {
 	if err := p.Run(drain); err != nil {
 		return replayError(err)
 	}
-	return s.print(runResult{Stats: p.Stats(), Seconds: time.Since(began).Seconds()})
+	return s.print(runResult{Stats: count.Stats(), Seconds: time.Since(began).Seconds()})
 }
 
 // replayError gives the error of a dead letter the hint that fits.

@@ -45,6 +45,13 @@ func newProgress(s streams, what string, total int64) *progress {
 	return p
 }
 
+// progress begins to show work, as newProgress does, for an engine that counts: add is the progress's add, finish its
+// finish.
+func (s streams) progress(what string, total int64) (add func(n int64), finish func()) {
+	p := newProgress(s, what, total)
+	return p.add, p.finish
+}
+
 // add counts n more things as done.
 func (p *progress) add(n int64) {
 	if p == nil {

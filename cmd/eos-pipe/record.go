@@ -2,9 +2,18 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
 	"strconv"
+	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/eos-pipe/eos-pipe/internal/logtrace"
 )
 
 // recordOptions is what `eos-pipe record` was asked to read, checked.
@@ -67,4 +76,62 @@ func parsePartitions(all *faults, texts []string) []int32 {
 		numbers = append(numbers, int32(n))
 	}
 	return numbers
+}
+
+// runRecord writes the trace of a topic. A trace in a file is there whole or not at all.
+func runRecord(ctx context.Context, s streams, o recordOptions) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if o.Out == "" {
+		r, err := o.record(ctx, s, s.Out)
+		if err == nil {
+			s.Log.Info("recorded", "topic", r.Topic, "partitions", r.Partitions, "batches", r.Batches, "markers", r.Markers, "open", r.Open)
+		}
+		return err
+	}
+	result := recordResult{Out: o.Out}
+	err := logtrace.WriteFile(o.Out, func(w io.Writer) (err error) {
+		result.Recorded, err = o.record(ctx, s, w)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.print(result)
+}
+
+// record writes the trace to w, and says what can be done about errors.
+func (o recordOptions) record(ctx context.Context, s streams, w io.Writer) (logtrace.Recorded, error) {
+	cl, err := o.client(ctx, s.Log)
+	if err != nil {
+		return logtrace.Recorded{}, err
+	}
+	defer cl.Close()
+	var bar *progress
+	defer func() { bar.finish() }()
+	result, err := logtrace.Record(ctx, cl, logtrace.RecordConfig{
+		Topic: o.Topic, Partitions: o.Partitions, SkipDigests: o.SkipDigests, Log: s.Log,
+		Progress: func(total int64) func(int64) {
+			bar = newProgress(s, "offsets read", total)
+			return bar.add
+		},
+	}, w)
+	if e, ok := errors.AsType[*logtrace.NoPartitionError](err); ok {
+		return result, usageError("--partition: "+e.Error(), fmt.Sprintf("it has %d, counted from 0", e.Count))
+	}
+	if errors.Is(err, kerr.OffsetOutOfRange) {
+		return result, &exitError{exitFailure, err, "records were deleted while they were read (retention?): start again"}
+	}
+	return result, err
+}
+
+// recordResult is what record prints when the trace goes to a file.
+type recordResult struct {
+	logtrace.Recorded
+	Out string `json:"out"`
+}
+
+// String returns the counts.
+func (r recordResult) String() string {
+	return fmt.Sprintf("%s: topic=%s partitions=%d batches=%d markers=%d open=%d", r.Out, r.Topic, r.Partitions, r.Batches, r.Markers, r.Open)
 }

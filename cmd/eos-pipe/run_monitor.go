@@ -27,11 +27,11 @@ func (m monitored) observe(cfg processor.Config) processor.Config {
 }
 
 // start listens. The context that it returns ends after drain has, and after /readyz has begun to say so. stop ends both.
-func (m monitored) start(drain context.Context, s streams, p *processor.Processor) (ctx context.Context, stop func(), err error) {
+func (m monitored) start(drain context.Context, s streams) (ctx context.Context, stop func(), err error) {
 	if m.m == nil {
 		return drain, func() {}, nil
 	}
-	if err := m.m.Start(p.Stats); err != nil {
+	if err := m.m.Start(); err != nil {
 		return nil, nil, &exitError{code: exitFailure, err: err, hint: "nothing was started: choose another --http address, or leave it out"}
 	}
 	s.Log.Info("serving metrics, health and a live page", "url", "http://"+m.m.Addr().String()+"/")

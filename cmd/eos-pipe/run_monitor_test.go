@@ -29,7 +29,7 @@ func TestReadyIsOffBeforeTheDrain(t *testing.T) {
 	p, err := processor.New(shown.observe(opts.config(s.Log)), opts.pipe())
 	require.NoError(t, err)
 	drain, signal := context.WithCancel(t.Context())
-	ctx, hide, err := shown.start(drain, s, p)
+	ctx, hide, err := shown.start(drain, s)
 	require.NoError(t, err)
 	ready := func() (int, string) {
 		t.Helper()

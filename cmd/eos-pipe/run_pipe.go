@@ -28,12 +28,14 @@ func runPipe(ctx context.Context, s streams, opts runOptions) error {
 		return err
 	}
 	cfg := opts.config(s.Log)
+	var count processor.Counter
+	cfg.Observer = cfg.Observer.With(count.Observer())
 	cfg.Session.Client = client
 	if opts.MaxDecompressed > 0 {
 		cfg.Session.Client = append(cfg.Session.Client, kgo.MaxDecompressBatchBytes(opts.MaxDecompressed))
 	}
 	if opts.UntilEnd {
-		cfg.Progress = func(done, total int64) { show(s, &bar, done, total) }
+		cfg.Observer.Progress = func(p processor.Progress) { show(s, &bar, p) }
 	}
 	shown := opts.monitored(s)
 	p, err := processor.New(shown.observe(cfg), opts.pipe())
@@ -42,7 +44,7 @@ func runPipe(ctx context.Context, s streams, opts runOptions) error {
 	}
 	drain, stop := drainOnSignal(ctx, s.Log, p.Abort)
 	defer stop()
-	drain, hide, err := shown.start(drain, s, p)
+	drain, hide, err := shown.start(drain, s)
 	if err != nil {
 		return err
 	}
@@ -58,7 +60,7 @@ func runPipe(ctx context.Context, s streams, opts runOptions) error {
 	began := time.Now()
 	var reporting func()
 	if !opts.UntilEnd {
-		reporting = reportEvery(drain, s, p)
+		reporting = reportEvery(drain, s, &count)
 	}
 	err = p.Run(drain)
 	if reporting != nil {
@@ -67,7 +69,7 @@ func runPipe(ctx context.Context, s streams, opts runOptions) error {
 	if b := bar.Load(); b != nil {
 		b.progress.finish()
 	}
-	result := runResult{Stats: p.Stats(), Seconds: time.Since(began).Seconds()}
+	result := runResult{Stats: count.Stats(), Seconds: time.Since(began).Seconds()}
 	if err != nil && result.Transactions == 0 {
 		return err
 	}
@@ -97,12 +99,13 @@ func (o runOptions) config(log *slog.Logger) processor.Config {
 		InputBufferMaxBytes: o.InputBuffer, BufferMemory: o.BufferMemory,
 		Errors: processor.Errors{Policy: processor.Policy(slices.Index(processor.PolicyNames(), o.OnError)), HandlerTimeout: o.HandlerTimeout},
 		Lanes:  o.Lanes, Provenance: o.Provenance, UntilEnd: o.UntilEnd, Logger: log,
-		Session: eos.Config{
-			Start: eos.Start(slices.Index(startNames(), o.Start)), MaxRecords: o.MaxRecords, MaxBytes: o.MaxBytes,
+		Start:    eos.Start(slices.Index(startNames(), o.Start)),
+		Observer: processor.Observer{Session: eos.SlogObserver(log)},
+		Session: eos.Tuning{
+			MaxRecords: o.MaxRecords, MaxBytes: o.MaxBytes,
 			GroupProtocol:  eos.GroupProtocol(slices.Index(protocolNames(), o.GroupProtocol)),
 			SessionTimeout: o.SessionTimeout, TransactionTimeout: o.TransactionTimeout,
 			CommitInterval: cmp.Or(o.CommitInterval, -1),
-			Observer:       eos.SlogObserver(log),
 		},
 	}
 }
@@ -129,19 +132,19 @@ type barAt struct {
 	done     int64
 }
 
-// show moves the bar to done of total. It is called by one goroutine.
-func show(s streams, bar *atomic.Pointer[barAt], done, total int64) {
+// show moves the bar to where p is. One goroutine calls it.
+func show(s streams, bar *atomic.Pointer[barAt], p processor.Progress) {
 	b := bar.Load()
 	if b == nil {
-		b = &barAt{progress: newProgress(s, "offsets committed", total)}
+		b = &barAt{progress: newProgress(s, "offsets committed", p.Total)}
 		bar.Store(b)
 	}
-	b.progress.add(max(done-b.done, 0))
-	b.done = max(b.done, done)
+	b.progress.add(max(p.Done-b.done, 0))
+	b.done = max(b.done, p.Done)
 }
 
 // reportEvery shows the records committed, once a second, until ctx ends or the returned function is called, which waits.
-func reportEvery(ctx context.Context, s streams, p *processor.Processor) (stop func()) {
+func reportEvery(ctx context.Context, s streams, count *processor.Counter) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	shown := newProgress(s, "records committed", -1)
 	done := make(chan struct{})
@@ -153,7 +156,7 @@ func reportEvery(ctx context.Context, s streams, p *processor.Processor) (stop f
 		for {
 			select {
 			case <-ticker.C:
-				now := p.Stats().In
+				now := count.Stats().In
 				shown.add(now - last)
 				last = now
 			case <-ctx.Done():

@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/eos-pipe/eos-pipe/internal/broker/model"
+	"github.com/eos-pipe/eos-pipe/internal/logtrace"
+	"github.com/eos-pipe/eos-pipe/validator"
 )
 
 // validateOptions is what `eos-pipe validate` was asked to judge, and how, checked.
@@ -15,7 +19,7 @@ type validateOptions struct {
 	Trace        string // path, or "-" for stdin
 	Duplicates   string // what content that was written twice is: note, error or ignore
 	HangingAfter time.Duration
-	Rules        model.Rules
+	Kafka        string // the version whose rules count
 }
 
 const validateLong = `Judge a trace by the rules of Kafka's brokers: each line that no broker would have written or
@@ -38,22 +42,21 @@ const validateExample = `  eos-pipe record -b localhost:9092 --topic orders | eo
   # fail on records that were sent twice, too
   eos-pipe validate orders.trace --duplicates error --json`
 
-var duplicateNames = []string{"note", "error", "ignore"}
+var duplicateNames = []string{logtrace.DuplicatesNote, logtrace.DuplicatesError, logtrace.DuplicatesIgnore}
 
 func newValidateCommand(a *app) *cobra.Command {
 	o := validateOptions{}
-	var version string
 	cmd := &cobra.Command{Use: "validate TRACE|-", Short: "Judge a trace of a topic's log or of requests", Long: validateLong, Example: validateExample}
 	f := cmd.Flags()
 	f.StringVar(&o.Duplicates, "duplicates", "note", "what content that is written twice `is`: note, error, or ignore (needs less memory)")
 	f.DurationVar(&o.HangingAfter, "hanging-after", 15*time.Minute, "a transaction that is open for this `time`, by the timestamps of its records, is a finding; the default is the broker's longest timeout")
-	f.StringVar(&version, "kafka", "4.4", "`version` of the brokers whose rules apply, 3.5 to 4.4")
+	f.StringVar(&o.Kafka, "kafka", "4.4", "`version` of the brokers whose rules apply, 3.5 to 4.4")
 
 	a.command(cmd, action{
 		check: func(all *faults) {
 			checkOneOf(all, "duplicates", o.Duplicates, duplicateNames...)
 			atLeast(all, "hanging-after", o.HangingAfter, 0)
-			o.Rules = rulesOf(all, version)
+			checkOneOf(all, "kafka", o.Kafka, validator.Versions()...)
 		},
 		do: func(ctx context.Context, s streams) error { return runValidate(ctx, s, o) },
 	})
@@ -70,15 +73,34 @@ func newValidateCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-// rulesOf are those of a new cluster of that version.
-func rulesOf(all *faults, version string) model.Rules {
-	rules := model.DefaultRules()
-	checkOneOf(all, "kafka", version, model.Versions()...)
-	if release, ok := model.ReleaseOf(version); ok {
-		rules.Release = release
+// runValidate prints what is wrong with a trace, and how much there was. A finding is an *exitError with exitFailure.
+func runValidate(ctx context.Context, s streams, o validateOptions) error {
+	in := io.Reader(os.Stdin)
+	if o.Trace != "-" {
+		f, err := os.Open(o.Trace)
+		if err != nil {
+			return usageError("cannot read the trace: "+err.Error(), "name a file that eos-pipe record has written, or - for stdin")
+		}
+		defer f.Close()
+		in = f
 	}
-	if rules.Release < model.Release40 {
-		rules.TransactionVersion = 0
+	bar := newProgress(s, "lines judged", -1)
+	defer bar.finish()
+	summary, err := logtrace.Judge(ctx, in, logtrace.JudgeConfig{
+		Kafka: o.Kafka, Duplicates: o.Duplicates, HangingAfter: o.HangingAfter, Progress: bar.add,
+		Found: func(f logtrace.Finding) error { return s.print(f) },
+	})
+	if e, ok := errors.AsType[*logtrace.UnreadableError](err); ok {
+		return usageError(e.Error(), "each line is one event; docs/validator.md describes them")
 	}
-	return rules
+	if err != nil {
+		return err
+	}
+	if err := s.print(summary); err != nil {
+		return err
+	}
+	if summary.Findings == 0 {
+		return nil
+	}
+	return &exitError{exitFailure, errors.New("the trace is not one of Kafka's brokers"), "the findings are above; those that follow the first in the same partition may come of it"}
 }

@@ -2,26 +2,22 @@ package main
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"github.com/spf13/cobra"
 
-	"github.com/eos-pipe/eos-pipe/internal/jq"
+	"github.com/eos-pipe/eos-pipe/internal/audit"
+	"github.com/eos-pipe/eos-pipe/processor"
 )
 
 // verifyOptions is what `eos-pipe verify` was asked to compare, checked.
 type verifyOptions struct {
 	connection
 	formats
+	audit.Config // To is not among From
 
-	From            []string // never holds To; with those that match FromPattern when it has been asked which these are
-	FromPattern     string   // "": none
-	To              string
-	Group           string
-	ID              *jq.Program // nil: by the header that `run --provenance` writes
-	Filter, Map     *jq.Program // nil: every record, as it is
-	AnyTimestamp    bool        // timestamps are not compared
-	OnError         string      // as of the pipe
-	DeadLetterTopic string      // "": none
+	OnError string // the policy of the pipe
 }
 
 const verifyLong = `Read both sides of a pipe, read_committed, and check that every input record the group has
@@ -77,4 +73,50 @@ func newVerifyCommand(a *app) *cobra.Command {
 		},
 		do: func(ctx context.Context, s streams) error { return runVerify(ctx, s, o) },
 	})
+}
+
+// runVerify compares the two sides of a pipe. nil means that every input record is in the output once; a finding is an
+// *exitError with exitFailure.
+func runVerify(ctx context.Context, s streams, o verifyOptions) error {
+	if err := o.open(&o.ID, &o.Filter, &o.Map); err != nil {
+		return err
+	}
+	cl, err := o.client(ctx, s.Log)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	o.Policy = processor.Policy(slices.Index(processor.PolicyNames(), o.OnError))
+	o.Logger, o.Progress = s.Log, s.progress
+	result, err := audit.Run(ctx, cl, o.Config)
+	if _, ok := errors.AsType[*audit.ProgramError](err); ok {
+		return &exitError{
+			exitFailure, err,
+			"the pipe has left it out or made a dead letter of it, or ran another program: give verify the --on-error, --dead-letter-topic, --filter and --map of the pipe",
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.print(result); err != nil {
+		return err
+	}
+	return finding(result)
+}
+
+// finding returns the error of a result that is not an exactly-once copy; nil if it is one.
+func finding(result audit.Result) error {
+	if result.Incomparable {
+		return &exitError{
+			exitFailure, errors.New("nothing can be said of the output: none of its records says, by the header " + processor.ProvenanceHeader + ", that it comes from the input"),
+			"give --id, a jq program that gives the same text for an input record and its output; or run the pipe with --provenance",
+		}
+	}
+	if !result.OK() {
+		return &exitError{
+			exitFailure, errors.New("the output is not an exactly-once copy of what the group has committed"),
+			"examples of each kind are above; were all writers of the output topic this one pipe, and --filter and --map the same?",
+		}
+	}
+	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -104,35 +103,4 @@ func TestVerifyTheHeaderOfAnotherPipe(t *testing.T) {
 	code, stdout, _ = call(t, "verify", "-b", addr, "--from", "c", "--to", "d", "--group", "d2")
 	require.Equal(t, exitFailure, code)
 	require.Contains(t, stdout, "in=25 out=50 lost=0 doubled=0 phantom=0 reordered=0 torn=0 foreign=25")
-}
-
-// An output with another timestamp than its input is a finding, by the header and by an id, unless it is said that timestamps do not count.
-func TestVerifyTimestamps(t *testing.T) {
-	t.Parallel()
-	addr, write := fakeTopics(t, "in", "out", "copies")
-	at := func(topic string, ms int64, value, from string) *kgo.Record {
-		r := &kgo.Record{Topic: topic, Timestamp: time.UnixMilli(ms), Value: []byte(value)}
-		if from != "" {
-			r.Headers = []kgo.RecordHeader{{Key: "eos-pipe-from", Value: []byte(from)}}
-		}
-		return r
-	}
-	write(at("in", 1000, "1", ""), at("in", -1, "2", ""), at("in", 3000, "3", ""))
-	code, _, stderr := call(t, "run", "-b", addr, "--from", "in", "--to", "out", "--group", "g", "--until-end", "--provenance")
-	require.Zero(t, code, stderr)
-	write(at("copies", 1000, "1", "in-0@0 0/1"), at("copies", -1, "2", "in-0@1 0/1"), at("copies", 3001, "3", "in-0@2 0/1"))
-	for _, id := range [][]string{nil, {"--id", ".value"}} {
-		verify := func(to string, more ...string) (int, string) {
-			code, stdout, _ := call(t, append(append([]string{"verify", "-b", addr, "--from", "in", "--group", "g", "--to", to}, id...), more...)...)
-			return code, stdout
-		}
-		code, stdout := verify("out")
-		require.Zero(t, code, stdout)
-		code, stdout = verify("copies")
-		require.Equal(t, exitFailure, code)
-		require.Contains(t, stdout, "in=3 out=3 lost=0 doubled=0 phantom=0 reordered=0 torn=0 foreign=0 retimed=1")
-		require.Contains(t, stdout, "in-0@2")
-		code, stdout = verify("copies", "--any-timestamp")
-		require.Zero(t, code, stdout)
-	}
 }

@@ -207,7 +207,7 @@ func copyAll(t *testing.T, addr string, watch *eostest.Watcher, disturb func()) 
 	}
 	s, err := eos.Open(ctx, eos.Config{
 		BootstrapServers: []string{addr}, Group: "g", TransactionalID: "copy", Topics: []string{"in"}, Outputs: []string{"out"},
-		Client: []kgo.Opt{watch.Client(), kgo.RetryBackoffFn(func(int) time.Duration { return 10 * time.Millisecond })},
+		Tuning: eos.Tuning{Client: []kgo.Opt{watch.Client(), kgo.RetryBackoffFn(func(int) time.Duration { return 10 * time.Millisecond })}},
 	})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Close(ctx)) }()

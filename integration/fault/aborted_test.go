@@ -77,7 +77,7 @@ func writeAborted(b *bench.Bench) {
 // plainGets returns how many records of aborted transactions a read_committed reader is given of partition 0 of the input.
 func plainGets(b *bench.Bench, opts ...kgo.Opt) (aborted int) {
 	b.T.Helper()
-	cl := b.Kafka.Client(b.T, append(opts, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{b.In: {0: kgo.NewOffset().AtStart()}}),
+	cl := b.Cluster.Client(b.T, append(opts, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{b.In: {0: kgo.NewOffset().AtStart()}}),
 		kgo.KeepControlRecords(), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
 	defer cl.Close()
 	end := b.Stable(b.In)[offsets.Partition{Topic: b.In}].Offset

@@ -104,7 +104,7 @@ func requireTruncated(p *proc.Pipe, end int64) {
 func requireOutputs(p *proc.Pipe, n int64) {
 	p.T.Helper()
 	p.AwaitNothingOpen(30 * time.Second)
-	stable, err := p.Stable(p.T.Context())
+	stable, err := p.StableCommitted(p.T.Context())
 	require.NoError(p.T, err)
 	require.Equal(p.T, n, proc.Sum(stable), "what the group has committed")
 	ends, err := p.Listed(p.T.Context(), p.Adm.ListCommittedOffsets, p.To)

@@ -35,7 +35,7 @@ func testProducerIDExpires(t *testing.T, cluster *kafkatest.Cluster) {
 	for range 2 {
 		p.AwaitAll()
 		p.Await("the partitions have forgotten the producer", time.Minute, func(ctx context.Context) (bool, error) {
-			known, err := knownProducers(p, ctx)
+			known, err := knownProducers(ctx, p)
 			return known == 0, err
 		})
 		p.Fill(3_000)
@@ -47,7 +47,7 @@ func testProducerIDExpires(t *testing.T, cluster *kafkatest.Cluster) {
 }
 
 // knownProducers returns how many producers the output's partitions know.
-func knownProducers(p *proc.Pipe, ctx context.Context) (known int, err error) {
+func knownProducers(ctx context.Context, p *proc.Pipe) (known int, err error) {
 	ends, err := p.Listed(ctx, p.Adm.ListEndOffsets, p.To)
 	if err != nil {
 		return 0, err

@@ -27,7 +27,7 @@ func TestFaultHangingTransactionOnInput(t *testing.T) {
 	w := b.Work(b.Open(b.Config("a")))
 	b.Write(30)
 	b.CaughtUp()
-	foreign := b.Kafka.Client(t, kgo.TransactionalID(b.Group+"-foreign"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	foreign := b.Cluster.Client(t, kgo.TransactionalID(b.Group+"-foreign"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	require.NoError(t, foreign.BeginTransaction())
 	require.NoError(t, foreign.ProduceSync(t.Context(), &kgo.Record{Topic: b.In, Partition: 1, Value: []byte("never")}).FirstErr())
 	b.Write(30)
@@ -141,31 +141,22 @@ func TestFaultOpenTransactionIsSaid(t *testing.T) {
 	w := b.Work(b.Open(cfg))
 	b.Write(30)
 	b.CaughtUp()
-	foreign := b.Kafka.Client(t, kgo.TransactionalID(b.Group+"-foreign"), kgo.TransactionTimeout(10*time.Minute), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	foreign := b.Cluster.Client(t, kgo.TransactionalID(b.Group+"-foreign"), kgo.TransactionTimeout(10*time.Minute), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	require.NoError(t, foreign.BeginTransaction())
 	require.NoError(t, foreign.ProduceSync(t.Context(), &kgo.Record{Topic: b.In, Partition: 1, Value: []byte("never")}).FirstErr())
 	id, _, err := foreign.ProducerID(t.Context())
 	require.NoError(t, err)
 	b.Write(30)
 
-	p := proc.New(t, b.Kafka, proc.Shape{To: []int32{1}}, "--until-end")
+	p := proc.New(t, b.Cluster, proc.Shape{To: []int32{1}}, "--until-end")
 	p.From = []string{b.In}
 	pr := p.Start("a")
 	require.Zero(t, pr.Wait(time.Minute), "%q", pr.Said())
 	require.Contains(t, pr.Stderr(), `"left":11,`, "the record of the transaction, and ten behind it")
 
-	said := time.After(bench.SlowDeadline)
-	again := time.NewTicker(100 * time.Millisecond)
-	defer again.Stop()
-	line := ""
-	for line == "" {
-		line = log.With("a transaction of another producer is open on the input", "since=")
-		select {
-		case <-again.C:
-		case <-said:
-			require.FailNow(t, "it is not said")
-		}
-	}
+	warning := []string{"a transaction of another producer is open on the input", "since="}
+	require.NoError(t, log.Await(t.Context(), warning...))
+	line := log.With(warning...)
 	for _, text := range []string{
 		"level=WARN", "partition=" + b.In + "-1", "offset=10", "producer_id=" + strconv.FormatInt(id, 10), "open_transactional_id=" + b.Group + "-foreign",
 		"behind=11", `ends="its producer, or the coordinator at `,

@@ -29,9 +29,9 @@ type bytesHandler = processor.Handler[[]byte, []byte]
 func process(b *bench.Bench, tap *wiretap.Tap, deadLetters string, handle bytesHandler) error {
 	b.T.Helper()
 	p, err := processor.New(processor.Config{
-		BootstrapServers: b.Kafka.Bootstrap(), Group: b.Group, TransactionalID: b.Group + "-a", InstanceID: b.Group + "-a",
+		BootstrapServers: b.Cluster.Bootstrap(), Group: b.Group, TransactionalID: b.Group + "-a", InstanceID: b.Group + "-a",
 		UntilEnd: true, DeadLetterTopic: deadLetters, Logger: slog.New(slog.NewTextHandler(b.T.Output(), nil)),
-		Session: eos.Config{MaxRecords: 40, Client: []kgo.Opt{kgo.Dialer(tap.Dial), bench.FastRetries}},
+		Session: eos.Tuning{MaxRecords: 40, Client: []kgo.Opt{kgo.Dialer(tap.Dial), bench.FastRetries}},
 	}, processor.Pipe[[]byte, []byte]{
 		Source: processor.From(processor.Bytes(), b.In), Sink: processor.To(processor.Bytes(), b.Out), Handle: handle,
 	})
@@ -65,7 +65,7 @@ func TestFaultHandlerPanics(t *testing.T) {
 		require.EqualValues(t, 70, failed.Offset)
 		require.ErrorContains(t, err, "a bug")
 		require.LessOrEqual(t, b.Committed()[failed.Partition].Offset, int64(70))
-		b.Eventually("no transaction is open on the output", func() bool { return b.Stable(b.Out).Equal(b.Ends(b.Out)) })
+		b.NothingOpen()
 	}
 	require.NoError(t, process(b, bench.Tap(t), "", copyHandler))
 	b.RequireOnce()
@@ -107,7 +107,7 @@ func TestFaultDeadLetters(t *testing.T) {
 	t.Parallel()
 	b := bench.New(t)
 	dead := kafkatest.Name(t, "dead")
-	b.Kafka.CreateTopic(t, dead, bench.Partitions)
+	b.Cluster.CreateTopic(t, dead, bench.Partitions)
 	b.Write(600)
 	for p := range int32(bench.Partitions) {
 		for n := int64(3); n < 600/bench.Partitions; n += 7 {

@@ -16,8 +16,8 @@ import (
 	"github.com/eos-pipe/eos-pipe/internal/wiretap"
 )
 
-// This file is about sessions whose network is bad. Lost requests and answers are in session_replies_test.go and
-// session_endtxn_test.go, those that come in a later transaction in fault_network_late_test.go.
+// This file is about sessions whose network is bad. Lost requests and answers are in integration/session
+// (replies_test.go, endtxn_test.go), those that come in a later transaction in network_late_test.go.
 
 // everyAPI are the requests that a session makes in its work.
 var everyAPI = []kmsg.Key{

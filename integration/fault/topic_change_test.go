@@ -34,7 +34,7 @@ func TestFaultInputPartitionAdded(t *testing.T) {
 		return err == nil && len(topics[b.In].Partitions) == bench.Partitions+1
 	})
 	const more = 50
-	writer := b.Kafka.Client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	writer := b.Cluster.Client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	for n := range int64(more) {
 		value := []byte(bench.Record{Partition: bench.Partitions, Number: n}.String())
 		require.NoError(t, writer.ProduceSync(t.Context(), &kgo.Record{Topic: b.In, Partition: bench.Partitions, Value: value}).FirstErr())
@@ -118,7 +118,7 @@ func recreate(b *bench.Bench, topic string) {
 		created, err := b.Adm.CreateTopic(b.T.Context(), bench.Partitions, 1, nil, topic)
 		return err == nil && created.Err == nil
 	})
-	b.Plain = b.Kafka.Client(b.T, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+	b.Plain = b.Cluster.Client(b.T, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
 	b.Adm = kadm.NewClient(b.Plain) // the former knows the topic that is gone
 	b.Eventually("the brokers know the new topic, and serve it", func() bool {
 		now, err := b.Adm.ListTopics(b.T.Context(), topic)

@@ -22,6 +22,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/eos-pipe/eos-pipe/integration/internal/bench"
 	"github.com/eos-pipe/eos-pipe/integration/internal/guard"
 	"github.com/eos-pipe/eos-pipe/integration/internal/proc"
 	"github.com/eos-pipe/eos-pipe/internal/certtest"
@@ -217,7 +218,7 @@ func TestImageSecrets(t *testing.T) {
 	require.NoError(t, os.Chmod(g.Dir+"/ca.pem", 0o444))
 	pr, _ := contain(t, "secrets", []string{
 		"--network", "host", "-v", g.Dir + "/password:/run/secrets/kafka:ro", "-v", g.Dir + "/ca.pem:/etc/ssl/certs/ca-certificates.crt:ro",
-	}, "run", "-b", g.Kafka.Secure()[0], "--from", g.In, "--to", g.Out, "--group", g.Group, "--instance-id", "a", "--until-end",
+	}, "run", "-b", g.Cluster.Secure()[0], "--from", g.In, "--to", g.Out, "--group", g.Group, "--instance-id", "a", "--until-end",
 		"--security-protocol", "SASL_SSL", "--sasl-mechanism", "SCRAM-SHA-512", "--sasl-username", guard.User, "--sasl-password", "file:/run/secrets/kafka")
 	require.Zero(t, pr.Wait(time.Minute), "%q", pr.Said())
 	g.RequireOnce()
@@ -229,20 +230,18 @@ func TestImageServes(t *testing.T) {
 		"--http", "0.0.0.0:9404")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	again := time.NewTicker(50 * time.Millisecond)
-	defer again.Stop()
-	for {
+	var err error
+	if !bench.Until(ctx, func() bool {
 		at, _ := exec.Command("docker", "port", container, "9404").Output()
-		resp, err := http.Get("http://" + strings.TrimSpace(string(at)) + "/healthz")
-		if err == nil {
-			defer resp.Body.Close()
-			require.Equal(t, http.StatusOK, resp.StatusCode)
-			return
+		var resp *http.Response
+		resp, err = http.Get("http://" + strings.TrimSpace(string(at)) + "/healthz")
+		if err != nil {
+			return false
 		}
-		select {
-		case <-ctx.Done():
-			require.FailNow(t, "nobody serves", "%v", err)
-		case <-again.C:
-		}
+		defer resp.Body.Close()
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+		return true
+	}) {
+		require.FailNow(t, "nobody serves", "%v", err)
 	}
 }

@@ -175,9 +175,9 @@ func TestMonitorLagIsKafkas(t *testing.T) {
 		}),
 	}
 	m := monitor.New(monitor.Config{LagInterval: 50 * time.Millisecond})
-	p, err := processor.New(m.Observe(processor.Config{BootstrapServers: b.Kafka.Bootstrap(), Group: b.Group, TransactionalID: b.Group, InstanceID: "a"}), pipe)
+	p, err := processor.New(m.Observe(processor.Config{BootstrapServers: b.Cluster.Bootstrap(), Group: b.Group, TransactionalID: b.Group, InstanceID: "a"}), pipe)
 	require.NoError(t, err)
-	require.NoError(t, m.Start(p.Stats))
+	require.NoError(t, m.Start())
 	t.Cleanup(m.Close)
 	ctx, drain := context.WithCancel(t.Context())
 	done := make(chan error, 1)

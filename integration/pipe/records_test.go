@@ -138,7 +138,7 @@ func TestDestinationNotAuthorized(t *testing.T) {
 	g := guard.NewScram(t, 0)
 	g.Grant(g.ACLs()...)
 	closed := kafkatest.Name(t, "closed")
-	g.Kafka.CreateTopic(t, closed, 1)
+	g.Cluster.CreateTopic(t, closed, 1)
 	g.Write(30)
 	mapping := fmt.Sprintf(`{topic: (if .offset == 3 then %q else "" end)}`, closed)
 	pr := g.Run("stopped", "--map", mapping, "--until-end")

@@ -16,7 +16,7 @@ import (
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// These tests judge the judges: `eos-pipe verify`, and the audit of all tests in pipe_*_test.go. No pipe runs. A plain
+// These tests judge the judges: `eos-pipe verify`, and the audit that all tests use. No pipe runs. A plain
 // client writes the outputs that a pipe would have written, but for one fault.
 
 // The input of these tests is one partition: committed records, some of an aborted transaction, committed ones again.

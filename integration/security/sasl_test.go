@@ -150,9 +150,9 @@ func token(g *guard.Broker) security.Config {
 func TestSecurityWrongProtocol(t *testing.T) {
 	g := guard.NewScram(t, 0)
 	for name, flags := range map[string][]string{
-		"no TLS, no SASL": {"-b", g.Kafka.Secure()[0]},
-		"no SASL":         {"-b", g.Kafka.Secure()[0], "--security-protocol", "SSL", "--tls-ca", g.Dir + "/ca.pem"},
-		"TLS too much":    {"-b", g.Kafka.Bootstrap()[0], "--security-protocol", "SSL", "--tls-ca", g.Dir + "/ca.pem"},
+		"no TLS, no SASL": {"-b", g.Cluster.Secure()[0]},
+		"no SASL":         {"-b", g.Cluster.Secure()[0], "--security-protocol", "SSL", "--tls-ca", g.Dir + "/ca.pem"},
+		"TLS too much":    {"-b", g.Cluster.Bootstrap()[0], "--security-protocol", "SSL", "--tls-ca", g.Dir + "/ca.pem"},
 	} {
 		pr := proc.Spawn(t, name, append(flags, "run", "--from", g.In, "--to", g.Out, "--group", g.Group))
 		pr.Doomed = true

@@ -61,8 +61,8 @@ func TestSecurityCertificatesChange(t *testing.T) {
 	certify(g, clients2)
 	works() // on the old connections
 	stop()
-	g.Kafka.Kill(t, 1)
-	g.Kafka.Restart(t, 1)
+	g.Cluster.Kill(t, 1)
+	g.Cluster.Restart(t, 1)
 	stop = g.Feed()
 	works()
 	stop()

@@ -105,7 +105,7 @@ func TestSessionSurvivesOperatorsAbort(t *testing.T) {
 			held := tap.Hold(rule)
 			w := b.Work(s)
 			b.Await(held.Reached(), name)
-			_, _, err := b.Kafka.Client(t, kgo.TransactionalID(cfg.TransactionalID)).ProducerID(t.Context())
+			_, _, err := b.Cluster.Client(t, kgo.TransactionalID(cfg.TransactionalID)).ProducerID(t.Context())
 			require.NoError(t, err)
 			held.Release()
 			b.RequireOnce()

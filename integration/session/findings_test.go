@@ -50,7 +50,7 @@ func plainLoop(b *bench.Bench, opts ...kgo.Opt) (failures []error) {
 func openPlain(b *bench.Bench, opts ...kgo.Opt) *kgo.GroupTransactSession {
 	b.T.Helper()
 	s, err := kgo.NewGroupTransactSession(append([]kgo.Opt{
-		kgo.SeedBrokers(b.Kafka.Bootstrap()...), kgo.ConsumerGroup(b.Group), kgo.ConsumeTopics(b.In), kgo.TransactionalID(b.Group + "-plain"),
+		kgo.SeedBrokers(b.Cluster.Bootstrap()...), kgo.ConsumerGroup(b.Group), kgo.ConsumeTopics(b.In), kgo.TransactionalID(b.Group + "-plain"),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 	}, opts...)...)
 	require.NoError(b.T, err)

@@ -146,7 +146,7 @@ func TestFindingForgottenMarkers(t *testing.T) {
 	})
 }
 
-// markersBench is a sessionBench whose group's offsets, and output if so asked, have one replica.
+// markersBench is a bench whose group's offsets, and output if so asked, have one replica.
 type markersBench struct {
 	*bench.Bench
 	name      rune  // of its sessions
@@ -218,7 +218,7 @@ func (b *markersBench) endWithout(victim int32, topic string, tap *wiretap.Tap, 
 	ended := make(chan error, 1)
 	go func() { ended <- end() }()
 	b.Await(held.Reached(), "EndTxn is sent")
-	b.Kafka.Kill(b.T, int(victim))
+	b.Cluster.Kill(b.T, int(victim))
 	b.Eventually("partitions have no leader", func() bool { return len(b.Leaders(topic)) < all })
 	held.Release()
 	id := b.Group + "-" + string(b.name)
@@ -226,7 +226,7 @@ func (b *markersBench) endWithout(victim int32, topic string, tap *wiretap.Tap, 
 		d, err := b.Adm.DescribeTransactions(b.T.Context(), id)
 		return err == nil && slices.Contains([]string{"CompleteCommit", "CompleteAbort", "Empty"}, d[id].State) // Empty: a new client, already
 	})
-	b.Kafka.Restart(b.T, int(victim))
+	b.Cluster.Restart(b.T, int(victim))
 	select {
 	case err := <-ended:
 		require.NoError(b.T, err)

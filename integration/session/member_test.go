@@ -35,7 +35,7 @@ func offsetVersions(t *testing.T, test func(t *testing.T, most *kversion.Version
 func commitAs(b *bench.Bench, most *kversion.Versions, m sessionMember) (*kerr.Error, int16) {
 	t := b.T
 	t.Helper()
-	cl := b.Kafka.Client(t, kgo.TransactionalID(b.Group+"-asks"), kgo.MaxVersions(most))
+	cl := b.Cluster.Client(t, kgo.TransactionalID(b.Group+"-asks"), kgo.MaxVersions(most))
 	id, epoch, err := cl.ProducerID(t.Context())
 	require.NoError(t, err)
 	req := kmsg.NewPtrTxnOffsetCommitRequest()

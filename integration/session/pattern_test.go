@@ -23,7 +23,7 @@ func TestSessionPatternNewTopic(t *testing.T) {
 	w := b.Work(b.Open(cfg))
 	b.Write(30)
 	b.CaughtUp()
-	b.Kafka.CreateTopic(t, created, bench.Partitions)
+	b.Cluster.CreateTopic(t, created, bench.Partitions)
 	for p := range int32(bench.Partitions) { // the records that follow those of the input, in another topic
 		r := b.Next(p, 0)
 		r.Topic = created
@@ -41,7 +41,7 @@ func TestSessionPatternTopicDeleted(t *testing.T) {
 	t.Parallel()
 	b := bench.New(t)
 	gone := kafkatest.Name(t, "gone")
-	b.Kafka.CreateTopic(t, gone, bench.Partitions)
+	b.Cluster.CreateTopic(t, gone, bench.Partitions)
 	cfg := b.Config("a")
 	cfg.Topics, cfg.TopicPattern = nil, bench.Matching(b.In, gone)
 	cfg.Client = []kgo.Opt{kgo.MetadataMaxAge(time.Second)}

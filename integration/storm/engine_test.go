@@ -301,7 +301,7 @@ func examine(p *proc.Pipe) (judged, error) {
 	if !got.commits.OK() {
 		return got, fmt.Errorf("outputs and offsets were not committed together: %+v\n%s", got.commits, strings.Join(got.commits.Examples, "\n"))
 	}
-	stable, err := p.Stable(ctx)
+	stable, err := p.StableCommitted(ctx)
 	if err == nil && stable.String() != commits.Ends().String() {
 		err = fmt.Errorf("the group has committed %v, and the log of its coordinator ends at %v", stable, commits.Ends())
 	}

@@ -51,10 +51,10 @@ func (s *side) runProcessor(drain, dead context.Context, in *instance) error {
 	p, err := processor.New(
 		processor.Config{
 			BootstrapServers: s.stage.ListenAddrs(), ApplicationID: s.group, InstanceID: in.id, Logger: s.stage.log,
-			Session: eos.Config{
+			Observer: processor.Observer{Session: eos.Observer{Transaction: in.observe}},
+			Session: eos.Tuning{
 				MaxRecords: batchRecords, SessionTimeout: sessionTimeout, TransactionTimeout: transactionTimeout,
-				Client:   []kgo.Opt{kgo.Dialer(in.tap.Dial), kgo.FetchMaxWait(fetchMaxWait)},
-				Observer: eos.Observer{Transaction: in.observe},
+				Client: []kgo.Opt{kgo.Dialer(in.tap.Dial), kgo.FetchMaxWait(fetchMaxWait)},
 			},
 		},
 		processor.Pipe[payment, booking]{

@@ -93,6 +93,11 @@ func misimport(module string, f source, imported string) string {
 			return "nobody imports " + leaf
 		}
 	}
+	inner, _ := strings.CutPrefix(imported, module+"/")
+	users, isFaced := faced[inner]
+	if isFaced && !slices.ContainsFunc(users, func(user string) bool { return isWithin(f.dir(), user) }) {
+		return fmt.Sprintf("only %q import %s", users, inner)
+	}
 	return ""
 }
 
@@ -196,6 +201,8 @@ func TestImportsFinds(t *testing.T) {
 		{"processor/x.go", m + "/internal/wiretap", `processor may import of this module only ["eos" "offsets"]`},
 		{"internal/other/x.go", m + "/cmd/x", "nobody imports cmd"},
 		{"internal/other/x.go", m + "/integration", "nobody imports integration"},
+		{"cmd/x/x.go", m + "/internal/sim", `only ["validator"] import internal/sim`},
+		{"internal/other/x.go", m + "/internal/broker/model", `only ["integration" "internal/broker" "internal/sim" "validator"] import internal/broker/model`},
 	} {
 		bad := parseSource(t, c.path, []byte("//go:build sometimes\n\npackage x; import _ \""+c.imported+"\""))
 		faults := misimports(m, table, append(slices.Clone(clean), bad))

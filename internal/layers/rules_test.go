@@ -33,6 +33,7 @@ var rules = []rule{
 	{pkg: "internal/sim", required: true, isPure: true, light: true, module: []string{"internal/broker/model", "trace"}},
 	{pkg: "validator", required: true, light: true, module: []string{"internal/broker/model", "internal/sim", "trace"}},
 	{pkg: "eos/eostest", required: true, light: true, module: []string{"validator", "trace", "internal/broker/batches", "internal/broker/frames"}},
+	{pkg: "internal/logtrace", required: true, module: []string{"eos", "internal/broker/batches", "internal/cluster", "trace", "validator"}},
 	{pkg: "internal/broker/batches", required: true, light: true},
 	{pkg: "internal/broker/frames", required: true, isPure: true, light: true},
 	{pkg: "internal/broker/wire", required: true, module: []string{"internal/broker/model", "trace", "internal/broker/script"}},
@@ -41,7 +42,7 @@ var rules = []rule{
 		pkg: "internal/schedules", required: true,
 		module: []string{"eos", "processor", "offsets", "internal/checker", "internal/wiretap"},
 	},
-	{pkg: "processor", required: true, light: true, module: []string{"eos", "internal/cluster", "internal/millis", "internal/warnings", "offsets", "processor/internal/dry"}},
+	{pkg: "processor", required: true, light: true, module: []string{"eos", "internal/cluster", "internal/millis", "internal/warnings", "offsets", "processor/internal/dry", "security"}},
 	{pkg: "processor/internal/dry", required: true, light: true},
 	{pkg: "codec/internal/memo", required: true, light: true},
 	{pkg: "codec/registry", required: true, light: true, module: []string{"processor", "codec/internal/memo"}},
@@ -50,11 +51,33 @@ var rules = []rule{
 	{pkg: "codec/jsonschema", required: true, light: true, module: []string{"processor", "codec/registry", "codec/internal/memo"}},
 	{pkg: "internal/replay", required: true, light: true, module: []string{"eos", "processor"}},
 	{pkg: "internal/jq", required: true, module: []string{"internal/millis", "processor"}},
+	{
+		pkg: "internal/audit", required: true,
+		module: []string{"eos", "internal/checker", "internal/cluster", "internal/isolation", "internal/jq", "internal/millis", "offsets", "processor"},
+	},
 	{pkg: "security", required: true, light: true, module: []string{"internal/warnings"}},
 	{
-		pkg: "monitor", required: true, light: true, module: []string{"processor", "eos", "internal/cluster", "internal/warnings", "offsets"},
+		pkg: "integration/internal/bench", required: true,
+		module: []string{"eos", "trace", "validator", "internal/broker/model", "internal/checker", "internal/isolation", "internal/kafkatest", "internal/wiretap", "offsets"},
+	},
+	{
+		pkg: "integration/internal/proc", required: true,
+		module: []string{"integration/internal/bench", "internal/broker/batches", "internal/checker", "internal/kafkatest", "internal/wiretap", "offsets", "processor"},
+	},
+	{
+		pkg: "integration/internal/guard", required: true,
+		module: []string{"eos", "integration/internal/bench", "integration/internal/proc", "internal/certtest", "internal/kafkatest", "security"},
+	},
+	{
+		pkg: "monitor", required: true, light: true, module: []string{"processor", "eos", "internal/cluster", "internal/warnings", "offsets", "security"},
 		brings: []string{"github.com/prometheus/client_golang", "github.com/twmb/franz-go/plugin", "go.opentelemetry.io"},
 	},
+}
+
+// faced are packages that only the listed ones, and those below them, may import: everything else uses the face that they have.
+var faced = map[string][]string{
+	"internal/broker/model": {"integration", "internal/broker", "internal/sim", "validator"},
+	"internal/sim":          {"validator"},
 }
 
 // leaves are the folders whose packages nobody imports; they may import everything.
@@ -82,9 +105,3 @@ var formats = map[string][]string{
 	"codec/protobuf":   {"google.golang.org/protobuf", "github.com/bufbuild/protocompile"},
 	"codec/jsonschema": {"github.com/santhosh-tekuri/jsonschema/v6", "golang.org/x/text"},
 }
-
-// How long code may be, in lines. Generated files are exempt; functions in tests are.
-const (
-	maxFileLines = 600
-	maxFuncLines = 70
-)

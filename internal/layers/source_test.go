@@ -1,7 +1,6 @@
 package layers
 
 import (
-	"bytes"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -19,23 +18,14 @@ import (
 
 // source is one parsed Go file of the module.
 type source struct {
-	path  string // in the module, with slashes
-	lines int
-	ast   *ast.File
-	set   *token.FileSet
+	path string // in the module, with slashes
+	ast  *ast.File
 }
 
 // dir is the folder, which names the package within the module.
 func (s source) dir() string { return path.Dir(s.path) }
 
 func (s source) isTest() bool { return strings.HasSuffix(s.path, "_test.go") }
-
-func (s source) isGenerated() bool { return ast.IsGenerated(s.ast) }
-
-// at gives "offsets/set.go:12" for a place in the file.
-func (s source) at(pos token.Pos) string {
-	return s.path + ":" + strconv.Itoa(s.set.Position(pos).Line)
-}
 
 // imports gives the import paths of the file.
 func (s source) imports() []string {
@@ -52,10 +42,9 @@ func (s source) imports() []string {
 // parseSource parses text as the file of that path.
 func parseSource(t *testing.T, path string, text []byte) source {
 	t.Helper()
-	set := token.NewFileSet()
-	file, err := parser.ParseFile(set, path, text, parser.ParseComments|parser.SkipObjectResolution)
+	file, err := parser.ParseFile(token.NewFileSet(), path, text, parser.ImportsOnly)
 	require.NoError(t, err)
-	return source{path: path, lines: bytes.Count(text, []byte("\n")), ast: file, set: set}
+	return source{path: path, ast: file}
 }
 
 // module returns the module's path, and the folder it is in.

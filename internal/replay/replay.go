@@ -12,7 +12,7 @@ import (
 	"github.com/eos-pipe/eos-pipe/processor"
 )
 
-// Config says which dead letters go back, and where they may go. All fields but Follow and Client must be set.
+// Config says which dead letters go back, and where they may go. All fields but Follow, Observer and Client must be set.
 type Config struct {
 	BootstrapServers []string
 	From             string   // the topic of dead letters
@@ -20,6 +20,7 @@ type Config struct {
 	Group            string   // remembers what was put back
 	TransactionalID  string   // prefix; stays the same over restarts, so that a new process fences its dead predecessor
 	Follow           bool     // continue at the end of From, instead of stopping where it ended at the start
+	Observer         processor.Observer
 	Client           []kgo.Opt
 	Logger           *slog.Logger
 }
@@ -32,7 +33,7 @@ func New(c Config) (*processor.Processor, error) {
 	return processor.New(processor.Config{
 		BootstrapServers: c.BootstrapServers, Group: c.Group, TransactionalID: c.TransactionalID,
 		UntilEnd: !c.Follow, Logger: c.Logger,
-		Session: eos.Config{Client: c.Client, Placed: c.To},
+		Placed: c.To, Observer: c.Observer, Session: eos.Tuning{Client: c.Client},
 	}, c.pipe())
 }
 
@@ -42,7 +43,7 @@ func (c Config) pipe() processor.Pipe[[]byte, []byte] {
 	r := &reviver{to: c.To, log: c.Logger}
 	p := processor.Pipe[[]byte, []byte]{
 		Source: processor.From(processor.Bytes(), c.From),
-		Handle: processor.Handler[[]byte, []byte](r.revive),
+		Handle: processor.Each(r.revive),
 		Sink:   processor.To(processor.Bytes(), ""),
 	}
 	if len(c.To) > 0 {

@@ -121,13 +121,15 @@ func TestReplayOnABroker(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(cl.Close)
 	replay := func(want string) error {
+		var count processor.Counter
 		p, err := New(Config{
+			Observer:         count.Observer(),
 			BootstrapServers: c.ListenAddrs(), From: "dead", To: []string{"orders"}, Group: "dead-replay",
 			TransactionalID: "dead-replay-1", Logger: slog.New(slog.DiscardHandler),
 		})
 		require.NoError(t, err)
 		err = p.Run(t.Context())
-		require.Equal(t, want, fmt.Sprint(p.Stats().In, " in, ", p.Stats().Out, " out"))
+		require.Equal(t, want, fmt.Sprint(count.Stats().In, " in, ", count.Stats().Out, " out"))
 		return err
 	}
 	require.NoError(t, cl.ProduceSync(t.Context(), letter(own("orders")...), letter(own("orders")...)).FirstErr())

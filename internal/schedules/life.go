@@ -64,8 +64,8 @@ type attempt struct {
 	outcome eos.Outcome
 }
 
-// config is the configuration of every session.
-func (l *life) config() eos.Config {
+// tuning is that of every session.
+func (l *life) tuning() eos.Tuning {
 	w := l.m.w
 	opts := []kgo.Opt{
 		kgo.Dialer(l.dial),
@@ -80,13 +80,18 @@ func (l *life) config() eos.Config {
 	if w.plan.Consumer {
 		protocol = eos.ConsumerProtocol
 	}
-	return eos.Config{
+	return eos.Tuning{
 		GroupProtocol: protocol, MaxRecords: w.plan.Batch, SessionTimeout: sessionTimeout, TransactionTimeout: transactionTimeout, Client: opts,
-		Observer: eos.Observer{Transition: func(t eos.Transition) {
-			w.log("%s.%d %v -> %v txn %d: %v", l.m.id, l.number, t.From, t.To, t.Txn, t.Err)
-			w.did(t)
-		}},
 	}
+}
+
+// observer is that of every session.
+func (l *life) observer() eos.Observer {
+	w := l.m.w
+	return eos.Observer{Transition: func(t eos.Transition) {
+		w.log("%s.%d %v -> %v txn %d: %v", l.m.id, l.number, t.From, t.To, t.Txn, t.Err)
+		w.did(t)
+	}}
 }
 
 // run is the whole life. Half of all members use the session, half the processor.
@@ -99,7 +104,7 @@ func (l *life) run() error {
 }
 
 func (l *life) session() error {
-	cfg := l.config()
+	cfg := eos.Config{Tuning: l.tuning(), Observer: l.observer()}
 	cfg.BootstrapServers, cfg.Group, cfg.TransactionalID = l.m.w.addresses(), group, l.m.id+"-0"
 	cfg.Topics, cfg.Outputs = []string{input}, []string{output, dead}
 	cfg.Logger = slog.New(slog.DiscardHandler)
@@ -180,8 +185,9 @@ func (l *life) handle() error {
 func (l *life) processor() error {
 	p, err := processor.New(processor.Config{
 		BootstrapServers: l.m.w.addresses(), Group: group, TransactionalID: l.m.id, InstanceID: l.m.id, DeadLetterTopic: dead,
-		Logger:  slog.New(slog.DiscardHandler),
-		Session: l.config(),
+		Logger:   slog.New(slog.DiscardHandler),
+		Observer: processor.Observer{Session: l.observer()},
+		Session:  l.tuning(),
 	}, processor.Pipe[[]byte, []byte]{
 		Source: processor.From(processor.Bytes(), input),
 		Sink:   processor.To(processor.Bytes(), output),

@@ -35,7 +35,7 @@ func Replay[In, Out any](t testing.TB, pipe processor.Pipe[In, Out], onError pro
 	cfg := processor.Config{
 		BootstrapServers: b.servers, ApplicationID: "replay", InstanceID: "a", DeadLetterTopic: DeadLetterTopic, Errors: onError,
 		Provenance: true, UntilEnd: true, Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
-		Session: eos.Config{MaxRecords: max(len(records)/4, 1), SessionTimeout: 10 * time.Second, TransactionTimeout: 10 * time.Second},
+		Session: eos.Tuning{MaxRecords: max(len(records)/4, 1), SessionTimeout: 10 * time.Second, TransactionTimeout: 10 * time.Second},
 	}
 	dieInTransaction(t, cfg, pipe)
 	skipped := finish(t, cfg, pipe)
@@ -76,13 +76,15 @@ func finish[In, Out any](t testing.TB, cfg processor.Config, pipe processor.Pipe
 	commits := true
 	tap.Add(wiretap.Rule{API: kmsg.TxnOffsetCommit, Action: wiretap.RewriteError, ErrorCode: kerr.IllegalGeneration.Code})
 	tap.Add(wiretap.Rule{API: kmsg.EndTxn, Commit: &commits, Action: wiretap.DropReply})
+	var count processor.Counter
+	cfg.Observer = count.Observer()
 	p := newProcessor(t, cfg, pipe, tap)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := errors.Join(p.Run(ctx), ctx.Err()); err != nil {
 		t.Fatalf("the pipe does not come to its end: %v", err)
 	}
-	return int(p.Stats().Skipped)
+	return int(count.Stats().Skipped)
 }
 
 func newProcessor[In, Out any](t testing.TB, cfg processor.Config, pipe processor.Pipe[In, Out], tap *wiretap.Tap) *processor.Processor {

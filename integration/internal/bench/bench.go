@@ -20,44 +20,28 @@ import (
 	"github.com/eos-pipe/eos-pipe/internal/wiretap"
 )
 
-// SetTopic sets a config of the output and waits until the brokers say it.
-func (b *Bench) SetTopic(name, value string) {
-	b.T.Helper()
-	changed, err := b.Adm.AlterTopicConfigs(b.T.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: name, Value: &value}}, b.Out)
-	require.NoError(b.T, err)
-	require.NoError(b.T, changed[0].Err)
-	b.Eventually(name+" is set", func() bool {
-		described, err := b.Adm.DescribeTopicConfigs(b.T.Context(), b.Out)
-		if err != nil {
-			return false
-		}
-		for _, c := range described[0].Configs {
-			if c.Key == name && c.MaybeValue() == value {
-				return true
-			}
-		}
-		return false
-	})
-}
-
-// Partitions is how many partitions the topics of a sessionBench have.
+// Partitions is how many partitions the topics of a Bench have.
 const Partitions = 3
 
 // Deadline bounds whatever a test waits for; nothing takes nearly as long.
 const Deadline = 20 * time.Second
 
+const (
+	// BigRecord is the size of a record that the input takes and an output with [SmallMessages] does not.
+	BigRecord = 200_000
+	// SmallMessages is a config of a topic.
+	SmallMessages = "max.message.bytes=100000"
+)
+
 // Bench is what a test has for itself on the shared broker: an input and an output topic, a group, and a plain
 // client beside all sessions. It knows every record it wrote to the input, and so what the output must hold.
 type Bench struct {
-	T     *testing.T
-	Kafka *kafkatest.Cluster
+	Ground
 	In    string
 	InID  kadm.TopicID
 	Out   string
-	Group string
 	Proto eos.GroupProtocol // of its sessions
 	Plain *kgo.Client       // partitions are chosen by hand
-	Adm   *kadm.Client
 
 	Written [Partitions]int64 // the number of the next record of each input partition
 	Dropped map[Record]bool   // input records that must not be in the output
@@ -70,8 +54,10 @@ type Record struct {
 	Number    int64
 }
 
+// String returns the record's value.
 func (r Record) String() string { return fmt.Sprintf("%d %d", r.Partition, r.Number) }
 
+// ParseRecord returns the record that has this value; ok is false if none has.
 func ParseRecord(value []byte) (r Record, ok bool) {
 	n, err := fmt.Sscanf(string(value), "%d %d", &r.Partition, &r.Number)
 	return r, n == 2 && err == nil
@@ -83,16 +69,16 @@ func New(t *testing.T, configs ...string) *Bench {
 	return NewOn(t, kafkatest.Shared(t), configs...)
 }
 
-// NewOn is newSessionBench on that cluster.
-func NewOn(t *testing.T, kafka *kafkatest.Cluster, configs ...string) *Bench {
+// NewOn is New on that cluster.
+func NewOn(t *testing.T, cluster *kafkatest.Cluster, configs ...string) *Bench {
 	t.Helper()
 	b := &Bench{
-		T: t, Kafka: kafka, Dropped: map[Record]bool{},
-		In: kafkatest.Name(t, "in"), Out: kafkatest.Name(t, "out"), Group: kafkatest.Name(t, "g"),
+		Ground: Ground{T: t, Cluster: cluster, Group: kafkatest.Name(t, "g")}, Dropped: map[Record]bool{},
+		In: kafkatest.Name(t, "in"), Out: kafkatest.Name(t, "out"),
 	}
-	kafka.CreateTopic(t, b.In, Partitions)
-	kafka.CreateTopic(t, b.Out, Partitions, configs...)
-	b.Plain = kafka.Client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+	cluster.CreateTopic(t, b.In, Partitions)
+	cluster.CreateTopic(t, b.Out, Partitions, configs...)
+	b.Plain = cluster.Client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
 	b.Adm = kadm.NewClient(b.Plain)
 	topics, err := b.Adm.ListTopics(t.Context(), b.In)
 	require.NoError(t, err)
@@ -103,9 +89,9 @@ func NewOn(t *testing.T, kafka *kafkatest.Cluster, configs ...string) *Bench {
 // Config is that of the session named name, from the input to the output. Sessions of one name have the same ids.
 func (b *Bench) Config(name string) eos.Config {
 	return eos.Config{
-		BootstrapServers: b.Kafka.Bootstrap(), Group: b.Group, GroupProtocol: b.Proto, TransactionalID: b.Group + "-" + name,
+		BootstrapServers: b.Cluster.Bootstrap(), Group: b.Group, TransactionalID: b.Group + "-" + name,
 		Topics: []string{b.In}, Outputs: []string{b.Out},
-		SessionTimeout: 10 * time.Second, TransactionTimeout: time.Minute,
+		Tuning: eos.Tuning{GroupProtocol: b.Proto, SessionTimeout: 10 * time.Second, TransactionTimeout: time.Minute},
 		Logger: slog.New(slog.NewTextHandler(b.T.Output(), nil)),
 	}
 }
@@ -142,7 +128,7 @@ func (b *Bench) SessionTimeout(cfg *eos.Config, d time.Duration) {
 	b.T.Helper()
 	cfg.SessionTimeout = d
 	if b.Proto == eos.ConsumerProtocol {
-		b.Kafka.SetSession(b.T, b.Group, d)
+		b.Cluster.SetSession(b.T, b.Group, d)
 	}
 }
 
@@ -182,7 +168,7 @@ func (b *Bench) Write(n int) {
 // Producer returns a client that writes to the input in transactions, as it is told.
 func (b *Bench) Producer(name string) *kgo.Client {
 	b.T.Helper()
-	return b.Kafka.Client(b.T, kgo.TransactionalID(b.In+name), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	return b.Cluster.Client(b.T, kgo.TransactionalID(b.In+name), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()))
 }
 
 // Next makes the next input record of a partition. Its value is at least size bytes long, in a way that does not compress.
@@ -295,34 +281,9 @@ func (b *Bench) Await(signal <-chan struct{}, what string) {
 // Eventually asks until the answer is yes.
 func (b *Bench) Eventually(what string, ask func() bool) {
 	b.T.Helper()
-	deadline := time.After(Deadline)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !ask() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			require.FailNow(b.T, "it does not become so: "+what)
-		}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.T.Context()), Deadline)
+	defer cancel()
+	if !Until(ctx, ask) {
+		require.FailNow(b.T, "it does not become so: "+what)
 	}
 }
-
-// Leaders returns the leaders of a topic's partitions, of those that have one.
-func (b *Bench) Leaders(topic string) map[int32]int32 {
-	b.T.Helper()
-	leaders := map[int32]int32{}
-	topics, err := b.Adm.ListTopicsWithInternal(b.T.Context(), topic)
-	require.NoError(b.T, err)
-	for p, detail := range topics[topic].Partitions {
-		if detail.Leader >= 0 {
-			leaders[p] = detail.Leader
-		}
-	}
-	return leaders
-}
-
-// BigRecord is the size of a record that the input takes and an output with smallMessages does not.
-const (
-	BigRecord     = 200_000
-	SmallMessages = "max.message.bytes=100000"
-)

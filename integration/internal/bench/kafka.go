@@ -15,7 +15,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/eos-pipe/eos-pipe/internal/broker/model"
-	"github.com/eos-pipe/eos-pipe/internal/isolation"
 	"github.com/eos-pipe/eos-pipe/internal/kafkatest"
 	"github.com/eos-pipe/eos-pipe/internal/wiretap"
 )
@@ -52,14 +51,6 @@ func Matching(names ...string) string {
 		quoted[i] = regexp.QuoteMeta(name)
 	}
 	return strings.Join(quoted, "|")
-}
-
-// StableReader is for a read_committed reader: brokers list too few aborted transactions at times (testAbortedNotListed), and then give a reader what was
-// aborted. That is none of a pipe's faults, and it is told in the log.
-func StableReader(t testing.TB) *isolation.Reader {
-	return &isolation.Reader{Unlisted: func(topic string, partition int32, a isolation.Aborted) {
-		t.Logf("a broker gives a reader of %s-%d %d records of an aborted transaction of producer %d, from @%d to @%d", topic, partition, a.Records, a.ProducerID, a.First, a.Last)
-	}}
 }
 
 // Rules returns the rules of the broker that the tests run on.

@@ -18,6 +18,7 @@ type Log struct {
 	text bytes.Buffer
 }
 
+// Write implements io.Writer.
 func (l *Log) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -44,14 +45,8 @@ next:
 func (l *Log) Await(ctx context.Context, texts ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, SlowDeadline)
 	defer cancel()
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	for l.With(texts...) == "" {
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return fmt.Errorf("no line of the log has %q", texts)
-		}
+	if !Until(ctx, func() bool { return l.With(texts...) != "" }) {
+		return fmt.Errorf("no line of the log has %q", texts)
 	}
 	return nil
 }

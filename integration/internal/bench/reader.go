@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -16,7 +15,7 @@ import (
 // Verdict waits until no transaction is open on the output, and judges it.
 func (b *Bench) Verdict() checker.Report {
 	b.T.Helper()
-	b.Eventually("no transaction is open on the output", func() bool { return b.Stable(b.Out).Equal(b.Ends(b.Out)) })
+	b.NothingOpen()
 	return b.Report()
 }
 
@@ -81,17 +80,12 @@ func (b *Bench) Stable(topic string) offsets.Set {
 	return b.listed(topic, b.Adm.ListCommittedOffsets)
 }
 
-func (b *Bench) listed(topic string, list func(context.Context, ...string) (kadm.ListedOffsets, error)) offsets.Set {
+func (b *Bench) listed(topic string, list Lister) (set offsets.Set) {
 	b.T.Helper()
-	var listed kadm.ListedOffsets
-	b.Eventually("the offsets of "+topic+" are listed", func() (ok bool) { // a leader may just be moving
+	b.Eventually("the offsets of "+topic+" are listed", func() bool { // a leader may just be moving
 		var err error
-		listed, err = list(b.T.Context(), topic)
-		return err == nil && listed.Error() == nil
-	})
-	set := offsets.Set{}
-	listed.Each(func(o kadm.ListedOffset) {
-		set[offsets.Partition{Topic: o.Topic, Number: o.Partition}] = offsets.NewPosition(o.Offset)
+		set, err = b.Listed(b.T.Context(), list, []string{topic})
+		return err == nil
 	})
 	return set
 }
@@ -116,11 +110,17 @@ func (b *Bench) CaughtUp() {
 func (b *Bench) RequireOnce() {
 	b.T.Helper()
 	b.CaughtUp()
-	b.Eventually("no transaction is open on the output", func() bool { return b.Stable(b.Out).Equal(b.Ends(b.Out)) })
+	b.NothingOpen()
 	report := b.Report()
 	require.True(b.T, report.OK(), "%s\n%s", report, strings.Join(report.Examples, "\n"))
 	require.Equal(b.T, report.In-int64(len(b.Dropped)), report.Out)
 	require.Positive(b.T, report.Out)
+}
+
+// NothingOpen waits until no transaction is open on the output.
+func (b *Bench) NothingOpen() {
+	b.T.Helper()
+	b.Eventually("no transaction is open on the output", func() bool { return b.Stable(b.Out).Equal(b.Ends(b.Out)) })
 }
 
 // Report reads the output and judges it.
@@ -153,29 +153,6 @@ func (b *Bench) ReadOutput() (records []*kgo.Record) {
 	b.T.Helper()
 	ctx, cancel := context.WithTimeout(b.T.Context(), Deadline)
 	defer cancel()
-	left := b.Stable(b.Out)
-	for p, end := range left {
-		if end.Offset == 0 {
-			delete(left, p)
-		}
-	}
-	cl, err := kgo.NewClient(b.Kafka.Options(kgo.ConsumeTopics(b.Out), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))...)
-	require.NoError(b.T, err)
-	defer cl.Close()
-	held := StableReader(b.T)
-	for len(left) > 0 {
-		fetches := cl.PollFetches(ctx)
-		require.NoError(b.T, fetches.Err())
-		for _, r := range held.Records(fetches) {
-			p := offsets.Partition{Topic: r.Topic, Number: r.Partition}
-			if !r.Attrs.IsControl() {
-				records = append(records, r)
-			}
-			if end, ok := left[p]; ok && r.Offset >= end.Offset-1 {
-				delete(left, p)
-			}
-		}
-	}
+	require.NoError(b.T, b.Read(ctx, b.Stable(b.Out), func(r *kgo.Record) { records = append(records, r) }))
 	return records
 }

@@ -1,3 +1,5 @@
+// Package guard starts a broker whose second listener asks clients who they are and checks what they may do. At its first listener
+// every client may do everything: there a test writes, looks and grants.
 package guard
 
 import (
@@ -27,10 +29,7 @@ import (
 	"github.com/eos-pipe/eos-pipe/security"
 )
 
-// This file is the ground of the tests in security_*_test.go: a broker with a second listener that asks who its clients are,
-// and checks what they may do. At its first listener everybody may do everything: there the tests write, look and grant.
-
-// Broker is such a broker, with the topics of a sessionBench, and the files of a client.
+// Broker is a broker with two listeners, with the topics of a [bench.Bench] and the files of a client.
 type Broker struct {
 	*bench.Bench
 	Brokers *certtest.Authority // of the broker's certificate
@@ -55,6 +54,7 @@ func (g *Broker) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e kgo.BrokerE2E) {
 }
 
 const (
+	// User is whom the broker's second listener lets in.
 	User = "pipe"
 	// Canary is the first password of the user. It must be seen nowhere.
 	Canary = "canary-Tr0ub4dor"
@@ -83,9 +83,10 @@ func Stores(brokers, clients *certtest.Authority) map[string]string {
 	}
 }
 
-// OnOneLine is PEM as a file of properties takes it, and unfolded the value that it then has.
+// OnOneLine returns PEM in the form that a file of properties takes.
 func OnOneLine(pem []byte) string { return strings.ReplaceAll(string(pem), "\n", `\n`) }
 
+// Unfolded returns the value that a broker reads from such a line.
 func Unfolded(line string) string { return strings.ReplaceAll(line, `\n`, "\n") }
 
 // NewScram is a broker with SASL_SSL and SCRAM-SHA-512, at which the user exists. Its connections must authenticate again
@@ -132,7 +133,7 @@ func (g *Broker) Config(sec security.Config) eos.Config {
 	sec.Logger = cfg.Logger
 	opts, err := sec.Options()
 	require.NoError(g.T, err)
-	cfg.BootstrapServers, cfg.Client = g.Kafka.Secure(), append(opts, kgo.WithHooks(g))
+	cfg.BootstrapServers, cfg.Client = g.Cluster.Secure(), append(opts, kgo.WithHooks(g))
 	return cfg
 }
 
@@ -140,7 +141,7 @@ func (g *Broker) Config(sec security.Config) eos.Config {
 func (g *Broker) Run(name string, more ...string) *proc.Process {
 	g.T.Helper()
 	return proc.Spawn(g.T, name, append([]string{
-		"run", "-b", g.Kafka.Secure()[0], "--from", g.In, "--to", g.Out, "--group", g.Group, "--instance-id", "a", "--log-level", "debug", "--json",
+		"run", "-b", g.Cluster.Secure()[0], "--from", g.In, "--to", g.Out, "--group", g.Group, "--instance-id", "a", "--log-level", "debug", "--json",
 		"--security-protocol", "SASL_SSL", "--tls-ca", g.Dir + "/ca.pem",
 		"--sasl-mechanism", "SCRAM-SHA-512", "--sasl-username", User, "--sasl-password", "file:" + g.Dir + "/password",
 	}, more...))
@@ -154,6 +155,7 @@ type ACL struct {
 	Pattern      string `json:"pattern_type"`
 }
 
+// String returns the operation and what it is on.
 func (a ACL) String() string { return a.Operation + " on " + a.ResourceType }
 
 // ACLs are those that the command asks for.
@@ -185,6 +187,7 @@ func (a ACL) builder() *kadm.ACLBuilder {
 	}
 }
 
+// Grant makes the broker allow the user these operations.
 func (g *Broker) Grant(acls ...ACL) {
 	g.T.Helper()
 	for _, a := range acls {

@@ -27,7 +27,7 @@ func (p *Pipe) RequireExactlyOnce(in, out int64) {
 	report := p.RequireConsistent()
 	ends, err := p.Listed(p.T.Context(), p.Adm.ListCommittedOffsets, p.From)
 	require.NoError(p.T, err)
-	stable, err := p.Stable(p.T.Context())
+	stable, err := p.StableCommitted(p.T.Context())
 	require.NoError(p.T, err)
 	require.Equal(p.T, ends.String(), stable.String(), "where the input ends, and what the group has committed")
 	require.Equal(p.T, in, report.In, "input records: %v", report)
@@ -68,6 +68,7 @@ type Verified struct {
 	Open int
 }
 
+// Verify runs `eos-pipe verify` to its end, and returns its exit code and what it printed.
 func (p *Pipe) Verify(more ...string) (code int, v Verified) {
 	p.T.Helper()
 	pr := p.Spawn("verify", slices.Concat([]string{"verify", "--group", p.Group, "--json"}, p.Ends(), more))
@@ -96,7 +97,7 @@ type Audited struct {
 // AuditWith is audit without a bound of time. It tells outcomes of the output's markers; also, if not nil, gets each output
 // record, before its provenance is taken off.
 func (p *Pipe) AuditWith(ctx context.Context, outcomes *checker.Outcomes, also func(*kgo.Record)) (Audited, error) {
-	until, err := p.Stable(ctx)
+	until, err := p.StableCommitted(ctx)
 	if err != nil {
 		return Audited{}, err
 	}

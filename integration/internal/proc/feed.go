@@ -156,6 +156,7 @@ func JSONRecord(n int64, at offsets.Partition, seq int64) *kgo.Record {
 	return r
 }
 
+// Provenance returns the header that eos-pipe gives an output of that input record.
 func Provenance(at offsets.Partition, offset int64, index, count int) kgo.RecordHeader {
 	from := processor.Provenance{Partition: at, Offset: offset, Index: index, Count: count}
 	return kgo.RecordHeader{Key: processor.ProvenanceHeader, Value: []byte(from.String())}

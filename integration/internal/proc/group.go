@@ -42,8 +42,8 @@ func (p *Pipe) Committed(ctx context.Context) (offsets.Set, error) {
 	return committedIn(resp)
 }
 
-// Stable returns the group's committed offsets after every transaction that may change them has ended.
-func (p *Pipe) Stable(ctx context.Context) (offsets.Set, error) {
+// StableCommitted returns the group's committed offsets after every transaction that may change them has ended.
+func (p *Pipe) StableCommitted(ctx context.Context) (offsets.Set, error) {
 	resp, err := p.Adm.FetchOffsets(kadm.RequireStable(ctx), p.Group)
 	if err != nil {
 		return nil, err

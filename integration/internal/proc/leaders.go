@@ -24,6 +24,7 @@ func (p *Pipe) Coordinators(instance string) (group, txn int32) {
 	return group, txn
 }
 
+// FindCoordinators is Coordinators without a wait: it fails while a coordinator moves.
 func (p *Pipe) FindCoordinators(ctx context.Context, instance string) (group, txn int32, err error) {
 	id := p.Group + "-" + instance + "-0"
 	g, x := p.Adm.FindGroupCoordinators(ctx, p.Group)[p.Group], p.Adm.FindTxnCoordinators(ctx, id)[id]

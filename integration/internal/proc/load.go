@@ -48,6 +48,7 @@ var text = func(_ *rand.Rand, size int) []byte {
 
 var everyCodec = []kgo.CompressionCodec{kgo.ZstdCompression(), kgo.GzipCompression(), kgo.Lz4Compression(), kgo.SnappyCompression()}
 
+// Loads are the inputs that a process with little memory must copy.
 var Loads = []Load{
 	{Name: "tiny records", partitions: 6, records: 800_000, size: 0, value: noise},
 	{Name: "tiny records in lanes", partitions: 6, records: 400_000, size: 0, value: noise, Flags: []string{"--lanes", "4"}},
@@ -69,6 +70,7 @@ var Loads = []Load{
 	{Name: "200 partitions", partitions: 200, records: 150_000, size: 2000, value: noise},
 }
 
+// Start starts an instance of `eos-pipe run`, behind a slow proxy where the load asks for one.
 func (l Load) Start(p *Pipe) *Process {
 	if l.slow == 0 {
 		return p.Start("a")
@@ -134,7 +136,7 @@ func (l Load) RequireCopied(p *Pipe) {
 	p.RequireNothingOpen()
 	ends, err := p.Listed(t.Context(), p.Adm.ListCommittedOffsets, p.From)
 	require.NoError(t, err)
-	stable, err := p.Stable(t.Context())
+	stable, err := p.StableCommitted(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, ends.String(), stable.String(), "where the input ends, and what the group has committed")
 	ends, err = p.Listed(t.Context(), p.Adm.ListCommittedOffsets, p.To)

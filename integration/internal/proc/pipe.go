@@ -1,3 +1,5 @@
+// Package proc runs the real `eos-pipe` as processes on real Kafka, for tests that know nothing of it but its command line, its exit
+// codes and what the brokers say. A [Pipe] makes its own input (feed.go) and judges its output (audit.go) by what a plain client reads.
 package proc
 
 import (
@@ -12,7 +14,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/integration/internal/bench"
@@ -20,25 +21,18 @@ import (
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
 
-// This file is the ground of the tests in pipe_*_test.go. They run the real `eos-pipe` as processes and know nothing of
-// it but its command line, its exit codes and what the brokers say. pipe_feed_test.go makes the input, and
-// pipe_audit_test.go judges the output.
-
 // Pipe is one pipe under test: its topics, its group, and the processes that run it.
 type Pipe struct {
-	T       *testing.T
-	Cluster *kafkatest.Cluster
-	Adm     *kadm.Client
+	bench.Ground
 	Rand    *rand.Rand
 	From    []string // input topics
 	Pattern string   // --from-pattern in the place of --from, which matches them; "": none
 	To      []string // output topics; --to is the first, the others are reached by --map
-	Group   string
 	Flags   []string // of every process
 
 	Filter, Mapping string                                                     // --filter and --map, for run and verify alike
-	Expect          func(*kgo.Record) []*kgo.Record                            // what must come of an input record; nil: a copy in to[0]
-	Record          func(n int64, at offsets.Partition, seq int64) *kgo.Record // makes the input; nil: anyRecord
+	Expect          func(*kgo.Record) []*kgo.Record                            // what must come of an input record; nil: a copy in To[0]
+	Record          func(n int64, at offsets.Partition, seq int64) *kgo.Record // makes the input; nil: AnyRecord
 
 	Feeding   Feeding
 	Processes []*Process
@@ -47,11 +41,13 @@ type Pipe struct {
 // Shape says how many partitions each of a pipe's topics has.
 type Shape struct{ From, To []int32 }
 
+// SixToSix is an input and an output of six partitions each.
 var SixToSix = Shape{From: []int32{6}, To: []int32{6}}
 
 // New makes a pipe with topics of its own; flags are given to each of its processes. Its processes end with the test.
 func New(t *testing.T, cluster *kafkatest.Cluster, s Shape, flags ...string) *Pipe {
-	p := &Pipe{T: t, Cluster: cluster, Adm: cluster.Admin(t), Rand: bench.Seeded(t), Group: kafkatest.Name(t, "group"), Flags: flags}
+	ground := bench.Ground{T: t, Cluster: cluster, Adm: cluster.Admin(t), Group: kafkatest.Name(t, "group")}
+	p := &Pipe{Ground: ground, Rand: bench.Seeded(t), Flags: flags}
 	for _, n := range s.From {
 		p.From = append(p.From, kafkatest.Name(t, "in"))
 		cluster.CreateTopic(t, p.From[len(p.From)-1], n)
@@ -87,6 +83,7 @@ func (p *Pipe) Ends() []string {
 	return args
 }
 
+// Spawn starts eos-pipe with any arguments as a process of this pipe: [Pipe.Await] fails the test if it fails.
 func (p *Pipe) Spawn(name string, args []string) *Process {
 	p.T.Helper()
 	pr := Spawn(p.T, fmt.Sprintf("%02d-%s", len(p.Processes), name), args)
@@ -119,29 +116,32 @@ func (p *Pipe) Await(what string, within time.Duration, ok func(context.Context)
 	p.T.Helper()
 	ctx, cancel := context.WithTimeout(p.T.Context(), within)
 	defer cancel()
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	for {
-		done, err := ask(ctx, ok)
-		if done {
-			return
+	var last error
+	if !bench.Until(ctx, func() bool {
+		var done bool
+		if done, last = ask(ctx, ok); done {
+			return true
 		}
-		for _, pr := range p.Processes {
-			if !pr.Alive() && !pr.Doomed && pr.Code != 0 {
-				require.FailNow(p.T, "a process failed", "%s: exit code %d, %q", pr.Name, pr.Code, pr.Said())
-			}
-		}
-		if err := p.Feeding.err.Load(); err != nil {
-			require.FailNow(p.T, "the input is not fed any more", "%v", *err)
-		}
-		select {
-		case <-ctx.Done():
-			require.FailNow(p.T, "it does not come true within "+within.String(), "%s; last error: %v", what, err)
-		case <-again.C:
-		}
-		if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+		p.requireUndisturbed()
+		if dial, ok := errors.AsType[*net.OpError](last); ok && dial.Op == "dial" {
 			p.Adm = p.Cluster.Admin(p.T) // kgo sends OffsetFetch to a coordinator that it knows, even after that broker's death
 		}
+		return false
+	}) {
+		require.FailNow(p.T, "it does not come true within "+within.String(), "%s; last error: %v", what, last)
+	}
+}
+
+// requireUndisturbed fails the test if a process has failed that was not to, or if the input is not fed any more.
+func (p *Pipe) requireUndisturbed() {
+	p.T.Helper()
+	for _, pr := range p.Processes {
+		if !pr.Alive() && !pr.Doomed && pr.Code != 0 {
+			require.FailNow(p.T, "a process failed", "%s: exit code %d, %q", pr.Name, pr.Code, pr.Said())
+		}
+	}
+	if err := p.Feeding.err.Load(); err != nil {
+		require.FailNow(p.T, "the input is not fed any more", "%v", *err)
 	}
 }
 

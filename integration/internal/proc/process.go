@@ -60,8 +60,8 @@ func Launch(t *testing.T, name string, cmd *exec.Cmd) *Process {
 	pr.Cmd.Stdout, pr.Cmd.Stderr = &pr.Stdout, stderr
 	require.NoError(t, pr.Cmd.Start())
 	go func() {
-		_ = pr.Cmd.Wait() // the exit code says it
-		stderr.Close()
+		_ = pr.Cmd.Wait()  // the exit code says it
+		_ = stderr.Close() // what was written is read from the file
 		pr.Code = pr.Cmd.ProcessState.ExitCode()
 		close(pr.Exited)
 	}()
@@ -89,6 +89,7 @@ func (pr *Process) Kill() {
 	<-pr.Exited
 }
 
+// Signal sends the process a signal; a process that is gone fails the test.
 func (pr *Process) Signal(s syscall.Signal) {
 	pr.t.Helper()
 	require.NoError(pr.t, pr.Cmd.Process.Signal(s), "%s is gone", pr.Name)
@@ -169,6 +170,7 @@ type Result struct {
 	Seconds                                 float64
 }
 
+// Result returns what a process of `run --json` printed when it ended.
 func (pr *Process) Result() (r Result) {
 	pr.t.Helper()
 	require.NoError(pr.t, json.Unmarshal(pr.Stdout.Bytes(), &r), "stdout of %s: %q", pr.Name, pr.Stdout.String())

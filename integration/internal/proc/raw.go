@@ -145,6 +145,7 @@ func (r *rawReader) take(raw []byte) error {
 	return nil
 }
 
+// OffsetsTopic is the topic in which the coordinators of groups keep committed offsets.
 const OffsetsTopic = "__consumer_offsets"
 
 // CommitHistory reads all commits of the group from its coordinator's log, resolves the transactional ones by their
@@ -223,6 +224,7 @@ func (h *history) take(r *kgo.Record) {
 	h.open[at] = append(h.open[at], one)
 }
 
+// WriterOf returns the producer that wrote the record.
 func WriterOf(r *kgo.Record) checker.Writer {
 	return checker.Writer{ID: r.ProducerID, Epoch: r.ProducerEpoch}
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/eos-pipe/eos-pipe/integration/internal/bench"
 	"github.com/eos-pipe/eos-pipe/internal/checker"
 	"github.com/eos-pipe/eos-pipe/offsets"
 )
@@ -52,79 +51,6 @@ func Fingerprint(index int, r *kgo.Record) uint64 {
 		part(header.Value)
 	}
 	return h.Sum64()
-}
-
-// Read gives each read_committed record below the ends to f, those of a partition in their order.
-func (p *Pipe) Read(ctx context.Context, ends offsets.Set, f func(*kgo.Record), more ...kgo.Opt) error {
-	return p.ReadAs(ctx, kgo.ReadCommitted(), ends, func(r *kgo.Record) {
-		if !r.Attrs.IsControl() {
-			f(r)
-		}
-	}, more...)
-}
-
-// ReadAs gives each record below the ends that this level shows to f, markers included. What a broker shows by mistake, it does not: see stableReader.
-func (p *Pipe) ReadAs(ctx context.Context, level kgo.IsolationLevel, ends offsets.Set, f func(*kgo.Record), more ...kgo.Opt) error {
-	starts := map[string]map[int32]kgo.Offset{}
-	left := map[offsets.Partition]int64{}
-	for at, end := range ends {
-		if end.Offset == 0 {
-			continue
-		}
-		if starts[at.Topic] == nil {
-			starts[at.Topic] = map[int32]kgo.Offset{}
-		}
-		starts[at.Topic][at.Number] = kgo.NewOffset().AtStart()
-		left[at] = end.Offset
-	}
-	if len(left) == 0 {
-		return nil
-	}
-	options := p.Cluster.Options(kgo.ConsumePartitions(starts), kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchIsolationLevel(level))
-	records := kgo.Fetches.Records
-	if level == kgo.ReadCommitted() {
-		records = bench.StableReader(p.T).Records
-	}
-	cl, err := kgo.NewClient(append(options, more...)...)
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
-	next := map[offsets.Partition]int64{}
-	for len(left) > 0 {
-		fetches := cl.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			return fmt.Errorf("read up to %v: %w", left, err)
-		}
-		for _, r := range records(fetches) {
-			at := offsets.Partition{Topic: r.Topic, Number: r.Partition}
-			if r.Offset < next[at] {
-				return fmt.Errorf("the reading client gives %v@%d again, after @%d: what it gives is not what stands in the log", at, r.Offset, next[at]-1)
-			}
-			next[at] = r.Offset + 1
-			end, reading := left[at]
-			if reading && r.Offset < end {
-				f(r)
-			}
-			if r.Offset >= end-1 {
-				delete(left, at)
-			}
-		}
-	}
-	return nil
-}
-
-// Listed returns what one of kadm's List…Offsets says of all partitions of the topics.
-func (p *Pipe) Listed(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topics []string) (offsets.Set, error) {
-	listed, err := list(ctx, topics...)
-	if err := errors.Join(err, listed.Error()); err != nil {
-		return nil, err
-	}
-	set := offsets.Set{}
-	listed.Each(func(o kadm.ListedOffset) {
-		set[offsets.Partition{Topic: o.Topic, Number: o.Partition}] = offsets.NewPosition(o.Offset)
-	})
-	return set, nil
 }
 
 // RequireNothingOpen requires that no transaction of the pipe is open: none is Ongoing, and those that are decided
@@ -182,6 +108,7 @@ func (p *Pipe) Open(ctx context.Context) (ongoing, ending []string, err error) {
 	return ongoing, ending, errors.Join(err, serr, eerr, perr)
 }
 
+// TopicsSet returns the set's partitions in the form that kadm takes.
 func TopicsSet(set offsets.Set) kadm.TopicsSet {
 	topics := kadm.TopicsSet{}
 	for at := range set {

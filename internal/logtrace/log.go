@@ -1,4 +1,4 @@
-package main
+package logtrace
 
 import (
 	"cmp"
@@ -23,14 +23,18 @@ type logTrace struct {
 	next   int64           // where the next batch may begin
 	open   map[int64]int64 // producer id → first offset of its open transaction
 	views  []trace.Fetch   // that wait, in the order of their offsets
-	counts recordCounts
+	counts Counts
 }
 
-// recordCounts says what was read of a partition.
-type recordCounts struct {
+// Counts say how much was read.
+type Counts struct {
 	Batches int64 `json:"batches"`
 	Markers int64 `json:"markers"`
 	Open    int   `json:"open"` // transactions without a marker so far
+}
+
+func (c *Counts) add(d Counts) {
+	c.Batches, c.Markers, c.Open = c.Batches+d.Batches, c.Markers+d.Markers, c.Open+d.Open
 }
 
 // begin writes where the log begins.

@@ -1,4 +1,4 @@
-package main
+package logtrace
 
 import (
 	"encoding/binary"
@@ -82,7 +82,7 @@ func TestRecordedViewsWait(t *testing.T) {
 		"fetch from=3 -> aborted=7@0,8@5 next=6",
 		"fetch from=7 -> hw=7 lso=7 next=7",
 	}, *got)
-	require.Equal(t, recordCounts{Batches: 3, Markers: 3}, l.counts)
+	require.Equal(t, Counts{Batches: 3, Markers: 3}, l.counts)
 }
 
 // Where the log is open, views are cut: what the broker told of transactions that ended later is not judged. What was fetched before the
