@@ -191,6 +191,6 @@ func (s SASL) validate(p Protocol, fault func(string, ...any)) {
 		fault("a token is given, but %s has none", m)
 	}
 	if m.showsItself() && !p.hasTLS() && !s.AllowCleartext {
-		fault("%s without TLS is refused: whoever reads the network could log in as this client; take security.protocol %s", m, SASLSSL)
+		fault("%s without TLS is refused: anyone who reads the network could log in as this client; use security.protocol %s", m, SASLSSL)
 	}
 }

@@ -238,18 +238,18 @@ func isTuning(key string) bool {
 // whyNot says of a setting that is not supported why, and what to do.
 func whyNot(key string) string {
 	for _, one := range []struct{ prefix, why string }{
-		{"ssl.cipher.suites", "Go chooses among the ciphers that are safe; take it out"},
-		{"ssl.engine.factory.class", "it is code in Java; take it out, and give certificates as files"},
-		{"security.providers", "they are code in Java; take it out"},
+		{"ssl.cipher.suites", "Go chooses among safe ciphers; remove it"},
+		{"ssl.engine.factory.class", "it is Java code; remove it, and name certificates as files"},
+		{"security.providers", "they are Java code; remove them"},
 		{"config.providers", "they are code in Java that puts values into this file; write the values, or give them by flags as env:NAME or file:/path"},
-		{"sasl.login.class", "it is code in Java; take it out"},
+		{"sasl.login.class", "it is Java code; remove it"},
 		{"sasl.oauthbearer.assertion.", "tokens for a signed assertion are not there; let another program write the token into a file: --sasl-token file:/path"},
 	} {
 		if strings.HasPrefix(key, one.prefix) {
 			return one.why
 		}
 	}
-	return "without it the connection would be another one than was asked for; take it out, and see docs/security.md for what there is instead"
+	return "without it the connection would differ from the one that was asked for; remove it, and see docs/security.md for the alternative"
 }
 
 func storeType(_ *Properties, v string) error {

@@ -67,7 +67,7 @@ func unseenInNames(flags *pflag.FlagSet) faults {
 		}
 		for _, value := range values {
 			if err := names.Check(value); err != nil {
-				found.add(fmt.Sprintf("--%s: %s %v", f.Name, quote(value), err), "take it out: brokers would take it for another name")
+				found.add(fmt.Sprintf("--%s: %s %v", f.Name, quote(value), err), "remove it: to the brokers it is another name")
 			}
 		}
 	})
