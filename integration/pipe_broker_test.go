@@ -99,7 +99,7 @@ func testSigtermWithoutBroker(t *testing.T, cluster *kafkatest.Cluster) {
 	}
 	cluster.Restart(t, 1)
 	b := p.start("a", "--until-end")
-	require.Zero(t, b.wait(time.Minute))
+	require.Zero(t, b.wait(3*time.Minute))
 	require.Positive(t, b.result().In, "the broker went in the middle of the work")
 	p.requireExactlyOnce(100_000, 100_000)
 }
