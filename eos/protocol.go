@@ -21,9 +21,9 @@ import (
 type GroupProtocol int
 
 const (
-	// ClassicProtocol: a member assigns the partitions. A rebalance waits until the batch that is out is committed.
+	// ClassicProtocol lets a member assign the partitions. A rebalance waits until the batch that is out is committed.
 	ClassicProtocol GroupProtocol = iota
-	// ConsumerProtocol: the brokers assign the partitions (KIP-848). A member that comes or goes does not stop the others, and the
+	// ConsumerProtocol lets the brokers assign the partitions (KIP-848). A member that comes or goes does not stop the others, and the
 	// session timeout is the brokers' (group.consumer.session.timeout.ms). It needs Kafka 4.0. A rebalance does not wait: if a
 	// partition of a batch is taken away, its new owner polls those records again.
 	ConsumerProtocol

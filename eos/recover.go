@@ -30,7 +30,11 @@ func (s *Session) replace(ctx context.Context, cause error, t *transaction) *Err
 	last := s.client
 	own := []string{last.memberID()}
 	last.close()
-	own = append(own, last.memberID()) // the client may have joined again meanwhile, with an id of its own choice
+	if s.cfg.GroupProtocol == ConsumerProtocol {
+		// The client may have joined again meanwhile, with an id of its own choice, and only because no other member has the instance id. In the
+		// classic protocol it would have pushed that member out, and would have to be told of it.
+		own = append(own, last.memberID())
+	}
 	s.throttles.reconnected()
 	if t != nil {
 		t.advance(clientClosed)

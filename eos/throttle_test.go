@@ -24,7 +24,7 @@ func TestThrottledFetchesThatBringNothing(t *testing.T) {
 		warnings := func() int { return strings.Count(log.String(), "nothing can be fetched") }
 		throttled := func(d time.Duration) {
 			s.throttles.fetched(broker, 0, d)
-			time.Sleep(d)
+			<-time.After(d)
 		}
 		throttled(50 * time.Second)
 		s.throttles.fetched(broker, 1000, 0)

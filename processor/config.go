@@ -157,7 +157,7 @@ func (c Config) clientOptions() ([]kgo.Opt, error) {
 		return c.Session.Client, err
 	}
 	if hasTLS := c.Security.Protocol == security.SSL || c.Security.Protocol == security.SASLSSL; hasTLS && hasDialer(c.Session.Client) {
-		return nil, errors.New("Security asks for TLS, and Session.Client holds a kgo.Dialer, which would take its place: give one of them")
+		return nil, errors.New("TLS is asked for by Security, and Session.Client holds a kgo.Dialer, which would replace it: give one of them")
 	}
 	return slices.Concat(c.Session.Client, secure), nil
 }

@@ -3,6 +3,7 @@ package processor_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,8 +33,8 @@ func ExampleBatches() {
 	show(processor.Pipe[string, string]{
 		Source: processor.From(processor.String(), "in"),
 		Handle: processor.Batches(func(_ context.Context, in []processor.Record[string]) (outs []processor.Record[string], err error) {
-			for i := len(in) - 1; i >= 0; i-- {
-				outs = append(outs, processor.With(in[i], in[i].Value))
+			for _, r := range slices.Backward(in) {
+				outs = append(outs, processor.With(r, r.Value))
 			}
 			return outs, nil
 		}),

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -160,18 +159,6 @@ func settled(ctx context.Context, log *slog.Logger, topic string, try func(conte
 		return fmt.Errorf("%w: %s", eos.ErrNoTopic, topic)
 	}
 	return err
-}
-
-// listOffsets asks for one kind of offset of topic until the leaders of all its partitions have answered.
-func listOffsets(ctx context.Context, log *slog.Logger, topic string, list func(context.Context, ...string) (kadm.ListedOffsets, error)) (listed kadm.ListedOffsets, err error) {
-	err = settled(ctx, log, topic, func(ctx context.Context) (err error) {
-		listed, err = list(ctx, topic)
-		return errors.Join(err, listed.Error())
-	})
-	if err != nil && !errors.Is(err, eos.ErrNoTopic) {
-		err = fmt.Errorf("list the offsets of %s: %w", topic, err)
-	}
-	return listed, err
 }
 
 // secretValue is a flag's reference to a secret.

@@ -100,7 +100,7 @@ func testSigtermWithoutBroker(t *testing.T, cluster *kafkatest.Cluster) {
 	}
 	cluster.Restart(t, 1)
 	b := p.Start("a", "--until-end")
-	require.Zero(t, b.Wait(time.Minute))
+	require.Zero(t, b.Wait(3*time.Minute))
 	require.Positive(t, b.Result().In, "the broker went in the middle of the work")
 	p.RequireExactlyOnce(100_000, 100_000)
 }

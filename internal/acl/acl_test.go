@@ -94,8 +94,14 @@ func TestIsPrincipal(t *testing.T) {
 // that topic.
 func FuzzPattern(f *testing.F) {
 	for _, seed := range [][2]string{
-		{"orders-(eu|us)", "orders-eu"}, {"^orders", "orders"}, {"^a|b", "b"}, {"^*a", "a"},
-		{"ab|abc", "abc"}, {"(?i)Ab", "aB"}, {"a+", "aa"}, {"^", "x"},
+		{"orders-(eu|us)", "orders-eu"},
+		{"^orders", "orders"},
+		{"^a|b", "b"},
+		{"^*a", "a"},
+		{"ab|abc", "abc"},
+		{"(?i)Ab", "aB"},
+		{"a+", "aa"},
+		{"^", "x"},
 	} {
 		f.Add(seed[0], seed[1])
 	}

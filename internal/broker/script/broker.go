@@ -18,22 +18,34 @@ type Broker interface {
 	// StartMs is the time that scripts call +0.
 	StartMs() int64
 
+	// InitProducerID answers the Kafka request of its name, as each method down to ListOffsets does.
 	InitProducerID(q model.InitProducerIDRequest) (model.InitProducerIDAnswer, error)
+	// Produce appends batches, and answers for each partition.
 	Produce(q model.ProduceRequest) ([]model.ProduceAnswer, error)
+	// AddPartitions is AddPartitionsToTxn, and answers for each partition.
 	AddPartitions(q model.AddPartitionsRequest) ([]model.PartitionAnswer, error)
+	// AddOffsets is AddOffsetsToTxn.
 	AddOffsets(q model.AddOffsetsRequest) (model.PartitionAnswer, error)
+	// TxnOffsetCommit answers for each partition.
 	TxnOffsetCommit(q model.TxnOffsetCommitRequest) ([]model.PartitionAnswer, error)
+	// OffsetCommit answers for each partition.
 	OffsetCommit(q model.OffsetCommitRequest) ([]model.PartitionAnswer, error)
+	// OffsetFetch answers for the group.
 	OffsetFetch(q model.OffsetFetchRequest) (model.OffsetFetchAnswer, error)
+	// EndTxn commits or aborts.
 	EndTxn(q model.EndTxnRequest) (model.EndTxnAnswer, error)
+	// WriteTxnMarkers answers for each partition.
 	WriteTxnMarkers(q model.WriteTxnMarkersRequest) ([]trace.Code, error)
+	// Fetch answers for one partition.
 	Fetch(q model.FetchRequest) (model.FetchAnswer, error)
+	// ListOffsets returns one offset of one partition.
 	ListOffsets(q model.ListOffsetsRequest) (int64, trace.Code, error)
 
 	// DescribeTransaction fills in State, ProducerID, Epoch and Partitions.
 	DescribeTransaction(txnID string) (model.Txn, trace.Code, error)
 	// DescribeProducers fills in ID, Epoch, the newest batch's sequence, and TxnFirstOffset.
 	DescribeProducers(p trace.Partition) ([]Producer, trace.Code, error)
+	// DeleteRecords moves the start of the partition's log up to offset.
 	DeleteRecords(p trace.Partition, offset int64) (trace.Code, error)
 
 	// SetGroup makes a group have these members, whose names stand for the ids that a real coordinator chooses; generation 1
@@ -56,10 +68,15 @@ type Steps interface {
 	Take(s model.Step) (model.Appended, bool)
 	// Steps lists the possible ones.
 	Steps() []model.Step
+	// ReloadCoordinator makes the transaction coordinator read its log anew.
 	ReloadCoordinator()
+	// RestartLeader makes the partition's leader read its log anew.
 	RestartLeader(p trace.Partition)
+	// SetLeaderless takes the partition's leader away, or gives it one again.
 	SetLeaderless(p trace.Partition, isLeaderless bool)
+	// SetLagging makes the partition's high watermark stay where it is, until ReplicateTo moves it.
 	SetLagging(p trace.Partition)
+	// ReplicateTo moves the high watermark of a lagging partition up to offset.
 	ReplicateTo(p trace.Partition, offset int64)
 }
 

@@ -47,7 +47,7 @@ func readScripts(t *testing.T) []wire.Script {
 	t.Helper()
 	var all []wire.Script
 	for _, folder := range []string{"traces", "tables"} {
-		scripts, err := wire.ReadScripts("../../internal/broker/model/testdata/" + folder + "/*.txt")
+		scripts, err := wire.ReadScripts("../model/testdata/" + folder + "/*.txt")
 		require.NoError(t, err)
 		all = append(all, scripts...)
 	}

@@ -35,7 +35,7 @@ func TestParseScript(t *testing.T) {
 func TestScriptsOnModel(t *testing.T) {
 	t.Parallel()
 	for _, folder := range []string{"traces", "tables"} {
-		scripts, err := ReadScripts("../../internal/broker/model/testdata/" + folder + "/*.txt")
+		scripts, err := ReadScripts("../model/testdata/" + folder + "/*.txt")
 		require.NoError(t, err)
 		for _, s := range scripts {
 			answers, out, err := s.Run(script.NewModel(model.DefaultRules(), "topic"), "topic")
