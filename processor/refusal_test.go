@@ -261,6 +261,6 @@ func TestRoomForDeadLetters(t *testing.T) {
 		p, err := processor.New(cfg, double)
 		require.NoError(t, err)
 		require.NoError(t, p.Run(t.Context()))
-		require.Equal(t, said, strings.Contains(log.String(), "takes smaller records than an input"), log.String())
+		require.Equal(t, said, strings.Contains(log.String(), "accepts only smaller records than an input"), log.String())
 	}
 }

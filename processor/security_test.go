@@ -51,5 +51,5 @@ func TestConfigSecurity(t *testing.T) {
 	require.NoError(t, err)
 	cfg.Session.Client = []kgo.Opt{kgo.Dialer(new(net.Dialer).DialContext)}
 	_, err = processor.New(cfg, double)
-	require.ErrorContains(t, err, "kgo.Dialer, which would take its place")
+	require.ErrorContains(t, err, "kgo.Dialer, which would replace it")
 }
