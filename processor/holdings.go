@@ -12,8 +12,10 @@ import (
 // holdings tells a lane's work which partitions the lane has. The session reports assignments on goroutines of its own;
 // the work hears of them on the lane's goroutine, before it gets the next batch.
 type holdings struct {
-	mu       sync.Mutex
-	reported [][]offsets.Partition // by the session and not yet told, oldest first; each is all that it had from then on
+	mu    sync.Mutex
+	isNew bool                       // the session has reported since the work was told last
+	kept  map[offsets.Partition]bool // what was in every report since then
+	last  map[offsets.Partition]bool // the newest report
 
 	told map[offsets.Partition]bool // what the work knows; owned by the lane's goroutine
 }
@@ -34,18 +36,32 @@ func (h *holdings) observer() eos.Observer {
 func (h *holdings) report(all []offsets.Partition) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.reported = append(h.reported, slices.Clone(all))
+	h.last = make(map[offsets.Partition]bool, len(all))
+	for _, p := range all {
+		h.last[p] = true
+	}
+	if !h.isNew {
+		h.isNew, h.kept = true, maps.Clone(h.last)
+	}
+	maps.DeleteFunc(h.kept, func(p offsets.Partition, _ bool) bool { return !h.last[p] })
 }
 
-// follow tells the work, in order, what was reported since the last call. The partitions of the batch are assigned
-// afterwards in any case, whether or not the client has reported them.
-func (h *holdings) follow(w work, batch offsets.Set) {
+// take returns what was reported since it was called last.
+func (h *holdings) take() (isNew bool, kept, last map[offsets.Partition]bool) {
 	h.mu.Lock()
-	reported := h.reported
-	h.reported = nil
-	h.mu.Unlock()
-	for _, all := range reported {
-		h.tell(w, all)
+	defer h.mu.Unlock()
+	isNew, kept, last = h.isNew, h.kept, h.last
+	h.isNew, h.kept, h.last = false, nil, nil
+	return isNew, kept, last
+}
+
+// follow tells the work what was reported since the last call: first what was lost meanwhile, even if it was assigned
+// again, then what there is now. The partitions of the batch are assigned afterwards in any case, whether or not the
+// client has reported them.
+func (h *holdings) follow(w work, batch offsets.Set) {
+	if isNew, kept, last := h.take(); isNew {
+		h.tell(w, slices.Collect(maps.Keys(kept)))
+		h.tell(w, slices.Collect(maps.Keys(last)))
 	}
 	var unreported []offsets.Partition
 	for p := range batch {
@@ -58,9 +74,7 @@ func (h *holdings) follow(w work, batch offsets.Set) {
 
 // drop revokes everything: the session has ended.
 func (h *holdings) drop(w work) {
-	h.mu.Lock()
-	h.reported = nil
-	h.mu.Unlock()
+	h.take()
 	h.tell(w, nil)
 }
 

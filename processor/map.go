@@ -70,8 +70,8 @@ func FlatMap[In, Out any](f func(In) ([]Out, error)) Handler[In, Out] {
 }
 
 // Then returns a Handler that hands each output of f to g and returns what g makes of them, in order. An error of
-// either is an error of the input record, and then there is no output at all. Note that g gets the coordinates (Topic,
-// Partition, Offset) of the input record.
+// either is an error of the input record, and then there is no output at all. g gets the coordinates (Topic, Partition,
+// Offset) of the input record if f has made its outputs by With, as Map, Filter, FlatMap and Put do.
 func Then[A, B, C any](f Handler[A, B], g Handler[B, C]) Handler[A, C] {
 	return func(ctx context.Context, in Record[A]) ([]Record[C], error) {
 		between, err := f(ctx, in)

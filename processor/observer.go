@@ -6,9 +6,10 @@ import (
 	"github.com/eos-pipe/eos-pipe/eos"
 )
 
-// Observer is told what a processor does. Every field may be nil. The functions are called by the lanes' goroutines,
-// and so by several at once, and hold the lane up: they must return soon. With combines observers; a Counter and
-// package monitor's Monitor are made of one.
+// Observer is told what a processor does. Every field may be nil. Several goroutines may call the functions at
+// once: those of the lanes call Batch, and Lane when a lane ends; Run's caller calls Lane when a lane starts; Session is
+// called as eos.Observer says, and Progress by a goroutine of its own. Each call holds its caller up, so the functions
+// must return soon. With combines observers; a Counter and package monitor's Monitor are made of one.
 type Observer struct {
 	// Session is told of the states, transactions and assignments of the lanes' sessions; see eos.Observer.
 	Session eos.Observer

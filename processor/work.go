@@ -15,8 +15,9 @@ import (
 // work knows nothing of sessions. Each lane has a work of its own, and only the lane's goroutine calls it.
 //
 // A partition is assigned before process sees a record of it. process is followed by committed or aborted if it
-// returned no error, and by neither if it did: then it has left nothing behind. A partition that the lane may have lost
-// in between is revoked and assigned again, even if no other member had it.
+// returned no error, and by neither if it did: then it has left nothing behind. If the processor is aborted in between,
+// neither follows, and the lane only revokes what it has. A partition that the lane may have lost in between is revoked
+// and assigned again, even if no other member had it.
 type work interface {
 	// process returns what to produce for the records in, which belong to it from here on. Its errors are errNoRoom
 	// (wrapped in a *noRoomError), one that is Transient, ctx's, and those that stop the lane. check reports why an

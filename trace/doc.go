@@ -9,7 +9,7 @@
 // ([NoReply]): the request may have been carried out or not. [Parse] and Event.String are each other's inverse.
 //
 // The order of events is the order in which they took effect, as far as the recorder could see. An event without a reply
-// stands where it was sent. Whoever judges a trace (internal/broker/model) must be given every request that changed a producer, a
+// stands where it was sent. A program that judges a trace (package validator) needs every request that changed a producer, a
 // transaction or a group of offsets; reads may be left out.
 //
 // Everything here is a plain value: no client, no clock, no goroutine, no randomness. Names are Kafka's; error codes are

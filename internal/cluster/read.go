@@ -31,7 +31,7 @@ type Read struct {
 
 // ReadCommitted calls each with every record that a read_committed reader gets, those of a partition in the order of their
 // offsets. Whether a transaction is committed is taken from its marker in the log, not from the broker's list of aborted
-// ones; see package stable. It returns at the ends, at an error, of each too, or when ctx ends. silent is how many
+// ones; see package isolation. It returns at the ends, at an error, of each too, or when ctx ends. silent is how many
 // partitions did not come to their end before Quiet.
 func (c *Client) ReadCommitted(ctx context.Context, read Read, each func(*kgo.Record) error) (silent int, err error) {
 	r := reading{Read: read, each: each, left: map[offsets.Partition]span{}}

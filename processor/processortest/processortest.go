@@ -71,6 +71,9 @@ func sourceTopics[In, Out any](pipe processor.Pipe[In, Out]) []string {
 // letters; servers and ids may be missing. A record without a topic gets the pipe's first source topic (SourceTopic if
 // it has only a pattern), and its index as offset. The pipe may use the records again for its outputs.
 //
+// If cfg names no dead-letter topic, Run uses DeadLetterTopic. A processor without one stops at a DeadLetter, and
+// processor.New refuses DeadLetterOnError.
+//
 // An error is what would stop the processor, a *processor.RecordError, or the faults that processor.New reports.
 // Nothing of the batch is committed then, so the Result is empty. If the outputs do not fit into BufferMemory, a
 // processor polls the batch again with fewer records; Run returns an error.
