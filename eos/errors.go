@@ -63,10 +63,10 @@ func (n Next) String() string { return nameOf("Next", int(n), "stop", "poll agai
 // Error is what every call of a session returns when it fails; its cause is one of the errors below. A nil error of Commit
 // means committed; anything else is an Error that says what became of the data and what to do.
 type Error struct {
-	// Op is the operation that failed: open, poll, commit or close.
+	// Op is the operation that failed: open, poll, commit, close, or replace (making a new client).
 	Op string
-	// Outcome is what became of the batch: of Commit's batch, or of the batch that was out. It is NotAttempted where the call
-	// did nothing to a batch.
+	// Outcome is what became of the batch: of Commit's batch, or of the batch that was out. It is NotAttempted if the
+	// call did nothing to a batch. A call on a stopped session returns the error that stopped it, with its Op and Outcome.
 	Outcome Outcome
 	// Next is what to do.
 	Next Next

@@ -58,7 +58,11 @@ func (s *Session) inheritMarkers(ctx context.Context) {
 // that hangs. It is not known which offsets that transaction would commit.
 func (s *Session) unstableInputs(ctx context.Context) offsets.Set {
 	unstable := offsets.Set{}
-	answer, err := s.ask.Stable(ctx, s.cfg.Group)
+	var answer cluster.Offsets
+	err := s.retry("fetch the group's offsets").Until(ctx, func(ctx context.Context) (err error) {
+		answer, err = s.ask.Stable(ctx, s.cfg.Group)
+		return err
+	})
 	if err != nil {
 		return nil
 	}

@@ -5,7 +5,7 @@ package eos
 // All transitions; each event leaves every other phase as it is, so the first evidence of an end decides:
 //
 //	open      ── endSent ──────────────→ ending
-//	open      ── coordinatorAborted ───→ aborted          (EndTxn(abort) was answered)
+//	open      ── coordinatorAborted ───→ aborted          (the client's abort succeeded; there may have been nothing to end)
 //	open      ── clientAbandoned ──────→ abandoned        (the client may not be used for an abort, or the abort has failed)
 //	abandoned ── clientClosed ─────────→ sureToAbort
 //	ending    ── coordinatorCommitted ─→ committed        (EndTxn(commit) was answered, or the coordinator was asked)

@@ -109,7 +109,7 @@ func (c *Client) list(ctx context.Context, list func(context.Context, ...string)
 	got, passes := Offsets{}, error(nil)
 	listed.Each(func(o kadm.ListedOffset) {
 		got[offsets.Partition{Topic: o.Topic, Number: o.Partition}] = Offset{Position: offsets.Position{Offset: o.Offset, LeaderEpoch: o.LeaderEpoch}, Err: o.Err}
-		if o.Err != nil && !errors.Is(o.Err, kerr.UnknownTopicOrPartition) { // most often such a topic is gone for good
+		if o.Err != nil && !IsFinal(o.Err) && !errors.Is(o.Err, kerr.UnknownTopicOrPartition) { // most often such a topic is gone for good
 			passes = o.Err
 		}
 	})

@@ -40,7 +40,7 @@ var rules = []rule{
 	{pkg: "internal/broker/script/generate", required: true, module: []string{"internal/broker/model", "trace", "internal/broker/script"}},
 	{
 		pkg: "internal/schedules", required: true,
-		module: []string{"eos", "processor", "offsets", "internal/checker", "internal/cluster", "internal/wiretap"},
+		module: []string{"eos", "processor", "offsets", "internal/checker", "internal/cluster", "internal/isolation", "internal/wiretap"},
 	},
 	{pkg: "processor", required: true, light: true, module: []string{"eos", "internal/cluster", "internal/millis", "internal/warnings", "offsets", "processor/internal/dry", "security"}},
 	{pkg: "processor/internal/dry", required: true, light: true},

@@ -10,6 +10,7 @@ import (
 	"github.com/eos-pipe/eos-pipe/eos"
 	"github.com/eos-pipe/eos-pipe/internal/checker"
 	"github.com/eos-pipe/eos-pipe/internal/cluster"
+	"github.com/eos-pipe/eos-pipe/internal/isolation"
 	"github.com/eos-pipe/eos-pipe/offsets"
 	"github.com/eos-pipe/eos-pipe/processor"
 )
@@ -75,7 +76,10 @@ func (w *world) readOutput(c *checker.Checker) (map[int]int, error) {
 	seen := map[int]int{}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	_, err = cluster.New(cl, cluster.Patience{}).ReadCommitted(ctx, cluster.Read{Until: ends}, func(r *kgo.Record) error {
+	unlisted := func(p offsets.Partition, a isolation.Aborted) { // the brokers of schedules list them all to this reader
+		w.finding("a read_committed reader of %s is given %d records of an aborted transaction, from offset %d", p, a.Records, a.First)
+	}
+	_, err = cluster.New(cl, cluster.Patience{}).ReadCommitted(ctx, cluster.Read{Until: ends, Unlisted: unlisted}, func(r *kgo.Record) error {
 		tell(c, r, seen)
 		return nil
 	})
