@@ -110,5 +110,5 @@ func TestSessionInputTransactionBeyondBuffer(t *testing.T) {
 	require.Empty(t, b.Copy(s, 40))
 	b.RequireOnce()
 	require.NoError(t, s.Close(t.Context()))
-	require.Contains(t, log.String(), "does not fit into the input buffer")
+	require.Contains(t, log.String(), "do not fit into the input buffer")
 }
