@@ -1,11 +1,9 @@
 package eos_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -57,30 +55,6 @@ func (b *testBench) open(cfg eos.Config) *eos.Session {
 	require.NoError(b.t, err)
 	b.t.Cleanup(func() { _ = s.Close(context.Background()) })
 	return s
-}
-
-// logged is a log that may be read while a session goes on to write it.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) Reset() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.text.Reset()
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // produce writes n records "0".."n-1", round robin over three partitions.

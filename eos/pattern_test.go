@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/logtest"
 )
 
 // patterned is a session from all topics that match.
@@ -36,7 +37,7 @@ func (b *testBench) write(topic string, partition int32, value string) {
 func TestTopicPattern(t *testing.T) {
 	t.Parallel()
 	b := setup(t, kfake.SeedTopics(2, "orders-a", "orders-b", "orders-out", "old-orders-a", "orders"))
-	var log logged
+	var log logtest.Buffer
 	cfg := b.patterned("orders-.*")
 	cfg.Outputs, cfg.Start = []string{"out", "orders-out"}, eos.StartLatest
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/logtest"
 )
 
 // With StartNone a session opens only where the group has an offset for every partition, and says which it lacks.
@@ -68,7 +69,7 @@ func TestForeignOffsetsAreSaid(t *testing.T) {
 	const text = "set by hand or by another program"
 	b := setup(t)
 	b.produce(1) // in partition 0; the others stand where the group starts
-	var log logged
+	var log logtest.Buffer
 	cfg := b.config()
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	life := func(n int) {

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/logtest"
 	"github.com/eos-pipe/eos-pipe/processor"
 )
 
@@ -31,7 +32,7 @@ func TestBatchThatIsPassedOver(t *testing.T) {
 			}
 			require.NoError(t, bomber.Flush(t.Context()))
 			require.NoError(t, b.cl.ProduceSync(t.Context(), &kgo.Record{Topic: "in", Partition: 2, Value: []byte("behind")}).FirstErr())
-			var log logged
+			var log logtest.Buffer
 			cfg := b.config()
 			cfg.Errors.Policy, cfg.DeadLetterTopic = policy, "dead"
 			cfg.Session.Client = []kgo.Opt{kgo.MaxDecompressBatchBytes(2 << 20)}

@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eos-pipe/eos-pipe/internal/logtest"
 	"github.com/eos-pipe/eos-pipe/internal/wiretap"
 	"github.com/eos-pipe/eos-pipe/processor"
 	"github.com/eos-pipe/eos-pipe/processor/processortest"
@@ -331,7 +332,7 @@ func TestPanicsAreLogged(t *testing.T) {
 	for _, policy := range []processor.Policy{processor.StopOnError, processor.SkipOnError} {
 		b := setup(t)
 		b.produce(4)
-		var log logged
+		var log logtest.Buffer
 		cfg := b.config()
 		cfg.Errors.Policy, cfg.Logger = policy, slog.New(slog.NewTextHandler(&log, nil))
 		pipe := double

@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eos-pipe/eos-pipe/eos"
+	"github.com/eos-pipe/eos-pipe/internal/logtest"
 	"github.com/eos-pipe/eos-pipe/internal/wiretap"
 	"github.com/eos-pipe/eos-pipe/offsets"
 	"github.com/eos-pipe/eos-pipe/processor"
@@ -254,7 +255,7 @@ func TestRoomForDeadLetters(t *testing.T) {
 		b := setup(t)
 		_, err := kadm.NewClient(b.cl).CreateTopic(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &size}, "letters")
 		require.NoError(t, err)
-		var log logged
+		var log logtest.Buffer
 		cfg := b.config()
 		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		cfg.DeadLetterTopic, cfg.Errors.Policy = "letters", processor.DeadLetterOnError

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/eos-pipe/eos-pipe/internal/logtest"
 	"github.com/eos-pipe/eos-pipe/trace"
 )
 
@@ -42,26 +42,8 @@ func transact(t *testing.T, addr, id string, compression kgo.CompressionCodec, v
 	}
 }
 
-// logged is what a command has written, which may be read while a goroutine still writes: that something is waited for is said by one of its own.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 func call(t *testing.T, args ...string) (code int, stdout, stderr string) {
-	var out, err logged
+	var out, err logtest.Buffer
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	code = execute(ctx, args, &out, &err)

@@ -58,7 +58,7 @@ var rules = []rule{
 	{pkg: "security", required: true, light: true, module: []string{"internal/warnings"}},
 	{
 		pkg: "integration/internal/bench", required: true,
-		module: []string{"eos", "trace", "validator", "internal/broker/model", "internal/checker", "internal/isolation", "internal/kafkatest", "internal/wiretap", "offsets"},
+		module: []string{"eos", "trace", "validator", "internal/broker/model", "internal/checker", "internal/isolation", "internal/kafkatest", "internal/logtest", "internal/wiretap", "offsets"},
 	},
 	{
 		pkg: "integration/internal/proc", required: true,

@@ -1,36 +1,24 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/eos-pipe/eos-pipe/internal/logtest"
 )
 
 // SlowDeadline bounds what a quota makes slow: at its speed it takes less than half a minute.
 const SlowDeadline = 3 * time.Minute
 
 // Log is a log that a test can read while it is written.
-type Log struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (l *Log) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
+type Log struct{ logtest.Buffer }
 
 // With returns the first line that has all of the texts; "": there is none.
 func (l *Log) With(texts ...string) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 next:
-	for line := range strings.Lines(l.text.String()) {
+	for line := range strings.Lines(l.String()) {
 		for _, text := range texts {
 			if !strings.Contains(line, text) {
 				continue next
