@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,8 +32,8 @@ type simResult struct {
 	Findings  []simFinding   `json:"findings"`
 	Repeat    string         `json:"repeat"` // the command that gives the same again
 
-	played  validator.SimConfig    // the first run's
-	failing []*validator.SimResult // runs with findings
+	played  validator.SimConfig  // the first run's
+	failing *validator.SimResult // the first run with findings; nil: none has any
 }
 
 type simFinding struct {
@@ -51,7 +52,7 @@ const simTableHead = "                      in       out    lost  doubled  reord
 // runSim runs all modes, prints what came of them, and writes down what was asked for. A promise that is broken is an *exitError with
 // exitFailure.
 func runSim(ctx context.Context, s streams, o simOptions) error {
-	var failing []*validator.SimResult
+	var failing *validator.SimResult
 	var played validator.SimConfig
 	for i, mode := range o.Modes {
 		r, err := o.runMode(ctx, s, mode)
@@ -67,19 +68,19 @@ func runSim(ctx context.Context, s streams, o simOptions) error {
 		if err := s.tellFindings(r); err != nil {
 			return err
 		}
-		failing, played = append(failing, r.failing...), r.played
+		failing, played = cmp.Or(failing, r.failing), r.played
 	}
 	if !s.JSON {
 		fmt.Fprintln(s.Out, "\nthe same again: "+simCommand(played, o.Modes, o.Seeds))
 	}
-	if len(failing) == 0 {
+	if failing == nil {
 		return nil
 	}
-	if err := shrinkSim(s, failing[0]); err != nil {
+	if err := shrinkSim(s, failing); err != nil {
 		return err
 	}
 	return &exitError{
-		exitFailure, errors.New("a promise of " + failing[0].Config.Mode + " is broken under these faults"),
+		exitFailure, errors.New("a promise of " + failing.Config.Mode + " is broken under these faults"),
 		"the shortest run that was found is above; --explain and --html show a run, docs/simulation.md says how to read them",
 	}
 }
@@ -134,8 +135,8 @@ func (r *simResult) add(one *validator.SimResult) {
 	for _, f := range one.Findings {
 		r.Findings = append(r.Findings, simFinding{one.Config.Seed, f.Kind, f.Detail})
 	}
-	if len(one.Findings) > 0 {
-		r.failing = append(r.failing, one)
+	if len(one.Findings) > 0 && r.failing == nil {
+		r.failing = one
 	}
 }
 
